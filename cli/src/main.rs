@@ -1,0 +1,2 @@
+//! The msec command.
+fn main() {}

@@ -1,0 +1,3 @@
+//! The decisions of msec without any I/O.
+#![no_std]
+extern crate alloc;
