@@ -1,0 +1,352 @@
+//! One suite for both back ends, and for io_uring with each feature switched off.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use msec_sys::ring::{Choice, Event, Features, Interest, Ring};
+use msec_sys::socket::{self, Address, Socket};
+
+/// Runs a story on every kind of ring.
+fn on_each(story: impl Fn(&mut Ring)) {
+    let mut kinds = vec![(Choice::Epoll, Features::ALL), (Choice::Uring, Features::ALL)];
+    for name in Features::NAMES {
+        let mut features = Features::ALL;
+        assert!(features.without(name));
+        kinds.push((Choice::Uring, features));
+    }
+    let mut bare = Features::ALL;
+    Features::NAMES.iter().for_each(|name| assert!(bare.without(name)));
+    kinds.push((Choice::Uring, bare));
+    for (choice, features) in kinds {
+        eprintln!("-- {choice:?} with {features}");
+        let (mut ring, refused) = Ring::open(choice, features).unwrap();
+        assert!(refused.is_none());
+        story(&mut ring);
+    }
+}
+
+/// Waits, five seconds at most, until `done` says so of the next event.
+fn until(ring: &mut Ring, mut done: impl FnMut(Event) -> bool) {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        while let Some(event) = ring.next_event() {
+            if done(event) {
+                return;
+            }
+        }
+        assert!(Instant::now() < end, "no such event within five seconds");
+        ring.wait(Some(100_000_000)).unwrap();
+    }
+}
+
+fn listener() -> (Rc<Socket>, std::net::SocketAddr) {
+    let any = Address::Ip("127.0.0.1:0".parse().unwrap());
+    let socket = Socket::new(socket::listen(&any).unwrap());
+    let Address::Ip(address) = socket.local_address().unwrap() else { panic!("an IP address") };
+    (socket, address)
+}
+
+fn pair() -> (Rc<Socket>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Socket::new(OwnedFd::from(ours)), theirs)
+}
+
+#[test]
+fn several_connections_are_accepted_by_one_operation_and_a_cancel_ends_it_once() {
+    on_each(|ring| {
+        let (socket, address) = listener();
+        let op = ring.accept(&socket, 7);
+        let mut clients = Vec::new();
+        let mut accepted = 0;
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).unwrap());
+            until(ring, |event| match event {
+                Event::Accepted { token: 7, .. } => {
+                    accepted += 1;
+                    true
+                }
+                _ => panic!("only accepts are under way"),
+            });
+        }
+        assert_eq!(accepted, 3);
+        ring.cancel(op);
+        until(ring, |event| matches!(event, Event::AcceptEnded { token: 7, errno: libc::ECANCELED }));
+        ring.cancel(op);
+        ring.wait(Some(0)).unwrap();
+        assert!(ring.next_event().is_none());
+        assert_eq!(ring.operations_count(), 0);
+    });
+}
+
+#[test]
+fn bytes_arrive_in_order_and_the_end_comes_last() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        ring.recv(&socket, 1);
+        let sender = std::thread::spawn(move || {
+            for round in 0..200u32 {
+                peer.write_all(&vec![round as u8; 4096]).unwrap();
+            }
+            peer.shutdown(Shutdown::Write).unwrap();
+            peer
+        });
+        let mut received = Vec::new();
+        until(ring, |event| match event {
+            Event::Received { token: 1, buffer } => {
+                received.extend_from_slice(&buffer);
+                false
+            }
+            Event::RecvEnded { token: 1, errno } => {
+                assert_eq!(errno, 0);
+                true
+            }
+            _ => panic!("only a receive is under way"),
+        });
+        assert_eq!(received.len(), 200 * 4096);
+        assert!(received.chunks(4096).enumerate().all(|(n, c)| c.iter().all(|b| *b == n as u8)));
+        drop(sender.join().unwrap());
+        assert_eq!((ring.operations_count(), ring.buffers_held_count()), (0, 0));
+    });
+}
+
+#[test]
+fn held_buffers_stop_the_receive_and_giving_them_back_resumes_it() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        ring.recv(&socket, 1);
+        let bytes = 12 << 20;
+        let sender = std::thread::spawn(move || {
+            peer.write_all(&vec![5; bytes]).unwrap();
+            peer
+        });
+        let mut held = Vec::new();
+        let mut total = 0;
+        until(ring, |event| {
+            if let Event::Received { buffer, .. } = event {
+                total += buffer.len();
+                held.push(buffer);
+            }
+            held.len() == usize::from(msec_sys::buffer::BUFFERS_COUNT)
+        });
+        // Nothing can arrive now; the ring must neither fail nor lose the operation.
+        for _ in 0..3 {
+            ring.wait(Some(1_000_000)).unwrap();
+            while let Some(event) = ring.next_event() {
+                assert!(!matches!(event, Event::Received { .. } | Event::RecvEnded { .. }));
+            }
+        }
+        held.clear();
+        until(ring, |event| {
+            if let Event::Received { buffer, .. } = event {
+                total += buffer.len();
+            }
+            total == bytes
+        });
+        drop(sender.join().unwrap());
+    });
+}
+
+#[test]
+fn a_send_into_a_full_pipe_waits_and_loses_nothing() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        let bytes: Vec<u8> = (0..6_000_000u32).map(|n| (n % 251) as u8).collect();
+        let expected = bytes.clone();
+        ring.send(&socket, 9, bytes, 0);
+        ring.wait(Some(0)).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut received = vec![0; 6_000_000];
+            peer.read_exact(&mut received).unwrap();
+            (received, peer)
+        });
+        let mut again = None;
+        loop {
+            until(ring, |event| match event {
+                Event::Sent { token: 9, bytes, result } => {
+                    again = Some((bytes, result.unwrap()));
+                    true
+                }
+                _ => panic!("only a send is under way"),
+            });
+            let (bytes, sent) = again.take().unwrap();
+            let from = expected.len() - bytes.len() + sent;
+            if from == expected.len() {
+                break;
+            }
+            // A short send: the rest goes as a new operation.
+            ring.send(&socket, 9, expected[from..].to_vec(), 0);
+        }
+        let (received, _peer) = reader.join().unwrap();
+        assert!(received == expected);
+    });
+}
+
+#[test]
+fn a_send_to_a_reset_connection_fails_with_its_bytes_returned() {
+    on_each(|ring| {
+        let (socket, peer) = pair();
+        let theirs = Socket::new(OwnedFd::from(peer));
+        theirs.reset_on_close();
+        drop(theirs);
+        ring.recv(&socket, 1);
+        until(ring, |event| matches!(event, Event::RecvEnded { errno: libc::ECONNRESET, .. }));
+        ring.send(&socket, 2, vec![1, 2, 3], 0);
+        until(ring, |event| match event {
+            Event::Sent { bytes, result, .. } => {
+                assert_eq!((bytes, result), (vec![1, 2, 3], Err(libc::EPIPE)));
+                true
+            }
+            _ => panic!("only a send is under way"),
+        });
+    });
+}
+
+#[test]
+fn a_cancelled_receive_can_be_started_again_without_losing_a_byte() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        let mut received = Vec::new();
+        let mut sent = Vec::new();
+        for round in 0..50u8 {
+            let op = ring.recv(&socket, 1);
+            peer.write_all(&[round; 100]).unwrap();
+            sent.extend([round; 100]);
+            if round % 2 == 0 {
+                ring.wait(Some(0)).unwrap();
+            }
+            ring.cancel(op);
+            until(ring, |event| match event {
+                Event::Received { buffer, .. } => {
+                    received.extend_from_slice(&buffer);
+                    false
+                }
+                Event::RecvEnded { errno, .. } => {
+                    assert_eq!(errno, libc::ECANCELED);
+                    true
+                }
+                _ => panic!("only a receive is under way"),
+            });
+        }
+        drop(peer);
+        ring.recv(&socket, 1);
+        until(ring, |event| match event {
+            Event::Received { buffer, .. } => {
+                received.extend_from_slice(&buffer);
+                false
+            }
+            Event::RecvEnded { errno: 0, .. } => true,
+            _ => panic!("only a receive is under way"),
+        });
+        assert!(received == sent);
+    });
+}
+
+#[test]
+fn a_shutdown_ends_the_receive_of_our_own_side() {
+    on_each(|ring| {
+        let (socket, _peer) = pair();
+        ring.recv(&socket, 1);
+        ring.wait(Some(0)).unwrap();
+        socket.shutdown();
+        until(ring, |event| matches!(event, Event::RecvEnded { .. }));
+        assert_eq!(ring.operations_count(), 0);
+    });
+}
+
+#[test]
+fn a_connect_is_told_by_writability() {
+    on_each(|ring| {
+        let (_listener, address) = listener();
+        let good = Socket::new(socket::connect(&Address::Ip(address)).unwrap());
+        ring.poll(&good, Interest::Writable, 3);
+        until(ring, |event| matches!(event, Event::Ready { token: 3, errno: 0 }));
+        assert!(good.take_error().unwrap().is_none());
+
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Refused at once or when it turns writable, as the kernel likes.
+        if let Ok(fd) = socket::connect(&Address::Ip(closed)) {
+            let bad = Socket::new(fd);
+            ring.poll(&bad, Interest::Writable, 4);
+            until(ring, |event| matches!(event, Event::Ready { token: 4, .. }));
+            let error = bad.take_error().unwrap().unwrap();
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+    });
+}
+
+#[test]
+fn a_watch_tells_every_datagram_and_ends_when_cancelled() {
+    on_each(|ring| {
+        let any = Address::Ip("127.0.0.1:0".parse().unwrap());
+        let server = Socket::new(socket::bind_datagram(&any).unwrap());
+        let client = socket::connect_datagram(&server.local_address().unwrap()).unwrap();
+        let client = Socket::new(client);
+        let op = ring.watch(&server, 11);
+        let mut bytes = [0; 2048];
+        for round in 0..20u8 {
+            client.send_now(&[round; 8]).unwrap();
+            let mut found = false;
+            until(ring, |event| {
+                assert!(matches!(event, Event::Ready { token: 11, errno: 0 }));
+                while let Ok((length, from)) = server.recv_from_now(&mut bytes) {
+                    assert_eq!(bytes[..length], [round; 8]);
+                    server.send_to_now(&bytes[..length], &from).unwrap();
+                    found = true;
+                }
+                found
+            });
+            assert_eq!(client.recv_now(&mut bytes).unwrap(), 8);
+        }
+        ring.cancel(op);
+        until(ring, |event| matches!(event, Event::Ready { errno: libc::ECANCELED, .. }));
+        assert_eq!(ring.operations_count(), 0);
+    });
+}
+
+#[test]
+fn a_wake_from_another_thread_ends_the_wait() {
+    on_each(|ring| {
+        for _ in 0..5 {
+            let waker = ring.waker();
+            let thread = std::thread::spawn(move || waker.wake());
+            let begin = Instant::now();
+            ring.wait(Some(5_000_000_000)).unwrap();
+            while ring.next_event().is_some() {}
+            assert!(begin.elapsed() < Duration::from_secs(4));
+            thread.join().unwrap();
+        }
+        // Not a stuck bell: with nobody ringing, the wait lasts.
+        ring.wait(Some(0)).unwrap();
+        while ring.next_event().is_some() {}
+        let begin = Instant::now();
+        ring.wait(Some(20_000_000)).unwrap();
+        assert!(begin.elapsed() >= Duration::from_millis(19));
+    });
+}
+
+#[test]
+fn dropping_a_busy_ring_ends_what_is_under_way() {
+    on_each(|ring| {
+        let name = ring.name();
+        let choice = if name == "uring" { Choice::Uring } else { Choice::Epoll };
+        let (mut busy, _) = Ring::open(choice, ring.features().unwrap_or(Features::ALL)).unwrap();
+        let (socket, mut peer) = pair();
+        let (listening, _) = listener();
+        busy.recv(&socket, 1);
+        busy.accept(&listening, 2);
+        busy.send(&socket, 3, vec![7; 16 << 20], 0);
+        busy.wait(Some(0)).unwrap();
+        drop(busy);
+        drop(socket);
+        // The descriptor is closed: the peer sees the end after what was sent.
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut bytes = vec![0; 1 << 20];
+        while peer.read(&mut bytes).is_ok_and(|length| length > 0) {}
+    });
+}
