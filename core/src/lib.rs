@@ -1,1 +1,4 @@
 //! The engine.
+
+#[doc(hidden)]
+pub mod timer;
