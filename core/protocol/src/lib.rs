@@ -1,3 +1,45 @@
 //! The decisions of msec without any I/O.
+//!
+//! This crate knows what travels on the wire and what is to be done about it, and nothing of how
+//! bytes get there: it reads no clock, socket, file, thread, environment or random source. They
+//! arrive as arguments (`input: &[u8]`, `now_ns: u64`), decisions leave as values. That is why it
+//! is `no_std`: the compiler proves the claim, and every rule can be tested with a byte string.
+//!
+//! Read it in the order in which a call meets it:
+//!
+//! ```text
+//!   bytes ──► frame ──► head ──► serve ──► (the method runs) ──► head ──► frame ──► bytes
+//!             cut       decode   admit or                        encode   write
+//!                                refuse with a code
+//!
+//!   route: which instance?   call: whose answer is this?   report: how did it go?
+//! ```
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`frame`] | where one message ends and the next begins |
+//! | [`head`] | sequence, method, deadline, trace … of a message; [`metadata`] are its user headers |
+//! | [`status`] | the one list of result codes |
+//! | [`limits`] | every bound, with its unit and its reason |
+//!
+//! Two rules hold everywhere. No bytes from a peer make this crate panic, and nothing is
+//! allocated by a length that a peer chose before that length has met its limit.
 #![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod frame;
+pub mod head;
+pub mod limits;
+pub mod metadata;
+pub mod status;
+mod varint;
+
+pub use frame::{Arrival, BadFrame, Cut, Cutter, Frame, TooLarge, cut};
+pub use head::{AnswerHead, BadHead, Head, RequestHead, Span};
+pub use limits::Limits;
+pub use metadata::Metadata;
+pub use status::{Code, CodeInfo, Side};

@@ -1,0 +1,166 @@
+//! Every bound of the engine, with its unit and its reason.
+//!
+//! Nothing that a peer sends may grow without a bound, and a bound that lives next to its use is
+//! found by nobody. So they all live here; where two must fit together, a `const` assertion says
+//! so and the build fails when somebody moves one of them.
+//!
+//! [`Limits`] holds those that an operator may change, at their defaults; the constants are fixed.
+
+/// Longest head of a frame, in bytes, by default. A head carries names and a few numbers
+/// (typically 60-120 bytes); user headers take most of what is left.
+pub const HEAD_BYTES_MAX: usize = 64 * KIB;
+
+/// Longest body of a frame, in bytes, by default. The original's shared-memory queue was 16 MiB,
+/// so no old peer can rely on more.
+pub const BODY_BYTES_MAX: usize = 16 * MIB;
+
+/// Longest body that can be configured, in bytes. Old peers hold the length of a whole frame in
+/// a signed 32-bit number.
+pub const BODY_BYTES_CEILING: usize = i32::MAX as usize - HEAD_BYTES_CEILING - 10;
+
+/// Longest head that can be configured, in bytes.
+pub const HEAD_BYTES_CEILING: usize = MIB;
+
+/// Longest datagram, in bytes: 65,535 minus the IPv4 header (20) and the UDP header (8), RFC 768.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// A frame that arrives in pieces is given at most this many times the memory that has arrived.
+/// One is the least memory and the most copying; at four, a 64 KiB body that comes in 16 KiB
+/// pieces is moved never, and a peer that promises 16 MiB and sends 1 KiB is given 4 KiB.
+pub const ASSEMBLY_GROWTH_FACTOR: usize = 4;
+
+/// Greatest sequence that we send. Old Python and PHP peers keep it in a signed 32-bit number.
+pub const SEQUENCE_MAX: u64 = i32::MAX as u64;
+
+/// Longest `err_msg` that we send, in bytes; longer texts are cut at a character.
+pub const ERR_MSG_BYTES_MAX: usize = 1024;
+
+/// Longest method name in a route, a table of methods or a metric, in bytes. Protobuf names of
+/// real services stay below 100.
+pub const METHOD_NAME_BYTES_MAX: usize = 256;
+
+/// Most user headers of one message.
+pub const METADATA_PAIRS_MAX: usize = 64;
+
+/// Longest key of a user header, in bytes.
+pub const METADATA_KEY_BYTES_MAX: usize = 128;
+
+/// Longest user headers of one message together, in bytes as encoded. They travel with every
+/// nested call, so they must stay small.
+pub const METADATA_BYTES_MAX: usize = 8 * KIB;
+
+/// Requests in flight on one connection of a server, by default: beyond it the connection is not
+/// read until some are answered.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 1024;
+
+/// Requests in flight in one process, by default: beyond it requests are answered with
+/// [`OVERLOADED`](crate::Code::OVERLOADED). One parked call costs about 9 KiB.
+pub const REQUESTS_PER_PROCESS_MAX: u32 = 1_000_000;
+
+/// Calls in flight on one connection of a client. Sequences are never short (2³¹ of them); this
+/// bounds the table, and beyond it a pool opens another connection or refuses.
+pub const CALLS_PER_CONNECTION_MAX: u32 = 1 << 20;
+
+/// A connection that is over a limit, and so is not read, is closed after this many milliseconds
+/// without progress.
+pub const STALL_MS_MAX: u64 = 60_000;
+
+/// Connections of a process, before the file limit is looked at.
+pub const CONNECTIONS_MAX: usize = 100_000;
+
+/// File descriptors kept back from connections, for files, rings and the platform's own sockets.
+pub const FILES_RESERVED: usize = 256;
+
+/// One part in this many of the memory that the process may use is for bytes of frames that are
+/// incomplete or wait to be sent.
+pub const BUFFERED_BYTES_DIVISOR: u64 = 4;
+
+/// Least and greatest weight of an instance; 100 is usual, so that one percent can be expressed.
+pub const WEIGHT_MIN: u32 = 1;
+/// See [`WEIGHT_MIN`].
+pub const WEIGHT_MAX: u32 = 10_000;
+
+/// Most instances of one service. Weighted round robin walks them in one pick.
+pub const INSTANCES_PER_SERVICE_MAX: usize = 4096;
+
+/// Most services in one route table.
+pub const SERVICES_MAX: usize = 65_536;
+
+/// Longest `L1.L2` service name, in bytes.
+pub const SERVICE_NAME_BYTES_MAX: usize = 128;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+const _: () = {
+    assert!(usize::BITS >= 64, "lengths are added without overflow checks");
+    assert!(HEAD_BYTES_MAX <= HEAD_BYTES_CEILING);
+    assert!(BODY_BYTES_MAX <= BODY_BYTES_CEILING);
+    assert!(HEAD_BYTES_CEILING + BODY_BYTES_CEILING + 10 <= i32::MAX as usize);
+    // What we write ourselves fits into a head with room for names, token and trace.
+    assert!(
+        METADATA_BYTES_MAX + ERR_MSG_BYTES_MAX + 2 * METHOD_NAME_BYTES_MAX < HEAD_BYTES_MAX / 2
+    );
+    assert!(METADATA_KEY_BYTES_MAX < METADATA_BYTES_MAX);
+    assert!(METADATA_PAIRS_MAX < METADATA_BYTES_MAX);
+    assert!(ASSEMBLY_GROWTH_FACTOR >= 1);
+    // A free sequence is found at once even in a full table.
+    assert!((CALLS_PER_CONNECTION_MAX as u64) < SEQUENCE_MAX / 1024);
+    assert!(REQUESTS_PER_CONNECTION_MAX < REQUESTS_PER_PROCESS_MAX);
+    assert!(DATAGRAM_BYTES_MAX < BODY_BYTES_MAX);
+    assert!(0 < WEIGHT_MIN && WEIGHT_MIN < WEIGHT_MAX);
+    // Sums of weights fit into an i64 with much room: weighted round robin subtracts them.
+    assert!((WEIGHT_MAX as u64) * (INSTANCES_PER_SERVICE_MAX as u64) < i32::MAX as u64);
+};
+
+/// The bounds that an operator may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest head, in bytes; 1 to [`HEAD_BYTES_CEILING`], default [`HEAD_BYTES_MAX`].
+    pub head_bytes_max: usize,
+    /// Longest body, in bytes; up to [`BODY_BYTES_CEILING`], default [`BODY_BYTES_MAX`].
+    pub body_bytes_max: usize,
+    /// Requests in flight on one connection; default [`REQUESTS_PER_CONNECTION_MAX`].
+    pub requests_per_connection_max: u32,
+    /// Requests in flight of one method in one process; default: as many as the process may have.
+    pub requests_per_method_max: u32,
+    /// Requests in flight in one process; default [`REQUESTS_PER_PROCESS_MAX`].
+    pub requests_per_process_max: u32,
+}
+
+impl Limits {
+    /// The defaults, usable in a constant.
+    pub const DEFAULT: Limits = Limits {
+        head_bytes_max: HEAD_BYTES_MAX,
+        body_bytes_max: BODY_BYTES_MAX,
+        requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
+        requests_per_method_max: REQUESTS_PER_PROCESS_MAX,
+        requests_per_process_max: REQUESTS_PER_PROCESS_MAX,
+    };
+
+    /// The nearest limits that the wire can carry: what is over a ceiling is lowered to it.
+    pub fn clamped(mut self) -> Limits {
+        self.head_bytes_max = self.head_bytes_max.clamp(1, HEAD_BYTES_CEILING);
+        self.body_bytes_max = self.body_bytes_max.min(BODY_BYTES_CEILING);
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_over_a_ceiling_are_lowered_to_it() {
+        let wild = Limits { head_bytes_max: 0, body_bytes_max: usize::MAX, ..Limits::DEFAULT };
+        assert_eq!(wild.clamped().head_bytes_max, 1);
+        assert_eq!(wild.clamped().body_bytes_max, BODY_BYTES_CEILING);
+        assert_eq!(Limits::default().clamped(), Limits::DEFAULT);
+    }
+}

@@ -1,0 +1,265 @@
+//! User headers: a small list of (key, value) that travels with a request.
+//!
+//! In the head they are field 77, repeated, each a message {key=1 string, value=2 bytes}. They
+//! are read rarely and passed on often, so they are held as they are on the wire: sending them is
+//! one copy, receiving them is a walk over the head when somebody asks.
+//!
+//! Keys may repeat; order is kept. The bounds are in [`limits`](crate::limits): whoever adds one
+//! too many is told, and a request that comes with too many is refused when it is admitted.
+use crate::head;
+use crate::limits::{METADATA_BYTES_MAX, METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX};
+use crate::varint;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// User headers that can be added to and sent.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Invariant: a sequence of whole fields 77, each well-formed.
+    encoded: Vec<u8>,
+    /// Fields in `encoded`.
+    pairs: usize,
+}
+
+/// User headers are at their bound; nothing was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetadataFull;
+
+impl fmt::Display for MetadataFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("user headers are at their bound")
+    }
+}
+
+impl core::error::Error for MetadataFull {}
+
+impl Metadata {
+    /// None.
+    pub const fn new() -> Metadata {
+        Metadata { encoded: Vec::new(), pairs: 0 }
+    }
+
+    /// A copy of the headers of a request; `bytes` are those that `head` was decoded from.
+    /// Fails if they are over the bounds, as an unadmitted request's may be.
+    pub fn copied(head: &head::Head, bytes: &[u8]) -> Result<Metadata, MetadataFull> {
+        let mut metadata = Metadata::new();
+        for (key, value) in head.metadata(bytes) {
+            metadata.add(key, value)?;
+        }
+        Ok(metadata)
+    }
+
+    /// Adds a header after the others.
+    ///
+    /// `key` is 1 to 128 bytes long ([`METADATA_KEY_BYTES_MAX`]), there are at most 64 headers
+    /// ([`METADATA_PAIRS_MAX`]) of together at most 8 KiB ([`METADATA_BYTES_MAX`]).
+    pub fn add(&mut self, key: &str, value: &[u8]) -> Result<(), MetadataFull> {
+        let pair_bytes = field_bytes(key.len()) + field_bytes(value.len());
+        let bytes = self.encoded.len() + 2 + varint::bytes_count(pair_bytes as u64) + pair_bytes;
+        if self.pairs == METADATA_PAIRS_MAX
+            || key.is_empty()
+            || key.len() > METADATA_KEY_BYTES_MAX
+            || bytes > METADATA_BYTES_MAX
+        {
+            return Err(MetadataFull);
+        }
+        self.encoded.extend_from_slice(&head::METADATA_KEY);
+        push_length(&mut self.encoded, pair_bytes);
+        self.encoded.push(PAIR_KEY);
+        push_length(&mut self.encoded, key.len());
+        self.encoded.extend_from_slice(key.as_bytes());
+        self.encoded.push(PAIR_VALUE);
+        push_length(&mut self.encoded, value.len());
+        self.encoded.extend_from_slice(value);
+        self.pairs += 1;
+        Ok(())
+    }
+
+    /// The headers in order.
+    pub fn iter(&self) -> Pairs<'_> {
+        Pairs { bytes: &self.encoded, at: 0 }
+    }
+
+    /// The value of the first header with this key.
+    pub fn find(&self, key: &str) -> Option<&[u8]> {
+        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.pairs
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs == 0
+    }
+
+    /// The headers as they travel: what [`RequestHead::metadata`](crate::RequestHead) takes.
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets; keys are not.
+        f.debug_list().entries(self.iter().map(|(key, _)| key)).finish()
+    }
+}
+
+/// The user headers in the bytes of a head, in order.
+///
+/// Comes from a head that was decoded from the same bytes, so all of them are well-formed. Given
+/// other bytes it ends early or yields what they contain; it never panics.
+#[derive(Clone, Debug)]
+pub struct Pairs<'head> {
+    bytes: &'head [u8],
+    at: usize,
+}
+
+impl<'head> Pairs<'head> {
+    pub(crate) fn within(bytes: &'head [u8]) -> Pairs<'head> {
+        Pairs { bytes, at: 0 }
+    }
+}
+
+impl<'head> Iterator for Pairs<'head> {
+    type Item = (&'head str, &'head [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.at < self.bytes.len() {
+            let field = head::field(self.bytes, self.at)?;
+            self.at = field.end;
+            if field.key == head::METADATA {
+                return decode_pair(&self.bytes[field.start..field.end]);
+            }
+        }
+        None
+    }
+}
+
+/// Whether each pair in the bytes of a head can be read.
+pub(crate) fn are_well_formed(bytes: &[u8], pairs_count: usize) -> bool {
+    Pairs::within(bytes).count() == pairs_count
+}
+
+const PAIR_KEY: u8 = 1 << 3 | 2;
+const PAIR_VALUE: u8 = 2 << 3 | 2;
+
+/// Unknown fields in a pair are skipped, the last of a repeated one counts, an absent one is
+/// empty, as in any protobuf message.
+fn decode_pair(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let mut key = "";
+    let mut value: &[u8] = &[];
+    let mut at = 0;
+    while at < bytes.len() {
+        let field = head::field(bytes, at)?;
+        let content = &bytes[field.start..field.end];
+        if field.key == u64::from(PAIR_KEY) {
+            key = core::str::from_utf8(content).ok()?;
+        } else if field.key == u64::from(PAIR_VALUE) {
+            value = content;
+        }
+        at = field.end;
+    }
+    Some((key, value))
+}
+
+/// Bytes of a field with a one-byte key and `length` bytes of content.
+fn field_bytes(length: usize) -> usize {
+    1 + varint::bytes_count(length as u64) + length
+}
+
+fn push_length(out: &mut Vec<u8>, length: usize) {
+    let (word, count) = varint::encoded(length as u64);
+    out.extend_from_slice(&word.to_le_bytes()[..count]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::{RequestHead, decode_request, encode_request};
+    use crate::limits::Limits;
+    use std::format;
+    use std::vec;
+
+    fn collected(metadata: &Metadata) -> Vec<(&str, &[u8])> {
+        metadata.iter().collect()
+    }
+
+    #[test]
+    fn headers_keep_their_order_and_repeated_keys() {
+        let mut metadata = Metadata::new();
+        let pairs = [("b", &b"1"[..]), ("a", b""), ("b", b"\0\xff")];
+        for (key, value) in pairs {
+            metadata.add(key, value).unwrap();
+        }
+        assert_eq!(collected(&metadata), pairs);
+        assert_eq!(metadata.find("b"), Some(&b"1"[..]));
+        assert_eq!(metadata.find("c"), None);
+        assert_eq!((metadata.len(), metadata.is_empty()), (3, false));
+    }
+
+    #[test]
+    fn the_bounds_hold_and_nothing_is_added_beyond_them() {
+        let mut metadata = Metadata::new();
+        let long = "k".repeat(METADATA_KEY_BYTES_MAX + 1);
+        assert_eq!(metadata.add("", b"v"), Err(MetadataFull));
+        assert_eq!(metadata.add(&long, b"v"), Err(MetadataFull));
+        assert_eq!(metadata.add(&long[1..], b"v"), Ok(()));
+        assert_eq!(metadata.add("k", &vec![0; METADATA_BYTES_MAX]), Err(MetadataFull));
+        for _ in 1..METADATA_PAIRS_MAX {
+            metadata.add("k", b"v").unwrap();
+        }
+        let before = metadata.clone();
+        assert_eq!(metadata.add("k", b"v"), Err(MetadataFull));
+        assert_eq!(metadata, before);
+    }
+
+    #[test]
+    fn the_bytes_bound_is_exact() {
+        // 2 key + 2 length, then 1 + 1 + 1 for the key and 1 + 2 for the value.
+        let value = vec![0; METADATA_BYTES_MAX - 10];
+        let mut metadata = Metadata::new();
+        assert_eq!(metadata.add("k", &[&value[..], b"x"].concat()), Err(MetadataFull));
+        metadata.add("k", &value).unwrap();
+        assert_eq!(metadata.encoded().len(), METADATA_BYTES_MAX);
+        assert_eq!(metadata.find("k"), Some(&value[..]));
+    }
+
+    #[test]
+    fn headers_are_found_among_the_other_fields_of_a_head() {
+        let mut metadata = Metadata::new();
+        metadata.add("first", b"1").unwrap();
+        metadata.add("second", b"2").unwrap();
+        let request = RequestHead {
+            sequence: 9,
+            method_name: b"m",
+            span_id: 1,
+            metadata: metadata.encoded(),
+            auth: b"a",
+            ..RequestHead::default()
+        };
+        let mut out = Vec::new();
+        encode_request(&request, &Limits::DEFAULT, &mut out, |_| {}).unwrap();
+        let bytes = &out[9..out.len() - 1];
+        let head = decode_request(bytes).unwrap();
+        assert_eq!(head.metadata(bytes).collect::<Vec<_>>(), collected(&metadata));
+        assert_eq!(head.metadata_pairs, 2);
+    }
+
+    #[test]
+    fn a_pair_is_read_as_any_protobuf_message() {
+        let swapped = b"\x12\x01v\x18\x05\x0a\x01x\x0a\x01k";
+        assert_eq!(decode_pair(swapped), Some(("k", &b"v"[..])));
+        assert_eq!(decode_pair(b""), Some(("", &b""[..])));
+    }
+
+    #[test]
+    fn values_are_not_shown_in_logs() {
+        let mut metadata = Metadata::new();
+        metadata.add("token", b"secret").unwrap();
+        assert_eq!(format!("{metadata:?}"), r#"["token"]"#);
+    }
+}
