@@ -5,5 +5,10 @@
 //! break memory through it, that is a bug of this crate.
 
 pub mod buffer;
+pub mod clock;
+pub mod coroutine;
+pub mod cpu;
+pub mod process;
 pub mod ring;
 pub mod socket;
+mod stack;
