@@ -19,6 +19,8 @@
 //! |---|---|
 //! | [`frame`] | where one message ends and the next begins |
 //! | [`head`] | sequence, method, deadline, trace … of a message; [`metadata`] are its user headers |
+//! | [`call`] | whose answer is this: the client side of a connection |
+//! | [`serve`] | is this request run or refused: the server side of a connection |
 //! | [`status`] | the one list of result codes |
 //! | [`limits`] | every bound, with its unit and its reason |
 //!
@@ -31,15 +33,20 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod call;
 pub mod frame;
 pub mod head;
 pub mod limits;
 pub mod metadata;
+mod sequences;
+pub mod serve;
 pub mod status;
 mod varint;
 
+pub use call::Calls;
 pub use frame::{Arrival, BadFrame, Cut, Cutter, Frame, TooLarge, cut};
 pub use head::{AnswerHead, BadHead, Head, RequestHead, Span};
 pub use limits::Limits;
 pub use metadata::Metadata;
+pub use serve::{Admission, Requests};
 pub use status::{Code, CodeInfo, Side};

@@ -61,6 +61,18 @@ pub const REQUESTS_PER_PROCESS_MAX: u32 = 1_000_000;
 /// bounds the table, and beyond it a pool opens another connection or refuses.
 pub const CALLS_PER_CONNECTION_MAX: u32 = 1 << 20;
 
+/// How long the caller of a request is taken to wait if it does not say, in milliseconds, by
+/// default. The original forgot a request after 60 s, so no old caller waits longer.
+pub const DEADLINE_MS_DEFAULT: u32 = 60_000;
+
+/// Longest time that a caller is taken to wait, in milliseconds: one day. A request that is
+/// parked must go at last even if its peer has vanished without a trace.
+pub const DEADLINE_MS_MAX: u32 = 24 * 60 * 60 * 1000;
+
+/// Calls of one connection that time out, without a single byte received meanwhile, before it is
+/// replaced. One may be the service's doing; three and not a byte are the path's.
+pub const TIMEOUTS_IN_SILENCE_MAX: u32 = 3;
+
 /// A connection that is over a limit, and so is not read, is closed after this many milliseconds
 /// without progress.
 pub const STALL_MS_MAX: u64 = 60_000;
@@ -107,6 +119,7 @@ const _: () = {
     // A free sequence is found at once even in a full table.
     assert!((CALLS_PER_CONNECTION_MAX as u64) < SEQUENCE_MAX / 1024);
     assert!(REQUESTS_PER_CONNECTION_MAX < REQUESTS_PER_PROCESS_MAX);
+    assert!(0 < DEADLINE_MS_DEFAULT && DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
     assert!(DATAGRAM_BYTES_MAX < BODY_BYTES_MAX);
     assert!(0 < WEIGHT_MIN && WEIGHT_MIN < WEIGHT_MAX);
     // Sums of weights fit into an i64 with much room: weighted round robin subtracts them.
@@ -126,6 +139,9 @@ pub struct Limits {
     pub requests_per_method_max: u32,
     /// Requests in flight in one process; default [`REQUESTS_PER_PROCESS_MAX`].
     pub requests_per_process_max: u32,
+    /// How long a caller waits that does not say, in milliseconds; 1 to [`DEADLINE_MS_MAX`],
+    /// default [`DEADLINE_MS_DEFAULT`].
+    pub deadline_ms_default: u32,
 }
 
 impl Limits {
@@ -136,12 +152,14 @@ impl Limits {
         requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
         requests_per_method_max: REQUESTS_PER_PROCESS_MAX,
         requests_per_process_max: REQUESTS_PER_PROCESS_MAX,
+        deadline_ms_default: DEADLINE_MS_DEFAULT,
     };
 
     /// The nearest limits that the wire can carry: what is over a ceiling is lowered to it.
     pub fn clamped(mut self) -> Limits {
         self.head_bytes_max = self.head_bytes_max.clamp(1, HEAD_BYTES_CEILING);
         self.body_bytes_max = self.body_bytes_max.min(BODY_BYTES_CEILING);
+        self.deadline_ms_default = self.deadline_ms_default.clamp(1, DEADLINE_MS_MAX);
         self
     }
 }
@@ -158,7 +176,13 @@ mod tests {
 
     #[test]
     fn limits_over_a_ceiling_are_lowered_to_it() {
-        let wild = Limits { head_bytes_max: 0, body_bytes_max: usize::MAX, ..Limits::DEFAULT };
+        let wild = Limits {
+            head_bytes_max: 0,
+            body_bytes_max: usize::MAX,
+            deadline_ms_default: 0,
+            ..Limits::DEFAULT
+        };
+        assert_eq!(wild.clamped().deadline_ms_default, 1);
         assert_eq!(wild.clamped().head_bytes_max, 1);
         assert_eq!(wild.clamped().body_bytes_max, BODY_BYTES_CEILING);
         assert_eq!(Limits::default().clamped(), Limits::DEFAULT);

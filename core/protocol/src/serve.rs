@@ -1,0 +1,322 @@
+//! Serving: is this request run or refused, and which of those that run is meant?
+//!
+//! [`admit`] is asked once for each request, after its head is decoded and before its method is
+//! started. It decides from the head, the limits and what is going on, and its answer is final:
+//! run it, or refuse it with a code, at once. A refusal is an answer, never silence: the caller
+//! that learns now can go elsewhere now.
+//!
+//! ```text
+//!   head ─► cancel? ─► user headers ─► draining? ─► deadline ─► limits ─► run
+//!             │        in bounds?        │          passed?       │
+//!             ▼           ▼ -4           ▼ -104       ▼ -102      ▼ -101
+//!           cancel      refuse         refuse       refuse      refuse
+//! ```
+//!
+//! The order is from the cheapest to fix to the most certain to pass: a request that no server
+//! would take is told so; one that another server takes is sent there; one that nobody waits for
+//! is not worth an overload.
+//!
+//! [`Requests`] knows what runs for one connection, so that a cancel frame finds its request, the
+//! connection's death finds all of them, and a sequence that is already in flight is refused: its
+//! two answers could not be told apart.
+use crate::head::Head;
+use crate::limits::{DEADLINE_MS_MAX, Limits, METADATA_BYTES_MAX, METADATA_PAIRS_MAX};
+use crate::sequences::Sequences;
+use crate::status::Code;
+
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Start its method.
+    Run {
+        /// When its caller stops waiting, on the clock of [`State::arrived_ns`].
+        deadline_ns: u64,
+    },
+    /// It is no request: cancel the one with its sequence, if [`Requests`] has it. No answer.
+    Cancel,
+    /// Answer with this code, unless it is `one_way`.
+    Refuse(Code),
+}
+
+/// What is going on when a request asks to be admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The server is leaving.
+    pub draining: bool,
+    /// The bytes of unfinished frames and unsent answers of the whole process are over budget.
+    pub memory_short: bool,
+    /// Requests in flight on its connection, without it.
+    pub connection_requests: u32,
+    /// Requests in flight of its method in this process, without it.
+    pub method_requests: u32,
+    /// Requests in flight in this process, without it.
+    pub process_requests: u32,
+    /// When its frame was complete, on a monotonic clock.
+    pub arrived_ns: u64,
+    /// The time now, on the same clock.
+    pub now_ns: u64,
+}
+
+/// Decides about a request; pure.
+///
+/// Whether the method exists is not asked here: [`INVALID_METHOD`](Code::INVALID_METHOD) goes
+/// before admission, for there is no method whose requests could be counted.
+#[inline]
+pub fn admit(head: &Head, state: &State, limits: &Limits) -> Admission {
+    if head.cancel {
+        return Admission::Cancel;
+    }
+    if head.metadata_pairs != 0 && !metadata_is_within_bounds(head) {
+        return Admission::Refuse(Code::INVALID_HEAD);
+    }
+    if head.compress != 0 {
+        // Compression is not offered (`FEATURES`), so whoever sends it errs.
+        return Admission::Refuse(Code::INVALID_BODY);
+    }
+    if state.draining {
+        return Admission::Refuse(Code::DRAINING);
+    }
+    let deadline_ns = deadline_ns(head, limits, state.arrived_ns);
+    if deadline_ns <= state.now_ns {
+        return Admission::Refuse(Code::DEADLINE_EXCEEDED);
+    }
+    let room = state.connection_requests < limits.requests_per_connection_max
+        && state.method_requests < limits.requests_per_method_max
+        && state.process_requests < limits.requests_per_process_max
+        && !state.memory_short;
+    if !room {
+        return Admission::Refuse(Code::OVERLOADED);
+    }
+    Admission::Run { deadline_ns }
+}
+
+/// When the caller of a request stops waiting. A caller that does not say waits as long as the
+/// server's default; nobody waits longer than [`DEADLINE_MS_MAX`].
+#[inline]
+fn deadline_ns(head: &Head, limits: &Limits, arrived_ns: u64) -> u64 {
+    let asked_ms =
+        if head.deadline_ms == 0 { limits.deadline_ms_default } else { head.deadline_ms };
+    arrived_ns.saturating_add(u64::from(asked_ms.min(DEADLINE_MS_MAX)) * 1_000_000)
+}
+
+#[cold]
+fn metadata_is_within_bounds(head: &Head) -> bool {
+    head.metadata_pairs as usize <= METADATA_PAIRS_MAX
+        && head.metadata_bytes as usize <= METADATA_BYTES_MAX
+}
+
+/// The requests in flight of one connection. `T` is whatever finds the running method.
+#[derive(Debug)]
+pub struct Requests<T> {
+    in_flight: Sequences<T>,
+}
+
+/// The sequence of a request is in flight already: to be refused with
+/// [`INVALID_SEQUENCE`](Code::INVALID_SEQUENCE). Carries what was to be inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate<T>(pub T);
+
+impl<T> Requests<T> {
+    /// None in flight.
+    pub const fn new() -> Requests<T> {
+        Requests { in_flight: Sequences::new() }
+    }
+
+    /// A request was admitted.
+    #[inline]
+    pub fn begin(&mut self, sequence: u64, request: T) -> Result<(), Duplicate<T>> {
+        self.in_flight.insert(sequence, request).map_err(Duplicate)
+    }
+
+    /// A request is answered. `None` if it was not in flight.
+    #[inline]
+    pub fn end(&mut self, sequence: u64) -> Option<T> {
+        self.in_flight.remove(sequence)
+    }
+
+    /// The request that a cancel frame with this sequence means; it stays in flight until it is
+    /// answered. `None` if it is answered already: the frames crossed, which is no error.
+    pub fn get(&self, sequence: u64) -> Option<&T> {
+        self.in_flight.get(sequence)
+    }
+
+    /// All of them, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.in_flight.iter()
+    }
+
+    /// The connection is dead: takes all of them out, in no particular order, to be cancelled.
+    pub fn handle_death(&mut self) -> impl Iterator<Item = (u64, T)> + use<T> {
+        self.in_flight.drain()
+    }
+
+    /// How many are in flight.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether none is in flight.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.in_flight.len() == 0
+    }
+
+    /// Whether the connection may be read further: at the limit it is not, so that its peer is
+    /// slowed down instead of refused.
+    #[inline]
+    pub fn has_room(&self, limits: &Limits) -> bool {
+        self.in_flight.len() < limits.requests_per_connection_max as usize
+    }
+}
+
+impl<T> Default for Requests<T> {
+    fn default() -> Requests<T> {
+        Requests::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        requests_per_connection_max: 10,
+        requests_per_method_max: 20,
+        requests_per_process_max: 30,
+        deadline_ms_default: 50,
+        ..Limits::DEFAULT
+    };
+
+    const IDLE: State = State {
+        draining: false,
+        memory_short: false,
+        connection_requests: 0,
+        method_requests: 0,
+        process_requests: 0,
+        arrived_ns: 1_000_000_000,
+        now_ns: 1_000_000_500,
+    };
+
+    #[track_caller]
+    fn check(head: Head, state: State, expect: Admission) {
+        assert_eq!(admit(&head, &state, &LIMITS), expect);
+    }
+
+    fn refused(code: Code) -> Admission {
+        Admission::Refuse(code)
+    }
+
+    #[test]
+    fn an_idle_server_runs_a_request_until_its_deadline() {
+        let head = Head { deadline_ms: 3, ..Head::default() };
+        check(head, IDLE, Admission::Run { deadline_ns: 1_003_000_000 });
+    }
+
+    #[test]
+    fn without_a_deadline_the_default_counts() {
+        check(Head::default(), IDLE, Admission::Run { deadline_ns: 1_050_000_000 });
+    }
+
+    #[test]
+    fn the_longest_deadline_is_bounded_and_does_not_overflow() {
+        let head = Head { deadline_ms: u32::MAX, ..Head::default() };
+        let deadline_ns = 1_000_000_000 + u64::from(DEADLINE_MS_MAX) * 1_000_000;
+        check(head, IDLE, Admission::Run { deadline_ns });
+        let late = State { arrived_ns: u64::MAX - 1, now_ns: u64::MAX - 1, ..IDLE };
+        check(head, late, Admission::Run { deadline_ns: u64::MAX });
+    }
+
+    #[test]
+    fn a_request_whose_deadline_has_passed_is_refused() {
+        let head = Head { deadline_ms: 3, ..Head::default() };
+        check(head, State { now_ns: 1_003_000_000, ..IDLE }, refused(Code::DEADLINE_EXCEEDED));
+        let just = State { now_ns: 1_002_999_999, ..IDLE };
+        check(head, just, Admission::Run { deadline_ns: 1_003_000_000 });
+    }
+
+    #[test]
+    fn each_limit_admits_the_last_request_and_refuses_the_next() {
+        let run = Admission::Run { deadline_ns: 1_050_000_000 };
+        let overloaded = refused(Code::OVERLOADED);
+        check(Head::default(), State { connection_requests: 9, ..IDLE }, run);
+        check(Head::default(), State { connection_requests: 10, ..IDLE }, overloaded);
+        check(Head::default(), State { method_requests: 19, ..IDLE }, run);
+        check(Head::default(), State { method_requests: 20, ..IDLE }, overloaded);
+        check(Head::default(), State { process_requests: 29, ..IDLE }, run);
+        check(Head::default(), State { process_requests: 30, ..IDLE }, overloaded);
+        check(Head::default(), State { memory_short: true, ..IDLE }, overloaded);
+    }
+
+    #[test]
+    fn a_draining_server_sends_callers_elsewhere() {
+        let state = State { draining: true, process_requests: 30, ..IDLE };
+        check(Head::default(), state, refused(Code::DRAINING));
+    }
+
+    #[test]
+    fn a_cancel_is_taken_whatever_goes_on() {
+        let head = Head { cancel: true, metadata_pairs: 1000, ..Head::default() };
+        let state = State { draining: true, memory_short: true, process_requests: 30, ..IDLE };
+        check(head, state, Admission::Cancel);
+    }
+
+    #[test]
+    fn user_headers_over_their_bounds_are_refused() {
+        let within = Head { metadata_pairs: 64, metadata_bytes: 8192, ..Head::default() };
+        check(within, IDLE, Admission::Run { deadline_ns: 1_050_000_000 });
+        check(Head { metadata_pairs: 65, ..within }, IDLE, refused(Code::INVALID_HEAD));
+        check(Head { metadata_bytes: 8193, ..within }, IDLE, refused(Code::INVALID_HEAD));
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused_as_long_as_it_is_not_offered() {
+        const { assert!(crate::head::FEATURES & crate::head::FEATURE_COMPRESS == 0) };
+        check(Head { compress: 1, ..Head::default() }, IDLE, refused(Code::INVALID_BODY));
+    }
+
+    #[test]
+    fn a_sequence_in_flight_is_refused_until_it_is_answered() {
+        let mut requests = Requests::new();
+        assert_eq!(requests.begin(5, "first"), Ok(()));
+        assert_eq!(requests.begin(5, "second"), Err(Duplicate("second")));
+        assert_eq!(requests.get(5), Some(&"first"));
+        assert_eq!(requests.end(5), Some("first"));
+        assert_eq!(requests.end(5), None);
+        assert_eq!(requests.begin(5, "third"), Ok(()));
+    }
+
+    #[test]
+    fn a_cancel_finds_its_request_and_leaves_it_in_flight() {
+        let mut requests = Requests::new();
+        requests.begin(u64::MAX, 1).unwrap();
+        requests.begin(0, 2).unwrap();
+        assert_eq!(requests.get(u64::MAX), Some(&1));
+        assert_eq!(requests.get(7), None);
+        assert_eq!(requests.len(), 2);
+    }
+
+    #[test]
+    fn death_hands_out_every_request_once() {
+        let mut requests = Requests::new();
+        for sequence in 0..100u64 {
+            requests.begin(sequence * 1_000_003, sequence).unwrap();
+        }
+        let mut cancelled: std::vec::Vec<u64> =
+            requests.handle_death().map(|(_, request)| request).collect();
+        cancelled.sort_unstable();
+        assert_eq!(cancelled, (0..100).collect::<std::vec::Vec<_>>());
+        assert!(requests.is_empty());
+        assert_eq!(requests.handle_death().count(), 0);
+    }
+
+    #[test]
+    fn a_full_connection_has_no_room() {
+        let mut requests = Requests::new();
+        for sequence in 0..10 {
+            assert!(requests.has_room(&LIMITS));
+            requests.begin(sequence, ()).unwrap();
+        }
+        assert!(!requests.has_room(&LIMITS));
+    }
+}
