@@ -1,0 +1,75 @@
+//! What a .proto file may say and the stubs cannot: found before anything is generated, so that the
+//! message names a line of the .proto file and not one of the generated Rust.
+
+use std::collections::BTreeMap;
+
+use heck::{ToSnakeCase, ToUpperCamelCase};
+use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto};
+
+use crate::Error;
+
+/// Field numbers in descriptor.proto, by which source locations are addressed.
+const FILE_SERVICE: i32 = 6;
+const SERVICE_METHOD: i32 = 2;
+
+/// The first thing that cannot be generated, if there is one.
+pub(crate) fn check(descriptors: &FileDescriptorSet) -> Result<(), Error> {
+    let mut types = BTreeMap::new();
+    for file in &descriptors.file {
+        let messages = file.message_type.iter().map(|message| message.name());
+        let enums = file.enum_type.iter().map(|one| one.name());
+        for name in messages.chain(enums) {
+            let key = (file.package(), name.to_upper_camel_case());
+            types.insert(key, format!("the type {name}"));
+        }
+    }
+    for file in &descriptors.file {
+        for (service, index) in file.service.iter().zip(0..) {
+            let line = line_of(file, &[FILE_SERVICE, index]);
+            let name = service.name();
+            for suffix in ["", "Server", "Client"] {
+                let rust_name = name.to_upper_camel_case() + suffix;
+                let owner = format!("the service {name}");
+                let key = (file.package(), rust_name.clone());
+                if let Some(other) = types.insert(key, owner.clone()) {
+                    let what = format!("{owner} and {other} both become the Rust type {rust_name}");
+                    return Err(Error::at(file.name(), line, what));
+                }
+            }
+            check_methods(file, index, &service.method)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_methods(
+    file: &FileDescriptorProto,
+    service_index: i32,
+    methods: &[MethodDescriptorProto],
+) -> Result<(), Error> {
+    let mut functions = BTreeMap::new();
+    for (method, index) in methods.iter().zip(0..) {
+        let line = line_of(file, &[FILE_SERVICE, service_index, SERVICE_METHOD, index]);
+        let name = method.name();
+        if method.client_streaming() || method.server_streaming() {
+            let what = format!("the rpc {name} streams, which msec does not support yet");
+            return Err(Error::at(file.name(), line, what));
+        }
+        for suffix in ["", "_with", "_future"] {
+            let function = name.to_snake_case() + suffix;
+            if let Some(other) = functions.insert(function.clone(), name) {
+                let what =
+                    format!("the rpcs {other} and {name} both become the function {function}");
+                return Err(Error::at(file.name(), line, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The line of the element at a path of field numbers and indices, from one.
+fn line_of(file: &FileDescriptorProto, path: &[i32]) -> Option<usize> {
+    let locations = &file.source_code_info.as_ref()?.location;
+    let location = locations.iter().find(|location| location.path == path)?;
+    usize::try_from(*location.span.first()?).ok().map(|line| line + 1)
+}
