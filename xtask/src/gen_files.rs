@@ -1,0 +1,77 @@
+//! Every generated file of the repository: what it is called and what is to stand in it.
+//!
+//! `gen` writes the list, `tidy` compares it. A generator is a pure function of committed files, so
+//! that the comparison means something.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders that hold generated files and nothing else.
+pub(crate) const FOLDERS: &[&str] = &["core/examples/generated", "codegen/tests/golden/generated"];
+
+/// Rust out of a folder of .proto files.
+struct Stubs {
+    source: &'static str,
+    target: &'static str,
+    /// Where the stubs find the crate `msec`.
+    crate_path: &'static str,
+}
+
+const STUBS: &[Stubs] = &[
+    Stubs { source: "core/examples", target: "core/examples/generated", crate_path: "::msec" },
+    // Its test brings an engine of its own, so that the generator is tested alone.
+    Stubs {
+        source: "codegen/tests/golden",
+        target: "codegen/tests/golden/generated",
+        crate_path: "crate::msec",
+    },
+];
+
+/// Path, relative to the root, and text of every generated file.
+pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut files = Vec::new();
+    for Stubs { source, target, crate_path } in STUBS {
+        let folder = root.join(source);
+        let protos = protos(&folder)?;
+        if protos.is_empty() {
+            continue;
+        }
+        let generated = msec_codegen::Build::new()
+            .protos(&protos)
+            .include(&folder)
+            .crate_path(*crate_path)
+            .generate()
+            .map_err(|error| format!("{source}: {error}"))?;
+        files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
+    }
+    Ok(files)
+}
+
+/// Writes every generated file whose text has changed.
+pub(crate) fn write(root: &Path) -> Result<(), String> {
+    for (path, text) in all(root)? {
+        let full = root.join(&path);
+        let failed = |error: std::io::Error| format!("cannot write {path}: {error}");
+        if fs::read_to_string(&full).is_ok_and(|present| present == text) {
+            continue;
+        }
+        let folder = full.parent().expect("it lies in a folder of the list");
+        fs::create_dir_all(folder).map_err(failed)?;
+        fs::write(&full, text).map_err(failed)?;
+        println!("gen: {path}");
+    }
+    Ok(())
+}
+
+fn protos(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut protos = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "proto") {
+            protos.push(path);
+        }
+    }
+    protos.sort();
+    Ok(protos)
+}
