@@ -21,6 +21,8 @@
 //! | [`head`] | sequence, method, deadline, trace … of a message; [`metadata`] are its user headers |
 //! | [`call`] | whose answer is this: the client side of a connection |
 //! | [`serve`] | is this request run or refused: the server side of a connection |
+//! | [`route`] | which instances make up a service, and which is next |
+//! | [`report`] | counters and histograms that merge exactly |
 //! | [`status`] | the one list of result codes |
 //! | [`limits`] | every bound, with its unit and its reason |
 //!
@@ -38,6 +40,8 @@ pub mod frame;
 pub mod head;
 pub mod limits;
 pub mod metadata;
+pub mod report;
+pub mod route;
 mod sequences;
 pub mod serve;
 pub mod status;
@@ -48,5 +52,7 @@ pub use frame::{Arrival, BadFrame, Cut, Cutter, Frame, TooLarge, cut};
 pub use head::{AnswerHead, BadHead, Head, RequestHead, Span};
 pub use limits::Limits;
 pub use metadata::Metadata;
+pub use report::{Counters, Histogram, Outcome};
+pub use route::{Address, Target, Wrr};
 pub use serve::{Admission, Requests};
 pub use status::{Code, CodeInfo, Side};

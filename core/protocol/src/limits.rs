@@ -87,6 +87,12 @@ pub const FILES_RESERVED: usize = 256;
 /// incomplete or wait to be sent.
 pub const BUFFERED_BYTES_DIVISOR: u64 = 4;
 
+/// The port of a service that does not say one, as it was in the original.
+pub const PORT_DEFAULT: u16 = 7963;
+
+/// Longest path of a unix socket, in bytes: `sun_path` (unix(7)) without its NUL.
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
 /// Least and greatest weight of an instance; 100 is usual, so that one percent can be expressed.
 pub const WEIGHT_MIN: u32 = 1;
 /// See [`WEIGHT_MIN`].

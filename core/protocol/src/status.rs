@@ -161,7 +161,7 @@ const ORIGINAL_COUNT: usize = 22;
 /// How many codes of ours follow, from -101 downwards.
 const OURS_COUNT: usize = 9;
 
-// `info` finds a row by arithmetic; this is what it relies on.
+// `row` finds a code by arithmetic; this is what it relies on.
 const _: () = {
     assert!(ALL.len() == ORIGINAL_COUNT + OURS_COUNT + 1);
     let mut index = 0;
@@ -177,12 +177,19 @@ const _: () = {
 };
 
 /// What is known of `code`; [`UNKNOWN`] for a number that is in no list.
+#[inline]
 pub fn info(code: Code) -> &'static CodeInfo {
+    ALL.get(row(code)).unwrap_or(&UNKNOWN)
+}
+
+/// The index of a code in [`ALL`]; `ALL.len()` for one that is in no list.
+#[inline]
+pub fn row(code: Code) -> usize {
     match code.0 {
-        -21..=0 => &ALL[code.0.unsigned_abs() as usize],
-        -109..=-101 => &ALL[ORIGINAL_COUNT + (-101 - code.0) as usize],
-        -1000 => &ALL[ORIGINAL_COUNT + OURS_COUNT],
-        _ => &UNKNOWN,
+        -21..=0 => code.0.unsigned_abs() as usize,
+        -109..=-101 => ORIGINAL_COUNT + (-101 - code.0) as usize,
+        -1000 => ORIGINAL_COUNT + OURS_COUNT,
+        _ => ALL.len(),
     }
 }
 
