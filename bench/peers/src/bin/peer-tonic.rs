@@ -1,0 +1,40 @@
+//! gRPC by tonic on tokio's current-thread runtime: `echo.EchoService/Echo`, the service every RPC peer offers.
+
+use msec_bench_peers::listen_address;
+
+/// `message EchoRequest { bytes message = 1; }`; the answer has the same shape.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EchoMessage {
+    /// What comes back.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub message: prost::bytes::Bytes,
+}
+
+#[allow(missing_docs, unused_qualifications, clippy::all)]
+mod service {
+    include!(concat!(env!("OUT_DIR"), "/echo.EchoService.rs"));
+}
+
+struct Echo;
+
+#[tonic::async_trait]
+impl service::echo_service_server::EchoService for Echo {
+    async fn echo(
+        &self,
+        request: tonic::Request<EchoMessage>,
+    ) -> Result<tonic::Response<EchoMessage>, tonic::Status> {
+        Ok(tonic::Response::new(request.into_inner()))
+    }
+}
+
+fn main() -> Result<(), tonic::transport::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs a file descriptor and no more");
+    runtime.block_on(
+        tonic::transport::Server::builder()
+            .add_service(service::echo_service_server::EchoServiceServer::new(Echo))
+            .serve(listen_address()),
+    )
+}
