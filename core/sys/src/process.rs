@@ -197,7 +197,10 @@ fn cgroup_memory_bytes(root: &Path, groups: &str) -> Option<u64> {
     for line in groups.lines() {
         // `hierarchy:controllers:path`; version 2 is hierarchy 0 without controllers.
         let mut fields = line.splitn(3, ':');
-        let (_, controllers, path) = (fields.next(), fields.next()?, fields.next()?);
+        let (_, Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
         let (base, file) = if controllers.is_empty() {
             (root.to_path_buf(), "memory.max")
         } else if controllers.split(',').any(|controller| controller == "memory") {
@@ -228,4 +231,143 @@ fn line_value(text: &str, key: &str) -> Option<u64> {
 /// A file of the kernel that does not look as documented in proc(5).
 fn unreadable(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{path} does not look as expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of control groups in a directory of its own, gone with the value.
+    struct Groups {
+        root: std::path::PathBuf,
+    }
+
+    impl Groups {
+        fn new(name: &str, files: &[(&str, &str)]) -> Groups {
+            let directory = format!("msec-groups-{name}-{}", std::process::id());
+            let root = std::env::temp_dir().join(directory);
+            for (path, text) in files {
+                let path = root.join(path);
+                let parent = path.parent().expect("joined to a root above");
+                fs::create_dir_all(parent).expect("the directory for temporary files is writable");
+                fs::write(path, text).expect("as above");
+            }
+            Groups { root }
+        }
+    }
+
+    impl Drop for Groups {
+        fn drop(&mut self) {
+            _ = fs::remove_dir_all(&self.root);
+        }
+    }
+
+    #[test]
+    fn the_tightest_group_on_the_way_up_limits_memory() {
+        let groups = Groups::new(
+            "v2",
+            &[
+                ("pods/memory.max", "1000000\n"),
+                ("pods/one/memory.max", "max\n"),
+                ("pods/one/worker/memory.max", "3000000\n"),
+                ("other/memory.max", "5\n"),
+            ],
+        );
+        let check = |text, expect| assert_eq!(cgroup_memory_bytes(&groups.root, text), expect);
+        check("0::/pods/one/worker\n", Some(1_000_000));
+        check("0::/pods/one\n", Some(1_000_000));
+        check("0::/\n", None);
+        check("", None);
+        check("nonsense\n0::/pods\nmore: nonsense", Some(1_000_000));
+    }
+
+    #[test]
+    fn a_group_of_the_host_that_is_not_visible_leaves_the_containers_own() {
+        let groups = Groups::new("hidden", &[("memory.max", "4096000\n")]);
+        let limit = cgroup_memory_bytes(&groups.root, "0::/docker/0123abcd\n");
+        assert_eq!(limit, Some(4_096_000));
+    }
+
+    #[test]
+    fn version_one_groups_count_by_their_memory_controller() {
+        let groups = Groups::new(
+            "v1",
+            &[
+                ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+                ("memory/app/memory.limit_in_bytes", "2000000\n"),
+                ("cpu/app/memory.limit_in_bytes", "1\n"),
+            ],
+        );
+        let text = "12:cpu,cpuacct:/app\n5:memory:/app\n1:name=systemd:/app\n0::/app\n";
+        assert_eq!(cgroup_memory_bytes(&groups.root, text), Some(2_000_000));
+    }
+
+    #[test]
+    fn the_process_knows_its_own_size() {
+        let rss = rss_bytes().expect("/proc is mounted");
+        let limit = memory_limit_bytes().expect("/proc is mounted");
+        assert!((100 << 10..limit).contains(&rss), "{rss} of {limit}");
+        assert!(map_count_max().expect("/proc is mounted") > map_count().expect("as above"));
+        let release = kernel_release().expect("/proc is mounted");
+        assert!(release.starts_with(|digit: char| digit.is_ascii_digit()), "{release}");
+    }
+
+    #[test]
+    fn threads_and_descriptors_are_counted() {
+        // Other tests start and end threads and open files meanwhile, so many at once are counted.
+        let fds = fds_count().expect("/proc is mounted");
+        let files: Vec<_> =
+            (0..200).map(|_| fs::File::open("/dev/null").expect("it always opens")).collect();
+        assert!(fds_count().expect("/proc is mounted") >= fds + 150);
+        drop(files);
+        let threads = threads_count().expect("/proc is mounted");
+        let counted = std::sync::Barrier::new(51);
+        std::thread::scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(|| counted.wait());
+            }
+            let more = threads_count();
+            counted.wait();
+            assert!(more.expect("/proc is mounted") >= threads + 30);
+        });
+    }
+
+    #[test]
+    fn the_limit_on_files_is_raised_to_the_hard_one() {
+        let before = nofile_limit().expect("getrlimit is always allowed");
+        let after = raise_nofile().expect("the soft limit may rise to the hard one");
+        assert_eq!((after.soft, after.hard), (before.hard, before.hard));
+        assert_eq!(nofile_limit().expect("as above"), after);
+    }
+
+    #[test]
+    fn a_blocked_signal_waits_until_it_is_asked_for() {
+        let signals = TerminationSignals::block().expect("blocking a signal needs no right");
+        assert_eq!(signals.wait_at_most(Duration::from_millis(1)), None);
+        for (number, signal) in
+            [(libc::SIGTERM, Signal::Terminate), (libc::SIGINT, Signal::Interrupt)]
+        {
+            // SAFETY: sends a signal to this thread, where it is blocked.
+            assert_eq!(unsafe { libc::raise(number) }, 0);
+            assert_eq!(signals.wait(), signal);
+        }
+        assert_eq!(signals.wait_at_most(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn signals_pass_again_once_nobody_waits() {
+        let blocked = || {
+            // SAFETY: a query into a set that is writable; sigismember reads it.
+            unsafe {
+                let mut set: libc::sigset_t = mem::zeroed();
+                libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut set);
+                libc::sigismember(&set, libc::SIGTERM) == 1
+            }
+        };
+        assert!(!blocked());
+        let signals = TerminationSignals::block().expect("blocking a signal needs no right");
+        assert!(blocked());
+        drop(signals);
+        assert!(!blocked());
+    }
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use msec_sys::coroutine::{Coroutine, Guard, Outcome, Pool, StackConfig, on_coroutine, suspend};
+use msec_sys::process::TerminationSignals;
 
 thread_local! {
     static STEPS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
@@ -78,7 +79,7 @@ fn the_coroutine_given_back_last_is_taken_first() {
     let pool = pool();
     let address = |pool: &Pool| {
         let mut coroutine = take(pool);
-        coroutine.start(
+        _ = coroutine.start(
             |_| {
                 let local = 0u8;
                 step((&raw const local).addr());
@@ -184,10 +185,10 @@ fn dropping_a_suspended_coroutine_leaks_it_and_counts_it() {
         step(number + 1);
     };
     let mut dropped = take(&pool);
-    dropped.start(job, 1);
+    _ = dropped.start(job, 1);
     drop(dropped);
     let mut given_back = take(&pool);
-    given_back.start(job, 5);
+    _ = given_back.start(job, 5);
     pool.give_back(given_back);
     assert_eq!(pool.leaked(), 2);
     assert_eq!(pool.stats().taken, 0);
@@ -243,7 +244,7 @@ fn misuse_is_refused_with_a_clear_message() {
     let mut coroutine = take(&one);
     let refused = panic_message(|| _ = coroutine.resume());
     assert_eq!(refused, "no job is suspended in this coroutine");
-    coroutine.start(|_| suspend(), 0);
+    _ = coroutine.start(|_| suspend(), 0);
     let refused = panic_message(|| _ = coroutine.start(step, 0));
     assert_eq!(refused, "the last job of this coroutine is still suspended");
     assert!(matches!(coroutine.resume(), Outcome::Finished), "the refused start did no harm");
@@ -261,7 +262,7 @@ fn a_coroutine_does_not_run_another_one() {
     let mut first = take(&pool);
     let job = |_| {
         SECOND.with_borrow_mut(|second| {
-            second.as_mut().expect("set above").start(step, 1);
+            _ = second.as_mut().expect("set above").start(step, 1);
         });
     };
     let Outcome::Panicked(payload) = first.start(job, 0) else { panic!("refused") };
@@ -305,7 +306,7 @@ fn a_backtrace_on_a_coroutine_ends_and_reaches_the_resumer() {
     fn resumer_of_the_traced_job(coroutine: &mut Coroutine) {
         assert!(matches!(coroutine.resume(), Outcome::Finished));
     }
-    coroutine.start(job, 0);
+    _ = coroutine.start(job, 0);
     resumer_of_the_traced_job(&mut coroutine);
     let trace = TRACE.take();
     assert!(trace.contains("resumer_of_the_traced_job"), "{trace}");
@@ -320,7 +321,7 @@ fn pools_of_many_threads_do_not_meet() {
                 let seen = Rc::new(Cell::new(0));
                 let mut coroutines: Vec<Coroutine> = (0..50).map(|_| take(&pool)).collect();
                 for coroutine in &mut coroutines {
-                    coroutine.start(
+                    _ = coroutine.start(
                         |thread| {
                             suspend();
                             step(thread);
@@ -353,3 +354,15 @@ fn both_kinds_of_guard_carry_jobs() {
         }
     }
 }
+
+/// Compiles only while none of these may leave their thread: a `Send` type has two candidates.
+const _: () = {
+    trait CandidateIfSend<Which> {
+        const FOUND: () = ();
+    }
+    impl<T> CandidateIfSend<()> for T {}
+    impl<T: Send> CandidateIfSend<u8> for T {}
+    let () = <Coroutine as CandidateIfSend<_>>::FOUND;
+    let () = <Pool as CandidateIfSend<_>>::FOUND;
+    let () = <TerminationSignals as CandidateIfSend<_>>::FOUND;
+};

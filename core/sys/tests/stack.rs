@@ -72,10 +72,11 @@ fn stacks_guarded_by_advice_cost_no_mapping_each() {
     let pool = Pool::new(StackConfig::default());
     let mappings = map_count().expect("/proc is mounted");
     let coroutines: Vec<_> = (0..3000).map(|_| pool.take().expect("address space")).collect();
-    let more = map_count().expect("/proc is mounted") - mappings;
+    // Give or take what threads of the test harness map and unmap meanwhile.
+    let after = map_count().expect("/proc is mounted");
     match pool.guard() {
-        Guard::Madvise => assert!(more <= 4, "{more} mappings for 3,000 stacks"),
-        Guard::Mprotect => assert!((6000..=6010).contains(&more), "{more} mappings"),
+        Guard::Madvise => assert!(after <= mappings + 8, "{after} after {mappings}"),
+        Guard::Mprotect => assert!(after.abs_diff(mappings + 6000) <= 8, "{after}, {mappings}"),
         Guard::Auto => panic!("the first stack decides"),
     }
     drop(coroutines);
@@ -136,7 +137,7 @@ fn deep_use_is_given_back_and_remembered() {
 }
 
 #[test]
-fn deep_use_that_jumps_over_the_probe_is_found_by_the_look_at_every_256th_job() {
+fn deep_use_that_jumps_over_the_probe_is_found_by_the_look_at_every_1024th_use() {
     /// Fills its far end only: the frame spans the probe without writing to it.
     #[inline(never)]
     fn jump(_: usize) {
@@ -152,7 +153,7 @@ fn deep_use_that_jumps_over_the_probe_is_found_by_the_look_at_every_256th_job() 
     assert!(!coroutine.went_deep(), "the probe sees nothing of this");
     assert!(coroutine.high_water_bytes() > 100 << 10, "the exact look does");
     pool.give_back(coroutine);
-    for _ in 0..255 {
+    for _ in 0..1023 {
         pool.give_back(pool.take().expect("the same one"));
     }
     assert!(pool.stats().high_water_bytes > 100 << 10);

@@ -43,6 +43,10 @@ const ALTERNATE_BYTES: usize = 64 << 10;
 /// The longest message: two lines of a terminal and a long method name.
 const MESSAGE_BYTES_MAX: usize = 512;
 
+/// `si_code` of a fault without address, such as a general protection fault on x86-64
+/// (include/uapi/asm-generic/siginfo.h).
+const SI_KERNEL: libc::c_int = 0x80;
+
 /// `CrashNote::core` when the thread is not a core.
 const NO_CORE: usize = usize::MAX;
 
@@ -213,23 +217,20 @@ extern "C" fn on_crash(
     // SAFETY: with SA_SIGINFO the kernel passes a valid siginfo_t.
     let info = unsafe { &*info };
     // A positive code is a fault that the kernel saw; others are signals that somebody sent, and
-    // abort(3) is one of them.
-    let fault = info.si_code > 0 && signal != libc::SIGABRT;
+    // abort(3) is one of them. SI_KERNEL is a fault whose address the processor does not tell.
+    let located = info.si_code > 0 && info.si_code != SI_KERNEL && signal != libc::SIGABRT;
     // SAFETY: the signals that are faults carry an address.
-    let address = fault.then(|| unsafe { info.si_addr() }.addr());
+    let address = located.then(|| unsafe { info.si_addr() }.addr());
     let mut message = Message::new();
     NOTE.with(|note| compose(&mut message, signal, address, note));
     // SAFETY: the buffer is readable for its length. A failed or short write leaves nothing to do.
     unsafe { libc::write(libc::STDERR_FILENO, message.bytes.as_ptr().cast(), message.len) };
-    // SAFETY: all three are async-signal-safe and only make this signal fatal again.
+    // The signal is blocked while the handler runs, and ends the process when it returns, before
+    // the next instruction: the core dump shows the registers of the fault.
+    // SAFETY: both are async-signal-safe and only make this signal fatal again.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
-        // A fault happens again as soon as this handler returns, at the very instruction, which is
-        // where the core dump should point. Any other signal is sent again; it is blocked while
-        // the handler runs and ends the process right after.
-        if !fault {
-            libc::raise(signal);
-        }
+        libc::raise(signal);
     }
 }
 
@@ -318,5 +319,46 @@ impl Message {
     fn end(&mut self) {
         self.bytes[self.len] = b'\n';
         self.len += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(signal: libc::c_int, fault_address: Option<usize>, core: usize) -> String {
+        let mut message = Message::new();
+        NOTE.with(|note| {
+            note.core.store(core, Ordering::Relaxed);
+            compose(&mut message, signal, fault_address, note);
+        });
+        String::from_utf8(message.bytes[..message.len].to_vec()).expect("all parts are ASCII here")
+    }
+
+    #[test]
+    fn the_line_names_signal_address_method_and_core() {
+        let check = |signal, address, core, expect: &str| {
+            assert_eq!(line(signal, address, core), expect);
+        };
+        let outside = "msec: SIGABRT outside of any method (no core)\n";
+        check(libc::SIGABRT, None, NO_CORE, outside);
+        CrashNote::set("a.B.C");
+        check(libc::SIGABRT, None, NO_CORE, "msec: SIGABRT in method a.B.C (no core)\n");
+        check(libc::SIGBUS, Some(0), 0, "msec: SIGBUS at 0x0 in method a.B.C (core 0)\n");
+        let fault = "msec: SIGSEGV at 0xdeadbeef in method a.B.C (core 107)\n";
+        check(libc::SIGSEGV, Some(0xdead_beef), 107, fault);
+        CrashNote::set("x.Longer.Name");
+        check(libc::SIGFPE, None, 3, "msec: SIGFPE in method x.Longer.Name (core 3)\n");
+        CrashNote::clear();
+        check(libc::SIGILL, None, 3, "msec: SIGILL outside of any method (core 3)\n");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_off_and_still_ends() {
+        CrashNote::set(Box::leak("m".repeat(2 * MESSAGE_BYTES_MAX).into_boxed_str()));
+        let line = line(libc::SIGSEGV, Some(usize::MAX), 1);
+        assert_eq!(line.len(), MESSAGE_BYTES_MAX);
+        let start = "msec: SIGSEGV at 0xffffffffffffffff in method mmmm";
+        assert!(line.starts_with(start) && line.ends_with("m\n"), "{line}");
     }
 }
