@@ -1,4 +1,6 @@
 //! The engine.
 
 #[doc(hidden)]
+pub mod mailbox;
+#[doc(hidden)]
 pub mod timer;
