@@ -20,3 +20,4 @@ pub mod floor;
 pub mod generator;
 pub mod process;
 pub mod ring;
+pub mod runner;

@@ -1,0 +1,196 @@
+//! Starting what is measured: a process on its processors, an address of its own, and the wait until it accepts.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use super::rows::{Contestant, Cpus, Program};
+use crate::process;
+
+const START_MAX: Duration = Duration::from_secs(10);
+const START_POLL: Duration = Duration::from_millis(5);
+
+/// Where the programs are and which processors the bench may use.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Binaries of the bench workspace.
+    pub bench: PathBuf,
+    /// Examples of the main workspace.
+    pub examples: PathBuf,
+    /// The C++ peer.
+    pub grpc_cpp: PathBuf,
+    /// Standard error of the servers.
+    pub logs: PathBuf,
+    /// The server's processor.
+    pub server_cpu: usize,
+    /// The generator's, and that of the far ends of chains.
+    pub generator_cpu: usize,
+}
+
+impl Site {
+    /// The file of a program.
+    pub fn path(&self, program: Program) -> PathBuf {
+        match program {
+            Program::Bench(name) => self.bench.join(name),
+            Program::Example(name) => self.examples.join(name),
+            Program::GrpcCpp => self.grpc_cpp.clone(),
+        }
+    }
+
+    /// The processors of a server.
+    pub fn cpus(&self, cpus: Cpus) -> Vec<usize> {
+        match cpus {
+            Cpus::One => vec![self.server_cpu],
+            Cpus::Both => vec![self.server_cpu, self.generator_cpu],
+        }
+    }
+}
+
+/// A server that accepts; killed when dropped.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+/// A line-by-line dialogue with a child: `floor hold`, the generator at its gate.
+pub struct Dialogue {
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Dialogue {
+    /// Of a child whose standard input and output are pipes.
+    pub fn with(child: &mut Child) -> Self {
+        let input = child.stdin.take().expect("the child was started with a pipe to its input");
+        let output =
+            child.stdout.take().expect("the child was started with a pipe from its output");
+        Dialogue { input, output: BufReader::new(output) }
+    }
+
+    /// Sends one line.
+    pub fn say(&mut self, line: &str) -> Result<(), String> {
+        writeln!(self.input, "{line}").map_err(|error| format!("a child does not listen: {error}"))
+    }
+
+    /// Reads one line; an error at the end of the child's output.
+    pub fn hear(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        match self.output.read_line(&mut line) {
+            Ok(0) => Err("a child ended before it said what was expected".to_owned()),
+            Ok(_) => Ok(line.trim_end().to_owned()),
+            Err(error) => Err(format!("a child's output: {error}")),
+        }
+    }
+}
+
+impl Server {
+    /// Starts a contestant; `to` is the next hop of a chain.
+    pub fn start(
+        site: &Site,
+        contestant: &Contestant,
+        to: Option<SocketAddr>,
+    ) -> Result<Self, String> {
+        let mut command = Command::new(site.path(contestant.program));
+        command.args(contestant.arguments);
+        command.envs(contestant.environment.iter().copied());
+        if let Some(to) = to {
+            command.args(["--to", &to.to_string()]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::launch(site, command, contestant.name, &site.cpus(contestant.cpus))
+    }
+
+    /// Starts a floor beside the generator, as the far end of a chain.
+    pub fn start_far_end(site: &Site, kind: &str) -> Result<Self, String> {
+        let mut command = Command::new(site.path(Program::Bench("floor")));
+        command.arg(kind).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::launch(site, command, &format!("floor-{kind}"), &[site.generator_cpu])
+    }
+
+    fn launch(
+        site: &Site,
+        mut command: Command,
+        name: &str,
+        cpus: &[usize],
+    ) -> Result<Self, String> {
+        let address = free_address()?;
+        let log = site.logs.join(format!("{name}.err"));
+        let sink = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        command.args(["--listen", &address.to_string()]).stderr(sink);
+        process::pin(&mut command, cpus);
+        let child = command.spawn().map_err(|error| format!("{name} does not start: {error}"))?;
+        let mut server = Server { child, address, log };
+        server.wait_until_accepting(name)?;
+        Ok(server)
+    }
+
+    fn wait_until_accepting(&mut self, name: &str) -> Result<(), String> {
+        let begun = process::now_ns();
+        while TcpStream::connect(self.address).is_err() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("{name} ended at its start ({status}): {}", self.last_words()));
+            }
+            if process::now_ns() - begun > START_MAX.as_nanos() as u64 {
+                return Err(format!("{name} does not accept: {}", self.last_words()));
+            }
+            std::thread::sleep(START_POLL);
+        }
+        Ok(())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Talks with it, where it was started with pipes.
+    pub fn dialogue(&mut self) -> Dialogue {
+        Dialogue::with(&mut self.child)
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The last line of its standard error.
+    pub fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("it said nothing")
+            .to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing to do about either failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map_err(|error| error.to_string())
+}
+
+/// A generator on its processor, with pipes both ways.
+pub fn start_generator(site: &Site, arguments: &[String]) -> Result<Child, String> {
+    let mut command = Command::new(site.path(Program::Bench("generator")));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    process::pin(&mut command, &[site.generator_cpu]);
+    command.spawn().map_err(|error| format!("the generator does not start: {error}"))
+}
+
+/// Whether a file is there to be started.
+pub fn is_built(path: &Path) -> bool {
+    path.is_file()
+}

@@ -1,0 +1,266 @@
+//! One run: start the server, load it, read the numbers, kill it.
+
+use std::net::SocketAddr;
+use std::process::Child;
+use std::time::Duration;
+
+use super::launch::{Dialogue, Server, Site, start_generator};
+use super::results::Sample;
+use super::rows::{Cell, Contestant, Measure, Row};
+use crate::generator::report::Report;
+use crate::process;
+
+/// How long calls may take to be parked, and then to be answered.
+const PARK_MAX: Duration = Duration::from_secs(120);
+const PARK_POLL: Duration = Duration::from_millis(20);
+/// How long the server stands still in the stop row.
+const STOP: Duration = Duration::from_secs(1);
+
+/// How long a run takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Before the measured window.
+    pub warm: Duration,
+    /// The measured window.
+    pub measure: Duration,
+}
+
+/// Measures one contestant at one cell. `peak` is the rate that `OpenShare` rows take their share of.
+pub fn run(
+    site: &Site,
+    row: &Row,
+    cell: Cell,
+    contestant: &Contestant,
+    pace: Pace,
+    peak: Option<f64>,
+) -> Result<Sample, String> {
+    let load =
+        |server: &mut Server, flags: &[String]| load(site, server, contestant, cell, pace, flags);
+    match row.measure {
+        Measure::Closed => {
+            let mut server = Server::start(site, contestant, None)?;
+            clean(load(&mut server, &[])?).map(|report| Sample::of(&report))
+        }
+        Measure::Relay => {
+            let far_end = Server::start_far_end(site, "uring")?;
+            let mut server = Server::start(site, contestant, Some(far_end.address))?;
+            clean(load(&mut server, &[])?).map(|report| Sample::of(&report))
+        }
+        Measure::Short => {
+            let mut server = Server::start(site, contestant, None)?;
+            let report = load(&mut server, &["--short".to_owned()])?;
+            clean(report).map(|report| Sample::of(&report))
+        }
+        Measure::Idle => {
+            let mut server = Server::start(site, contestant, None)?;
+            let report = clean(load(&mut server, &["--idle".to_owned()])?)?;
+            Ok(idle_sample(&report, cell))
+        }
+        Measure::Parked => parked(site, contestant, cell),
+        Measure::OpenShare(share) => {
+            let peak = peak.ok_or("no RPC peer has a peak in row echo of this run")?;
+            let mut server = Server::start(site, contestant, None)?;
+            open(load(&mut server, &open_flags(peak * share))?)
+        }
+        Measure::OpenRate(rate) => {
+            let mut server = Server::start(site, contestant, None)?;
+            open(load(&mut server, &open_flags(rate))?)
+        }
+        Measure::Stop(rate) => {
+            let mut server = Server::start(site, contestant, None)?;
+            stopped(site, &mut server, contestant, cell, pace, rate)
+        }
+    }
+}
+
+fn open_flags(rate: f64) -> Vec<String> {
+    vec!["--open".to_owned(), format!("{rate:.0}"), "--poisson".to_owned()]
+}
+
+/// A report whose every answer was right; anything else is a failed run.
+fn clean(report: Report) -> Result<Report, String> {
+    if report.is_clean() {
+        return Ok(report);
+    }
+    Err(format!("{} wrong, {} stray, {} lost", report.wrong, report.strays, report.lost))
+}
+
+/// In an open loop a server may be overloaded, so lost requests are a number and not a failure.
+fn open(report: Report) -> Result<Sample, String> {
+    if report.wrong + report.strays > 0 {
+        return Err(format!("{} wrong, {} stray", report.wrong, report.strays));
+    }
+    Ok(Sample::of(&report))
+}
+
+/// The generator's command line.
+pub fn flags(contestant: &Contestant, cell: Cell, address: SocketAddr, pid: u32) -> Vec<String> {
+    let mut flags: Vec<String> = Vec::new();
+    for (name, value) in [
+        ("--to", address.to_string()),
+        ("--server-pid", pid.to_string()),
+        ("--payload", cell.payload.to_string()),
+        ("--connections", cell.connections.to_string()),
+        ("--depth", cell.depth.to_string()),
+    ] {
+        flags.extend([name.to_owned(), value]);
+    }
+    if contestant.grpc {
+        flags.push("--grpc".to_owned());
+    }
+    flags.extend(contestant.generator.iter().map(|&flag| flag.to_owned()));
+    flags
+}
+
+/// The flags that say how long a run takes.
+pub fn pace_flags(pace: Pace) -> [String; 4] {
+    [
+        "--warm-ms".to_owned(),
+        pace.warm.as_millis().to_string(),
+        "--measure-ms".to_owned(),
+        pace.measure.as_millis().to_string(),
+    ]
+}
+
+fn load(
+    site: &Site,
+    server: &mut Server,
+    contestant: &Contestant,
+    cell: Cell,
+    pace: Pace,
+    more: &[String],
+) -> Result<Report, String> {
+    let mut arguments = flags(contestant, cell, server.address, server.pid());
+    arguments.extend(pace_flags(pace));
+    arguments.extend_from_slice(more);
+    let generator = start_generator(site, &arguments)?;
+    let report = read_report(generator);
+    if !server.is_alive() {
+        return Err(format!("the server died: {}", server.last_words()));
+    }
+    report
+}
+
+/// Waits for the generator's end and takes its last line.
+pub fn read_report(generator: Child) -> Result<Report, String> {
+    let output = generator.wait_with_output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        return Err(message.trim().to_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse_report(text.lines().last().unwrap_or_default())
+}
+
+fn parse_report(line: &str) -> Result<Report, String> {
+    serde_json::from_str(line).map_err(|error| format!("the generator's report: {error}"))
+}
+
+fn idle_sample(report: &Report, cell: Cell) -> Sample {
+    let idle = report.idle.unwrap_or_default();
+    let grown_kb = idle.idle_kb.saturating_sub(idle.before_kb) as f64;
+    Sample {
+        // Neither is a rate of this row: the calls were made one after the other.
+        cpu_ns: None,
+        qps: None,
+        bytes_each: Some(grown_kb * 1024.0 / cell.connections as f64),
+        ..Sample::of(report)
+    }
+}
+
+/// generator → contestant → `floor hold`: fills every slot once, reads the contestant's memory when the far end holds all
+/// calls, lets them go, and expects every answer.
+fn parked(site: &Site, contestant: &Contestant, cell: Cell) -> Result<Sample, String> {
+    let mut far_end = Server::start_far_end(site, "hold")?;
+    let mut hold = far_end.dialogue();
+    let mut server = Server::start(site, contestant, Some(far_end.address))?;
+    let before = memory(server.pid())?;
+    let calls = (cell.connections * cell.depth) as u64;
+    let mut arguments = flags(contestant, cell, server.address, server.pid());
+    let limit = (PARK_MAX * 2).as_millis().to_string();
+    arguments.extend(["--once", "--measure-ms", &limit].map(str::to_owned));
+    let mut generator = start_generator(site, &arguments)?;
+    let held = wait_until_held(&mut hold, &mut server, calls);
+    let parked = memory(server.pid());
+    if held.is_err() || parked.is_err() {
+        // It is ours and would wait for answers that do not come.
+        let _ = generator.kill();
+    }
+    held?;
+    let parked = parked?;
+    hold.say("release")?;
+    let report = read_report(generator)?;
+    if !server.is_alive() {
+        return Err(format!("the server died: {}", server.last_words()));
+    }
+    let report = clean(report)?;
+    if report.requests_total != calls {
+        return Err(format!("{} of {calls} calls were answered", report.requests_total));
+    }
+    let grown_kb = parked.anonymous_kb.saturating_sub(before.anonymous_kb) as f64;
+    Ok(Sample {
+        // The clock ran while the calls were parked.
+        cpu_ns: None,
+        qps: None,
+        bytes_each: Some(grown_kb * 1024.0 / calls as f64),
+        resident_kb: parked.resident_kb,
+        ..Sample::of(&report)
+    })
+}
+
+fn wait_until_held(hold: &mut Dialogue, server: &mut Server, calls: u64) -> Result<(), String> {
+    let begun = process::now_ns();
+    loop {
+        hold.say("count")?;
+        let line = hold.hear()?;
+        let held: u64 =
+            line.strip_prefix("held ").and_then(|count| count.parse().ok()).unwrap_or(0);
+        if held >= calls {
+            return Ok(());
+        }
+        if !server.is_alive() {
+            return Err(format!("the server died: {}", server.last_words()));
+        }
+        if process::now_ns() - begun > PARK_MAX.as_nanos() as u64 {
+            return Err(format!("only {held} of {calls} calls reached the far end"));
+        }
+        std::thread::sleep(PARK_POLL);
+    }
+}
+
+fn memory(pid: u32) -> Result<process::Memory, String> {
+    process::memory(pid).map_err(|error| format!("the server's memory: {error}"))
+}
+
+/// Stops the server for one second in the middle of the window.
+fn stopped(
+    site: &Site,
+    server: &mut Server,
+    contestant: &Contestant,
+    cell: Cell,
+    pace: Pace,
+    rate: f64,
+) -> Result<Sample, String> {
+    // Long enough that the pause is a known share of it, however short the other runs are.
+    let measure = pace.measure.max(STOP * 4);
+    let mut arguments = flags(contestant, cell, server.address, server.pid());
+    arguments.extend(pace_flags(Pace { measure, ..pace }));
+    arguments.extend(["--gate", "--open"].map(str::to_owned));
+    arguments.push(format!("{rate:.0}"));
+    let mut generator = start_generator(site, &arguments)?;
+    let mut dialogue = Dialogue::with(&mut generator);
+    dialogue.hear()?;
+    dialogue.say("go")?;
+    // The pause is the experiment, so its times are slept through.
+    std::thread::sleep(pace.warm + measure / 4);
+    let stop = process::signal(server.pid(), libc::SIGSTOP);
+    std::thread::sleep(STOP);
+    let resume = process::signal(server.pid(), libc::SIGCONT);
+    stop.and(resume).map_err(|error| format!("the server cannot be stopped: {error}"))?;
+    let report = dialogue.hear().and_then(|line| parse_report(&line));
+    let ended = generator.wait_with_output().map_err(|error| error.to_string())?;
+    if !ended.status.success() {
+        return Err(String::from_utf8_lossy(&ended.stderr).trim().to_owned());
+    }
+    clean(report?).map(|report| Sample::of(&report))
+}

@@ -1,0 +1,304 @@
+//! The runner: builds, runs the rows in rounds, reports.
+//!
+//! ```text
+//!   build ─► rounds of the early rows ─► peak of the RPC peers ─► rounds of the open-loop rows ─► system calls ─► report
+//!            A B C … A B C … A B C …                              A B C … A B C …
+//! ```
+//!
+//! Rounds are the outermost loop, so that a slow minute of the machine meets every server alike. Each run starts a fresh
+//! server. The report goes to standard output and, with the plots and the list for other programs, to `results/`.
+
+pub mod build;
+pub mod launch;
+pub mod measure;
+pub mod plot;
+pub mod results;
+pub mod rows;
+pub mod syscalls;
+pub mod table;
+pub mod targets;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use launch::Site;
+use measure::Pace;
+use results::{Outcome, Sample};
+use rows::{Contestant, Program, ROWS, RPC_PEERS, Row};
+
+/// How to call it.
+pub const USAGE: &str = "\
+usage: bench [--quick] [--rows echo,relay,…] [--servers msec,tokio,…] [--rounds N] [--seconds S]
+             [--no-build] [--out FOLDER] [--cpus SERVER,GENERATOR]
+  --quick      fewer cells, servers and rounds: two minutes
+  --rows       only these rows          --servers   only these servers
+  --rounds     runs of each cell        --seconds   the measured window of each run
+writes FOLDER/latest.json, FOLDER/latest.txt and a plot a row (default: bench/results)";
+
+const SYSCALLS_PACE: Pace =
+    Pace { warm: Duration::from_millis(100), measure: Duration::from_millis(400) };
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    quick: bool,
+    rows: Vec<String>,
+    servers: Vec<String>,
+    rounds: usize,
+    pace: Pace,
+    build: bool,
+    out: PathBuf,
+    cpus: [usize; 2],
+}
+
+impl Options {
+    /// From a command line without the program's name.
+    pub fn parse(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::*;
+        let (mut rounds, mut seconds) = (None, None);
+        let mut options = Options {
+            quick: false,
+            rows: Vec::new(),
+            servers: Vec::new(),
+            rounds: 0,
+            pace: SYSCALLS_PACE,
+            build: true,
+            out: Path::new(env!("CARGO_MANIFEST_DIR")).join("results"),
+            cpus: [0, 1],
+        };
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("quick") => options.quick = true,
+                Long("rows") => options.rows = list(&parser.value()?.string()?),
+                Long("servers") => options.servers = list(&parser.value()?.string()?),
+                Long("rounds") => rounds = Some(parser.value()?.parse::<usize>()?),
+                Long("seconds") => seconds = Some(parser.value()?.parse::<f64>()?),
+                Long("no-build") => options.build = false,
+                Long("out") => options.out = parser.value()?.into(),
+                Long("cpus") => options.cpus = pair(&parser.value()?.string()?)?,
+                Short(_) | Long(_) | Value(_) => return Err(argument.unexpected()),
+            }
+        }
+        let (default_rounds, default_seconds, warm_ms) =
+            if options.quick { (2, 0.6, 200) } else { (5, 1.2, 300) };
+        options.rounds = rounds.unwrap_or(default_rounds).max(1);
+        let seconds = seconds.unwrap_or(default_seconds);
+        let measure = Duration::try_from_secs_f64(seconds).map_err(|_| "--seconds is a time")?;
+        options.pace = Pace { warm: Duration::from_millis(warm_ms), measure };
+        options.check()?;
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), lexopt::Error> {
+        for name in &self.rows {
+            if !ROWS.iter().any(|row| row.name == name) {
+                let known: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+                return Err(format!("no row {name}; there are {}", known.join(", ")).into());
+            }
+        }
+        let known = |name: &&String| {
+            ROWS.iter().flat_map(|row| row.contestants).any(|one| one.name == name.as_str())
+        };
+        if let Some(unknown) = self.servers.iter().find(|name| !known(name)) {
+            return Err(format!("no row has a server {unknown}").into());
+        }
+        Ok(())
+    }
+
+    fn wants(&self, row: &Row, contestant: &Contestant) -> bool {
+        let named =
+            |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+        // Who is named takes part, quick or not.
+        let quick = !self.quick || contestant.quick || !self.servers.is_empty();
+        named(&self.rows, row.name) && named(&self.servers, contestant.name) && quick
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn pair(text: &str) -> Result<[usize; 2], lexopt::Error> {
+    let parsed = text
+        .split_once(',')
+        .and_then(|(server, generator)| Some([server.parse().ok()?, generator.parse().ok()?]));
+    parsed.ok_or_else(|| format!("--cpus {text}: two numbers with a comma are expected").into())
+}
+
+/// Runs it all; false when a run failed.
+pub fn run(options: &Options) -> Result<bool, String> {
+    let [server_cpu, generator_cpu] = options.cpus;
+    let site = build::site(server_cpu, generator_cpu)?;
+    let mut notes = if options.build { build::all(&site) } else { Vec::new() };
+    let mut session = Session { options, site, outcomes: Vec::new(), peak: None };
+    session.select();
+    session.rounds(|row| !row.is_late());
+    session.peak = peak(&session.outcomes);
+    session.rounds(Row::is_late);
+    match syscalls::check() {
+        Ok(()) => session.count_syscalls(),
+        Err(reason) => notes.push(format!("system calls are not counted: {reason}")),
+    }
+    if let Some(peak) = session.peak {
+        notes.push(format!("the best RPC peer's peak was {peak:.0} requests a second"));
+    }
+    report(options, &session.outcomes, &notes)?;
+    let not_built = |trouble: &String| trouble.starts_with(NOT_BUILT);
+    Ok(session.outcomes.iter().flat_map(|one| &one.troubles).all(not_built))
+}
+
+const NOT_BUILT: &str = "not built";
+
+struct Session<'a> {
+    options: &'a Options,
+    site: Site,
+    outcomes: Vec<Outcome>,
+    /// Requests a second of the best RPC peer in row `echo`.
+    peak: Option<f64>,
+}
+
+impl Session<'_> {
+    /// An outcome for every contestant at every cell that was asked for; those that are not built carry their reason.
+    fn select(&mut self) {
+        for row in ROWS {
+            for &cell in row.cells.iter().filter(|cell| cell.quick || !self.options.quick) {
+                for contestant in row.contestants {
+                    if !self.options.wants(row, contestant) {
+                        continue;
+                    }
+                    self.outcomes.push(Outcome {
+                        row,
+                        cell,
+                        contestant,
+                        samples: Vec::new(),
+                        syscalls_per_request: None,
+                        troubles: self.missing(contestant),
+                    });
+                }
+            }
+        }
+    }
+
+    fn missing(&self, contestant: &Contestant) -> Vec<String> {
+        let path = self.site.path(contestant.program);
+        if launch::is_built(&path) {
+            return Vec::new();
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let advice = match contestant.program {
+            Program::GrpcCpp => format!(" ({})", build::GRPC_INSTALL),
+            Program::Bench(_) | Program::Example(_) => String::new(),
+        };
+        vec![format!("{NOT_BUILT}: {name}{advice}")]
+    }
+
+    fn rounds(&mut self, takes: impl Fn(&Row) -> bool) {
+        for round in 0..self.options.rounds {
+            for index in 0..self.outcomes.len() {
+                let outcome = &self.outcomes[index];
+                let skipped = round > 0 && outcome.row.is_once();
+                if takes(outcome.row) && !skipped && outcome.troubles.is_empty() {
+                    self.run_one(index, round);
+                }
+            }
+        }
+    }
+
+    fn run_one(&mut self, index: usize, round: usize) {
+        let outcome = &mut self.outcomes[index];
+        let (row, cell, contestant) = (outcome.row, outcome.cell, outcome.contestant);
+        let pace = self.options.pace;
+        let result = measure::run(&self.site, row, cell, contestant, pace, self.peak);
+        let said = match &result {
+            Ok(sample) => brief(sample),
+            Err(trouble) => format!("failed: {trouble}"),
+        };
+        let place = format!("{} {} {}", row.name, table::show_cell(cell), contestant.name);
+        eprintln!("round {} of {}: {place}: {said}", round + 1, self.options.rounds);
+        match result {
+            Ok(sample) => outcome.samples.push(sample),
+            Err(trouble) => outcome.troubles.push(format!("failed: {trouble}")),
+        }
+    }
+
+    fn count_syscalls(&mut self) {
+        for outcome in &mut self.outcomes {
+            if !outcome.row.counts_syscalls || outcome.samples.is_empty() {
+                continue;
+            }
+            let (row, cell, contestant) = (outcome.row, outcome.cell, outcome.contestant);
+            match syscalls::count(&self.site, row, cell, contestant, SYSCALLS_PACE) {
+                Ok(count) => outcome.syscalls_per_request = Some((count * 1e4).round() / 1e4),
+                Err(trouble) => outcome.troubles.push(format!("system calls: {trouble}")),
+            }
+        }
+    }
+}
+
+fn brief(sample: &Sample) -> String {
+    match (sample.cpu_ns, sample.bytes_each) {
+        (_, Some(bytes)) => format!("{bytes:.0} bytes each"),
+        (Some(cpu), None) => {
+            format!("{cpu:.0} ns, p99 {:.0} µs", sample.latency.p99_us)
+        }
+        (None, None) => "nothing was answered".to_owned(),
+    }
+}
+
+/// The best median of an RPC peer in row `echo` with small bodies.
+fn peak(outcomes: &[Outcome]) -> Option<f64> {
+    let peers = outcomes.iter().filter(|one| {
+        let small = one.cell.payload == 64;
+        one.row.name == "echo" && small && RPC_PEERS.contains(&one.contestant.name)
+    });
+    peers.filter_map(|one| one.median(|sample| sample.qps)).max_by(f64::total_cmp)
+}
+
+fn report(options: &Options, outcomes: &[Outcome], notes: &[String]) -> Result<(), String> {
+    let mut text = machine();
+    text.push_str(&format!(
+        "{} rounds of {:.1} s; server on cpu {}, generator on cpu {}\n",
+        options.rounds,
+        options.pace.measure.as_secs_f64(),
+        options.cpus[0],
+        options.cpus[1]
+    ));
+    text.push_str(&table::rows(outcomes));
+    text.push('\n');
+    text.push_str(&table::verdicts(&targets::judge(outcomes)));
+    for note in notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    print!("{text}");
+    let write = |name: &str, text: &str| {
+        let path = options.out.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(&options.out).map_err(|error| error.to_string())?;
+    write("latest.json", &results::to_json(outcomes))?;
+    write("latest.txt", &text)?;
+    for row in ROWS {
+        if let Some(svg) = plot::row(row, outcomes) {
+            write(&format!("{}.svg", row.name), &svg)?;
+        }
+    }
+    eprintln!("written to {}", options.out.display());
+    Ok(())
+}
+
+/// Date, kernel, processor: a number means little without them.
+fn machine() -> String {
+    let date = std::process::Command::new("date").arg("+%Y-%m-%d").output();
+    let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let count = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "{}, Linux {}, {} × {}\n",
+        date.unwrap_or_default(),
+        kernel.trim(),
+        count,
+        model.map_or("unknown processor", |(_, model)| model)
+    )
+}

@@ -1,0 +1,343 @@
+//! What is measured, as data: which servers there are, which rows, at which cells.
+//!
+//! A row names its contestants by the name that appears in the results; two contestants of different rows may bear the
+//! same name and be different programs (`msec` in `echo` is the echo example, in `relay` the relay example). To add a row,
+//! add it here and, where it must show something, in `targets.rs`; nothing else knows rows by name.
+//!
+//! A contestant whose program does not exist is reported as not built. Its numbers are never guessed.
+
+/// The file that a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A binary of the bench workspace: floors, peers, and the msec servers of `bench/servers`.
+    Bench(&'static str),
+    /// An example of the crate `msec`, built in the main workspace.
+    Example(&'static str),
+    /// The C++ peer, built by `bench/grpc-cpp/Makefile`.
+    GrpcCpp,
+}
+
+/// Which processors a server is pinned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpus {
+    /// The server's own one.
+    One,
+    /// The server's and the generator's: for rows about two cores, whose load is light for the generator.
+    Both,
+}
+
+/// A server of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Contestant {
+    /// Its name in the results.
+    pub name: &'static str,
+    /// What is started, with `--listen ADDRESS:PORT` behind the arguments.
+    pub program: Program,
+    /// Flags before `--listen`.
+    pub arguments: &'static [&'static str],
+    /// Set for the process.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// Where it runs.
+    pub cpus: Cpus,
+    /// Loaded by the gRPC dialect instead of SRPC.
+    pub grpc: bool,
+    /// More flags for the generator.
+    pub generator: &'static [&'static str],
+    /// Takes part in the quick run.
+    pub quick: bool,
+}
+
+/// One size of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Bytes in the echo message.
+    pub payload: usize,
+    /// Connections.
+    pub connections: usize,
+    /// In flight on each of them; in an open loop: at most.
+    pub depth: usize,
+    /// Measured in the quick run too.
+    pub quick: bool,
+}
+
+/// How a row is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure {
+    /// Closed loop.
+    Closed,
+    /// Closed loop against the middle of a chain: generator → contestant → `floor uring`.
+    Relay,
+    /// Connect, call, close.
+    Short,
+    /// Idle connections; once, however many rounds there are.
+    Idle,
+    /// Calls parked on a nested call: generator → contestant → `floor hold`; once.
+    Parked,
+    /// Open loop, Poisson arrivals, at a share of the best RPC peer's closed-loop peak in row `echo` of the same run.
+    OpenShare(f64),
+    /// Open loop, Poisson arrivals, at a rate a second.
+    OpenRate(f64),
+    /// Open loop at a rate a second; the server stands still for one second in the middle of the window.
+    Stop(f64),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name in the results.
+    pub name: &'static str,
+    /// What it is about.
+    pub title: &'static str,
+    /// How it is measured.
+    pub measure: Measure,
+    /// Sizes of load.
+    pub cells: &'static [Cell],
+    /// Who takes part, in the order of the table.
+    pub contestants: &'static [Contestant],
+    /// Whether system calls are counted in runs of their own.
+    pub counts_syscalls: bool,
+    /// Whom the table's ratio column compares with, if it takes part.
+    pub yardstick: &'static str,
+}
+
+impl Row {
+    /// Rows that are measured once a run, however many rounds there are.
+    pub fn is_once(&self) -> bool {
+        match self.measure {
+            Measure::Idle | Measure::Parked | Measure::Stop(_) => true,
+            Measure::Closed
+            | Measure::Relay
+            | Measure::Short
+            | Measure::OpenShare(_)
+            | Measure::OpenRate(_) => false,
+        }
+    }
+
+    /// Rows that need numbers of other rows first.
+    pub fn is_late(&self) -> bool {
+        matches!(self.measure, Measure::OpenShare(_))
+    }
+}
+
+/// The peers whose peak sets the rate of the open-loop rows.
+pub const RPC_PEERS: &[&str] = &["tonic", "grpc-cpp"];
+
+const fn bench(name: &'static str, program: &'static str) -> Contestant {
+    Contestant {
+        name,
+        program: Program::Bench(program),
+        arguments: &[],
+        environment: &[],
+        cpus: Cpus::One,
+        grpc: false,
+        generator: &[],
+        quick: false,
+    }
+}
+
+const MSEC: Contestant = Contestant {
+    program: Program::Example("echo"),
+    arguments: &["--cores", "1"],
+    environment: &[("MSEC_IO", "uring")],
+    quick: true,
+    ..bench("msec", "")
+};
+const MSEC_EPOLL: Contestant =
+    Contestant { name: "msec-epoll", environment: &[("MSEC_IO", "epoll")], ..MSEC };
+const FLOOR_URING: Contestant =
+    Contestant { arguments: &["uring"], quick: true, ..bench("floor-uring", "floor") };
+const FLOOR_EPOLL: Contestant =
+    Contestant { arguments: &["epoll"], quick: true, ..bench("floor-epoll", "floor") };
+const GLOMMIO: Contestant = bench("glommio", "peer-glommio");
+const MAY: Contestant = bench("may", "peer-may");
+const TOKIO: Contestant = bench("tokio", "peer-tokio");
+const TONIC: Contestant = Contestant { grpc: true, quick: true, ..bench("tonic", "peer-tonic") };
+const GRPC_CPP: Contestant =
+    Contestant { program: Program::GrpcCpp, grpc: true, quick: true, ..bench("grpc-cpp", "") };
+
+const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
+/// An msec server of `bench/servers`, on one core by io_uring.
+const fn msec_mode(name: &'static str, program: &'static str) -> Contestant {
+    Contestant { environment: &[("MSEC_IO", "uring")], quick: true, ..bench(name, program) }
+}
+/// The same on both processors, or on the server's alone.
+const fn msec_cores(contestant: Contestant, arguments: &'static [&'static str]) -> Contestant {
+    Contestant { arguments, cpus: Cpus::Both, ..contestant }
+}
+
+const ECHO_CONTESTANTS: &[Contestant] =
+    &[MSEC, MSEC_EPOLL, FLOOR_URING, FLOOR_EPOLL, TOKIO, GLOMMIO, MAY, TONIC, GRPC_CPP];
+
+/// The long method of the longtail row and its share of the calls.
+const LONG_CALLS: &[&str] = &["--mix", "bench.WorkService.Burn=1"];
+
+const fn cell(payload: usize, connections: usize, depth: usize, quick: bool) -> Cell {
+    Cell { payload, connections, depth, quick }
+}
+
+/// The table.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "echo",
+        title: "one call, a coroutine a request where there are any",
+        measure: Measure::Closed,
+        cells: &[
+            cell(64, 64, 1, true),
+            cell(64, 16, 32, true),
+            cell(64, 512, 1, false),
+            cell(64, 1, 64, false),
+            cell(1024, 64, 1, false),
+            cell(65_536, 16, 1, true),
+        ],
+        contestants: ECHO_CONTESTANTS,
+        counts_syscalls: true,
+        yardstick: "floor-uring",
+    },
+    Row {
+        name: "callback",
+        title: "the same call answered by a plain callback, without a coroutine",
+        measure: Measure::Closed,
+        cells: &[cell(64, 64, 1, false), cell(64, 16, 32, true)],
+        contestants: &[Contestant {
+            arguments: &["--cores", "1"],
+            ..msec_mode("msec", "msec-callback")
+        }],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "relay",
+        title: "A→B→C: the processor time of B, which calls C for every call of A",
+        measure: Measure::Relay,
+        cells: &[cell(64, 64, 1, true), cell(64, 16, 32, false)],
+        contestants: &[
+            RELAY,
+            Contestant { environment: &[("MSEC_IO", "epoll")], name: "msec-epoll", ..RELAY },
+        ],
+        counts_syscalls: true,
+        yardstick: "msec",
+    },
+    Row {
+        name: "short",
+        title: "connect, call, close",
+        measure: Measure::Short,
+        cells: &[cell(64, 64, 1, true)],
+        contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, FLOOR_EPOLL, TOKIO, GLOMMIO, MAY],
+        counts_syscalls: true,
+        yardstick: "floor-uring",
+    },
+    Row {
+        name: "idle",
+        title: "connections that made one call and are silent",
+        measure: Measure::Idle,
+        cells: &[cell(64, 15_000, 1, true)],
+        contestants: &[
+            MSEC,
+            Contestant { quick: false, ..MSEC_EPOLL },
+            FLOOR_URING,
+            TOKIO,
+            GLOMMIO,
+            MAY,
+        ],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "parked",
+        title: "calls that wait for a nested call, each on a stack with a guard",
+        measure: Measure::Parked,
+        cells: &[cell(64, 1000, 1000, false), cell(64, 1000, 100, true)],
+        contestants: &[msec_mode("msec", "msec-park")],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "handover",
+        title: "one connection, 200 µs of processor time a call: two cores against one",
+        measure: Measure::Closed,
+        cells: &[cell(64, 1, 64, true)],
+        contestants: &[
+            msec_cores(msec_mode("msec", "msec-burn"), &["--cores", "2", "--burn-us", "200"]),
+            Contestant {
+                arguments: &["--cores", "1", "--burn-us", "200"],
+                ..msec_mode("msec-one-core", "msec-burn")
+            },
+        ],
+        counts_syscalls: false,
+        yardstick: "msec-one-core",
+    },
+    Row {
+        name: "longtail",
+        title: "5,000 calls a second on two cores, 1 % of them burn 5 ms: latency of the others",
+        measure: Measure::OpenRate(5_000.0),
+        cells: &[cell(64, 64, 64, true)],
+        contestants: &[
+            Contestant {
+                generator: LONG_CALLS,
+                ..msec_cores(
+                    msec_mode("msec", "msec-burn"),
+                    &["--cores", "2", "--burn-us", "5000", "--heavy"],
+                )
+            },
+            Contestant {
+                generator: LONG_CALLS,
+                ..msec_cores(
+                    msec_mode("msec-unmarked", "msec-burn"),
+                    &["--cores", "2", "--burn-us", "5000"],
+                )
+            },
+            msec_cores(msec_mode("msec-calm", "msec-burn"), &["--cores", "2", "--burn-us", "5000"]),
+        ],
+        counts_syscalls: false,
+        yardstick: "msec-calm",
+    },
+    Row {
+        name: "open50",
+        title: "open loop at half of the best RPC peer's peak, the same rate for all",
+        measure: Measure::OpenShare(0.5),
+        cells: &[cell(64, 64, 64, true)],
+        contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, TONIC, GRPC_CPP],
+        counts_syscalls: false,
+        yardstick: "tonic",
+    },
+    Row {
+        name: "open80",
+        title: "open loop at 80 % of the best RPC peer's peak, the same rate for all",
+        measure: Measure::OpenShare(0.8),
+        cells: &[cell(64, 64, 64, true)],
+        contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, TONIC, GRPC_CPP],
+        counts_syscalls: false,
+        yardstick: "tonic",
+    },
+    Row {
+        name: "stop",
+        title: "the server stands still for one second: the generator must show it",
+        measure: Measure::Stop(5_000.0),
+        cells: &[cell(64, 64, 64, true)],
+        contestants: &[FLOOR_URING],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_where_they_must_be() {
+        for (index, row) in ROWS.iter().enumerate() {
+            assert!(ROWS[..index].iter().all(|other| other.name != row.name), "{}", row.name);
+            for (at, one) in row.contestants.iter().enumerate() {
+                let twin = row.contestants[..at].iter().find(|other| other.name == one.name);
+                assert!(twin.is_none(), "{} twice in {}", one.name, row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_cell_fits_into_the_generators_slots() {
+        let slots = crate::generator::dialect::SLOTS_MAX;
+        assert!(ROWS.iter().flat_map(|row| row.cells).all(|cell| cell.depth <= slots));
+    }
+}
