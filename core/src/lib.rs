@@ -1,5 +1,6 @@
 //! The engine.
 
+mod budget;
 #[doc(hidden)]
 pub mod mailbox;
 #[doc(hidden)]

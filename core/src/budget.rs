@@ -1,0 +1,377 @@
+//! Limits of the whole process, kept by many cores without meeting at each request.
+//!
+//! "At most a million requests in flight", "at most a quarter of the memory in buffers": such a
+//! bound belongs to the process, but one counter that each core changes for each request would make
+//! them fight for one cache line. So a core *leases* from the process in batches, and serves itself
+//! from what it has leased with plain arithmetic:
+//!
+//! ```text
+//!   Budget   available ──────────── leased to core 0 ───────── leased to core 1 ──
+//!             (atomic)      spare │ used                spare │ used
+//!                            ▲  └──take──► │
+//!                            └────give─────┘        a batch moves when spare runs out or piles up
+//! ```
+//!
+//! What always holds: available and all spare and all used add up to the total. So the process
+//! never exceeds it, whatever the interleaving; the atomics need no order, for no other memory is
+//! guarded by them.
+//!
+//! The price is what one core has spare while another is refused. A batch is so small that all
+//! cores together hold back less than an eighth of the total, and a small budget is not batched at
+//! all: of a few dozen of something, each single one counts.
+//!
+//! A lease that is dropped returns all it has, used or not: what it counted is gone with its core.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// A lease keeps less than two batches spare, so that sixteen batches a lease are the whole, and
+/// what is spare is less than an eighth of it.
+const BATCHES_PER_LEASE: u64 = 16;
+
+/// A limit of the process, in bytes or pieces of something. Shared by all threads.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    total: u64,
+    available: Padded,
+    leases_count: AtomicUsize,
+}
+
+/// One core's part of a [`Budget`].
+///
+/// It may move to another thread, but is not shared. Taking and giving never block.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    budget: Arc<Budget>,
+    /// Leased and free to be taken.
+    spare: Cell<u64>,
+    used: Cell<u64>,
+    /// How much to lease at once; as of the last time that the budget was asked.
+    batch: Cell<u64>,
+}
+
+/// Written by all cores: alone on its pair of cache lines, lest reading the total gets slow.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Budget {
+    /// Makes a limit of `total`.
+    pub(crate) fn new(total: u64) -> Arc<Budget> {
+        Arc::new(Budget {
+            total,
+            available: Padded(AtomicU64::new(total)),
+            leases_count: AtomicUsize::new(0),
+        })
+    }
+
+    /// The limit.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How much is leased at this moment: an upper bound of what is used.
+    pub(crate) fn leased(&self) -> u64 {
+        self.total - self.available.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes between `least` and `most` out of what is available, as much as there is.
+    fn withdraw(&self, least: u64, most: u64) -> Option<u64> {
+        let mut available = self.available.0.load(Ordering::Relaxed);
+        loop {
+            if available < least {
+                return None;
+            }
+            let amount = available.min(most);
+            let (rest, relaxed) = (available - amount, Ordering::Relaxed);
+            match self.available.0.compare_exchange_weak(available, rest, relaxed, relaxed) {
+                Ok(_) => return Some(amount),
+                Err(changed) => available = changed,
+            }
+        }
+    }
+
+    fn deposit(&self, amount: u64) {
+        let before = self.available.0.fetch_add(amount, Ordering::Relaxed);
+        debug_assert!(before + amount <= self.total, "more came back than was leased");
+    }
+
+    fn batch(&self) -> u64 {
+        let leases_count = self.leases_count.load(Ordering::Relaxed).max(1) as u64;
+        self.total / (BATCHES_PER_LEASE * leases_count)
+    }
+}
+
+impl Lease {
+    /// Opens a lease of nothing.
+    pub(crate) fn new(budget: &Arc<Budget>) -> Lease {
+        budget.leases_count.fetch_add(1, Ordering::Relaxed);
+        Lease {
+            budget: Arc::clone(budget),
+            spare: Cell::new(0),
+            used: Cell::new(0),
+            batch: Cell::new(budget.batch()),
+        }
+    }
+
+    /// Takes `amount`, all or nothing; false if the process has not that much.
+    #[inline]
+    #[must_use = "nothing was taken if it is false"]
+    pub(crate) fn take(&self, amount: usize) -> bool {
+        let amount = amount as u64;
+        if self.spare.get() < amount && !self.lease_more(amount) {
+            return false;
+        }
+        self.spare.set(self.spare.get() - amount);
+        self.used.set(self.used.get() + amount);
+        true
+    }
+
+    /// Gives back `amount` of what was taken.
+    ///
+    /// # Panics
+    /// If less than that is taken: somebody gave back twice, and the limit would be no limit.
+    #[inline]
+    pub(crate) fn give(&self, amount: usize) {
+        let amount = amount as u64;
+        let used = self.used.get().checked_sub(amount).expect("given back what was not taken");
+        let spare = self.spare.get() + amount;
+        self.used.set(used);
+        self.spare.set(spare);
+        if spare >= 2 * self.batch.get() {
+            self.return_surplus();
+        }
+    }
+
+    /// What was taken and not given back.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.get()
+    }
+
+    /// Returns to the process all that is not used; for a core that has nothing to do for a while.
+    pub(crate) fn return_spare(&self) {
+        let spare = self.spare.take();
+        if spare > 0 {
+            self.budget.deposit(spare);
+        }
+    }
+
+    /// Leases what is missing for `amount`, and a batch over if there is one.
+    #[cold]
+    fn lease_more(&self, amount: u64) -> bool {
+        let batch = self.budget.batch();
+        self.batch.set(batch);
+        let missing = amount - self.spare.get();
+        let Some(leased) = self.budget.withdraw(missing, missing.saturating_add(batch)) else {
+            return false;
+        };
+        self.spare.set(self.spare.get() + leased);
+        true
+    }
+
+    /// Keeps a batch and returns the rest.
+    #[cold]
+    fn return_surplus(&self) {
+        let batch = self.budget.batch();
+        self.batch.set(batch);
+        let surplus = self.spare.get().saturating_sub(batch);
+        self.spare.set(self.spare.get() - surplus);
+        self.budget.deposit(surplus);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.deposit(self.spare.get() + self.used.get());
+        self.budget.leases_count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_small_budget_counts_each_single_one() {
+        let budget = Budget::new(10);
+        let leases: Vec<_> = (0..3).map(|_| Lease::new(&budget)).collect();
+        for number in 0..10 {
+            assert!(leases[number % 3].take(1), "{number} of 10");
+        }
+        assert!(leases.iter().all(|lease| !lease.take(1)));
+        leases[0].give(1);
+        assert!(leases[2].take(1), "what one core gives, another may take");
+        assert!(!leases[0].take(1));
+    }
+
+    #[test]
+    fn a_lease_asks_the_process_once_a_batch() {
+        let budget = Budget::new(16_000);
+        let lease = Lease::new(&budget);
+        assert!(lease.take(1));
+        assert_eq!(budget.leased(), 1001);
+        for _ in 0..1000 {
+            assert!(lease.take(1));
+        }
+        assert_eq!((budget.leased(), lease.used()), (1001, 1001));
+        assert!(lease.take(1));
+        assert_eq!(budget.leased(), 2002);
+    }
+
+    #[test]
+    fn what_piles_up_goes_back() {
+        let budget = Budget::new(16_000);
+        let lease = Lease::new(&budget);
+        assert!(lease.take(9_000));
+        lease.give(9_000);
+        assert_eq!(budget.leased(), 1000, "a batch is kept");
+        lease.return_spare();
+        assert_eq!(budget.leased(), 0);
+    }
+
+    #[test]
+    fn what_others_hold_back_is_less_than_an_eighth() {
+        let budget = Budget::new(1_000_000);
+        let leases: Vec<_> = (0..64).map(|_| Lease::new(&budget)).collect();
+        for lease in &leases {
+            assert!(lease.take(10_000));
+            lease.give(10_000);
+            assert!(lease.take(1));
+            lease.give(1);
+        }
+        assert!(leases[0].take(875_000));
+    }
+
+    #[test]
+    fn the_last_bit_is_given_even_if_it_is_less_than_a_batch() {
+        let budget = Budget::new(16_000);
+        let (one, other) = (Lease::new(&budget), Lease::new(&budget));
+        assert!(one.take(15_990));
+        one.return_spare();
+        assert!(!other.take(11), "all or nothing");
+        assert!(other.take(10));
+        assert!(!other.take(1));
+    }
+
+    #[test]
+    fn a_dropped_lease_returns_everything() {
+        let budget = Budget::new(16_000);
+        let lease = Lease::new(&budget);
+        assert!(lease.take(5_000));
+        drop(lease);
+        assert_eq!(budget.leased(), 0);
+        assert!(Lease::new(&budget).take(16_000));
+    }
+
+    #[test]
+    fn giving_back_twice_is_loud() {
+        let budget = Budget::new(15);
+        let lease = Lease::new(&budget);
+        assert!(lease.take(1));
+        lease.give(1);
+        let twice = std::panic::AssertUnwindSafe(|| lease.give(1));
+        assert!(std::panic::catch_unwind(twice).is_err());
+        assert_eq!((lease.used(), budget.leased()), (0, 0), "and changes nothing");
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Take { lease: usize, amount: usize },
+        Give { lease: usize, part: usize },
+        ReturnSpare { lease: usize },
+        Replace { lease: usize },
+    }
+
+    fn step(total: usize) -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..4usize, 0..total + 2).prop_map(|(lease, amount)| Step::Take { lease, amount }),
+            4 => (0..4usize, 0..10usize).prop_map(|(lease, _)| Step::Take { lease, amount: 1 }),
+            4 => (0..4usize, 0..5usize).prop_map(|(lease, part)| Step::Give { lease, part }),
+            1 => (0..4usize).prop_map(|lease| Step::ReturnSpare { lease }),
+            1 => (0..4usize).prop_map(|lease| Step::Replace { lease }),
+        ]
+    }
+
+    fn total_and_steps() -> impl Strategy<Value = (usize, Vec<Step>)> {
+        prop_oneof![0..20usize, 0..100_000usize]
+            .prop_flat_map(|total| (Just(total), prop::collection::vec(step(total), 1..100)))
+    }
+
+    proptest! {
+        #[test]
+        fn used_never_exceeds_the_total_and_a_refusal_has_a_reason(
+            (total, steps) in total_and_steps(),
+        ) {
+            let budget = Budget::new(total as u64);
+            let mut leases: Vec<_> = (0..4).map(|_| Lease::new(&budget)).collect();
+            let mut used = [0usize; 4];
+            for step in steps {
+                match step {
+                    Step::Take { lease, amount } => {
+                        if leases[lease].take(amount) {
+                            used[lease] += amount;
+                        } else {
+                            let free = total - used.iter().sum::<usize>();
+                            prop_assert!(amount + total / 8 > free, "{amount} of {free} refused");
+                        }
+                    }
+                    Step::Give { lease, part } => {
+                        let amount = used[lease] * part / 4;
+                        leases[lease].give(amount);
+                        used[lease] -= amount;
+                    }
+                    Step::ReturnSpare { lease } => leases[lease].return_spare(),
+                    Step::Replace { lease } => {
+                        leases[lease] = Lease::new(&budget);
+                        used[lease] = 0;
+                    }
+                }
+                let sum: usize = used.iter().sum();
+                prop_assert!(sum <= total);
+                for (lease, used) in leases.iter().zip(used) {
+                    prop_assert_eq!(lease.used(), used as u64);
+                }
+                prop_assert!(sum as u64 <= budget.leased() && budget.leased() <= total as u64);
+            }
+            drop(leases);
+            prop_assert_eq!(budget.leased(), 0);
+        }
+    }
+
+    #[test]
+    fn many_threads_together_never_exceed_the_total() {
+        const TOTAL: u64 = 5_000;
+        let budget = Budget::new(TOTAL);
+        let held = AtomicU64::new(0);
+        let refusals_count = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for seed in 1..=4usize {
+                let (budget, held, refusals_count) = (&budget, &held, &refusals_count);
+                scope.spawn(move || {
+                    let lease = Lease::new(budget);
+                    let mut random = seed;
+                    for _ in 0..20_000 {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        let amount = (random >> 33) % 2_000;
+                        if lease.take(amount) {
+                            let before = held.fetch_add(amount as u64, Ordering::SeqCst);
+                            assert!(before + amount as u64 <= TOTAL, "over the total");
+                            thread::yield_now();
+                            held.fetch_sub(amount as u64, Ordering::SeqCst);
+                            lease.give(amount);
+                        } else {
+                            refusals_count.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.leased(), 0);
+        assert!(refusals_count.into_inner() > 0, "the total was never reached: nothing was tested");
+    }
+}
