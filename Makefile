@@ -1,0 +1,85 @@
+# The commands of the repository; `make` alone lists them.
+#
+# `make test` is what a change must pass, within 12 minutes on two cores from a clean checkout. Its
+# time goes into building, so every stage but clippy and rustdoc builds the same profile into the
+# same folder: what one has compiled, the next one finds.
+
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+# One folder for all workspaces, also when make is called with a relative path.
+export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
+
+# Seconds of `make soak`; `make test` does 30 of them.
+SOAK_SECONDS ?= 600
+
+.DEFAULT_GOAL := help
+# The stages are in order, and each of them uses all cores by itself.
+.NOTPARALLEL:
+.PHONY: help test demo bench bench-quick soak fmt clippy tidy doc
+.PHONY: deps-test deps-demo deps-bench fmt-check unit fuzz-replay bench-unit release
+
+## test: everything a change must pass
+test: deps-test fmt-check clippy unit fuzz-replay bench-unit tidy doc
+
+## demo: services under load on this machine, for DEMO_SECONDS if it is set
+demo: deps-demo release
+	$(CARGO_TARGET_DIR)/release/examples/demo
+
+## bench: every row beside its peers, into bench/results
+bench: deps-bench release
+	cd bench && $(CARGO) run --locked --release --bin bench
+
+## bench-quick: the main rows in two minutes
+bench-quick: deps-bench release
+	cd bench && $(CARGO) run --locked --release --bin bench -- --quick
+
+## soak: random faults for SOAK_SECONDS (600)
+soak: deps-test
+	MSEC_SOAK_SECONDS=$(SOAK_SECONDS) \
+	$(CARGO) test --locked --release -p msec-tests --test soak -- --nocapture
+
+## fmt: format all Rust
+fmt:
+	$(CARGO) fmt --all
+	cd fuzz && $(CARGO) fmt --all
+	cd bench && $(CARGO) fmt --all
+
+## clippy: lints as errors
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+## tidy: what the compiler cannot check; `cargo xtask gen` mends stale generated files
+tidy:
+	$(CARGO) xtask tidy
+
+## doc: rustdoc with warnings as errors
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+help:
+	@echo "make ..."
+	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+deps-test deps-demo deps-bench: deps-%:
+	@xtask/deps.sh $*
+
+fmt-check:
+	$(CARGO) fmt --all --check
+	cd fuzz && $(CARGO) fmt --all --check
+	cd bench && $(CARGO) fmt --all --check
+
+# The end-to-end tests start the command and the examples, so these are there first.
+unit:
+	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) test --locked --workspace
+
+# Every decoder over everything its fuzzer has found so far.
+fuzz-replay:
+	cd fuzz && $(CARGO) test --locked
+
+# The harness itself; the peers are built by `make bench` only.
+bench-unit:
+	cd bench && $(CARGO) test --locked -p msec-bench
+
+release:
+	$(CARGO) build --locked --release -p msec -p msec-cli --bins --examples

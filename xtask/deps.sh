@@ -1,0 +1,77 @@
+#!/bin/sh
+# Names and installs what a make target needs beyond Cargo's own crates.
+#
+#   xtask/deps.sh test     a linker, and valgrind to count instructions
+#   xtask/deps.sh demo     a linker
+#   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
+#
+# Says nothing where nothing is missing. Otherwise it installs by name with apt-get, as root or
+# with a sudo that asks no password; where it cannot, it prints the command and fails. Written for
+# /bin/sh, since it comes before everything else.
+set -eu
+
+target=${1:?usage: xtask/deps.sh test|demo|bench}
+rust_minor_min=95
+packages=
+
+# need <package> <command...>: the package is missing where the command fails.
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || packages="$packages $package"
+}
+
+need gcc command -v cc
+# The headers of the C library come with it.
+need libc6-dev test -e /usr/include/stdlib.h
+case $target in
+test)
+    # Counts instructions for the rows that must not creep up.
+    need valgrind command -v valgrind
+    ;;
+demo) ;;
+bench)
+    need valgrind command -v valgrind
+    need linux-perf command -v perf
+    need g++ command -v c++
+    need pkg-config command -v pkg-config
+    need libgrpc++-dev pkg-config --exists grpc++
+    need libprotobuf-dev pkg-config --exists protobuf
+    need protobuf-compiler command -v protoc
+    need protobuf-compiler-grpc command -v grpc_cpp_plugin
+    ;;
+*)
+    echo "xtask/deps.sh: no target $target" >&2
+    exit 2
+    ;;
+esac
+
+rust_minor=$(rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p')
+if [ "${rust_minor:-0}" -lt "$rust_minor_min" ]; then
+    echo "Rust 1.$rust_minor_min or newer is missing; get it from https://rustup.rs" >&2
+    exit 1
+fi
+
+if [ -z "$packages" ]; then
+    exit 0
+fi
+echo "missing:$packages"
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif sudo -n true 2>/dev/null; then
+    as_root=sudo
+else
+    as_root=none
+fi
+if [ "$as_root" = none ] || ! command -v apt-get >/dev/null; then
+    echo "install them with: sudo apt-get install$packages" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+# The names are split on purpose: one argument a package.
+# shellcheck disable=SC2086
+$as_root apt-get install -y --no-install-recommends $packages || {
+    $as_root apt-get update
+    # shellcheck disable=SC2086
+    $as_root apt-get install -y --no-install-recommends $packages
+}
