@@ -182,7 +182,8 @@ impl Head {
 /// Decodes the head of a request, guarded against what an old server handed on.
 #[inline]
 pub fn decode_request(bytes: &[u8]) -> Result<Head, BadHead> {
-    let (mut head, seen) = scan(bytes)?;
+    let mut head = Head::default();
+    let seen = scan(bytes, &mut head)?;
     if !seen.sequence {
         return Err(BadHead::NoSequence);
     }
@@ -192,7 +193,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Head, BadHead> {
     head.features = 0;
     head.leaving = false;
     if seen.guarded && seen.hop != Some(head.sequence) {
-        head = head.without_guarded();
+        head.clear_guarded();
     }
     if head.metadata_pairs != 0 && !metadata::are_well_formed(bytes, head.metadata_pairs as usize) {
         return Err(BadHead::Metadata);
@@ -206,12 +207,13 @@ pub fn decode_request(bytes: &[u8]) -> Result<Head, BadHead> {
 /// Decodes the head of an answer, guarded against an old server's echo of the request.
 #[inline]
 pub fn decode_answer(bytes: &[u8]) -> Result<Head, BadHead> {
-    let (mut head, seen) = scan(bytes)?;
+    let mut head = Head::default();
+    let seen = scan(bytes, &mut head)?;
     if !seen.sequence {
         return Err(BadHead::NoSequence);
     }
     if seen.guarded {
-        head = head.without_guarded();
+        head.clear_guarded();
     }
     head.trace_id = [0; 16];
     Ok(head)
@@ -262,9 +264,11 @@ struct Seen {
 }
 
 /// Reads the fields as they stand, unguarded.
-#[inline(always)]
-fn scan(bytes: &[u8]) -> Result<(Head, Seen), BadHead> {
-    let mut head = Head::default();
+///
+/// Not inlined, so that fields are stored where `head` is: inlined, the compiler keeps all of them
+/// apart on the stack, and copies them together in the end.
+#[inline(never)]
+fn scan(bytes: &[u8], head: &mut Head) -> Result<Seen, BadHead> {
     let mut seen = Seen::default();
     if bytes.len() > HEAD_BYTES_CEILING {
         return Err(BadHead::Malformed);
@@ -274,23 +278,23 @@ fn scan(bytes: &[u8]) -> Result<(Head, Seen), BadHead> {
         let (key, value_at) = read_key(bytes, at).ok_or(BadHead::Malformed)?;
         if key & 7 == VARINT {
             let (value, end) = varint::read(bytes, value_at).ok_or(BadHead::Malformed)?;
-            take_varint(&mut head, &mut seen, key, value);
+            take_varint(head, &mut seen, key, value);
             at = end;
         } else if key & 7 == BYTES {
-            let (len, start) = varint::read(bytes, value_at).ok_or(BadHead::Malformed)?;
+            let (len, start) = varint::read_short(bytes, value_at).ok_or(BadHead::Malformed)?;
             if len > (bytes.len() - start) as u64 {
                 return Err(BadHead::Malformed);
             }
             let span = Span { start: start as u32, len: len as u32 };
-            take_bytes(&mut head, &mut seen, key, span, bytes);
+            take_bytes(head, &mut seen, key, span, bytes);
             at = start + len as usize;
         } else {
             let field = fixed(key, bytes, value_at).ok_or(BadHead::Malformed)?;
-            take_fixed(&mut head, &mut seen, key, &bytes[field.start..field.end]);
+            take_fixed(head, &mut seen, key, &bytes[field.start..field.end]);
             at = field.end;
         }
     }
-    Ok((head, seen))
+    Ok(seen)
 }
 
 #[inline(always)]
@@ -346,10 +350,10 @@ fn take_fixed(head: &mut Head, seen: &mut Seen, key: u64, content: &[u8]) {
 }
 
 impl Head {
-    /// Without 70 and 72-80.
+    /// Takes 70 and 72-80 away.
     #[cold]
-    fn without_guarded(self) -> Head {
-        Head {
+    fn clear_guarded(&mut self) {
+        *self = Head {
             deadline_ms: 0,
             span_id: 0,
             parent_span_id: 0,
@@ -361,8 +365,8 @@ impl Head {
             one_way: false,
             cancel: false,
             auth: Span::default(),
-            ..self
-        }
+            ..*self
+        };
     }
 }
 
@@ -389,7 +393,7 @@ fn read_key(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
             (u64::from(first & 0x7f) | u64::from(second) << 7, at + 2)
         }
         [first, ..] if first < 0x80 => (u64::from(first), at + 1),
-        _ => varint::read(bytes, at)?,
+        _ => varint::read_short(bytes, at)?,
     };
     (key >= key_of_first_tag() && key <= u64::from(u32::MAX)).then_some((key, end))
 }

@@ -29,20 +29,53 @@ pub(crate) fn read(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     read_long(bytes, at)
 }
 
-#[inline]
+/// The same for keys and lengths, of which few are longer than a byte: smaller where it is used.
+#[inline(always)]
+pub(crate) fn read_short(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let first = *bytes.get(at)?;
+    if first < 0x80 {
+        return Some((u64::from(first), at + 1));
+    }
+    read_long_outlined(bytes, at)
+}
+
+#[inline(never)]
+fn read_long_outlined(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    read_long(bytes, at)
+}
+
+/// Two bytes or more.
+#[inline(always)]
 fn read_long(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let rest = bytes.get(at..)?;
-    let Some(word) = rest.first_chunk::<8>() else {
-        return read_near_end(rest, at);
+    let word = match rest.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => word_at_end(bytes, rest),
     };
-    let word = u64::from_le_bytes(*word);
     let stops = !word & TOPS;
-    if stops != 0 {
-        let bits = stops.trailing_zeros() + 1;
-        let value = together(word & !TOPS & (u64::MAX >> (64 - bits)));
-        return Some((value, at + bits as usize / 8));
+    if stops == 0 {
+        return read_nine_or_ten(rest, at, together(word & !TOPS));
     }
-    let low = together(word & !TOPS);
+    // The bits up to the first stop, inclusive.
+    let kept = stops ^ (stops - 1);
+    let count = (stops.trailing_zeros() as usize + 1) / 8;
+    // At the end, a stop may be found in the zeros after it.
+    (count <= rest.len()).then_some((together(word & kept & !TOPS), at + count))
+}
+
+/// The last bytes, fewer than eight, followed by zeros.
+#[inline(always)]
+fn word_at_end(bytes: &[u8], rest: &[u8]) -> u64 {
+    // The last field of a head is often here, so no loop: the last eight bytes, shifted.
+    match bytes.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// The first eight bytes all say "more"; `low` is what they hold.
+#[inline]
+fn read_nine_or_ten(rest: &[u8], at: usize, low: u64) -> Option<(u64, usize)> {
     let ninth = *rest.get(8)?;
     if ninth < 0x80 {
         return Some((low | u64::from(ninth) << 56, at + 9));
@@ -54,23 +87,12 @@ fn read_long(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     Some((low | u64::from(ninth & 0x7f) << 56 | u64::from(tenth) << 63, at + 10))
 }
 
-/// Fewer than eight bytes are left, so at most 49 bits are read.
-fn read_near_end(rest: &[u8], at: usize) -> Option<(u64, usize)> {
-    let mut value = 0;
-    for (index, &byte) in rest.iter().enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            return Some((value, at + index + 1));
-        }
-    }
-    None
-}
-
 /// How many bytes `value` takes as a varint, 1 to 10.
 #[inline]
 pub(crate) fn bytes_count(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    // The same as bits.div_ceil(7) up to 64 bits, without a division.
+    (bits * 9 + 64) / 64
 }
 
 /// `value` as a varint in the low bytes of a word, and how many they are.
@@ -132,6 +154,12 @@ mod tests {
             let mut bytes = expect.clone();
             bytes.resize(expect.len() + padding, 0xff);
             assert_eq!(read(&bytes, 0), Some((value, expect.len())), "{value:#x} +{padding}");
+        }
+        for before in [1, 3, 8] {
+            let bytes = [&[0xff; 8][..before], &expect].concat();
+            let end = bytes.len();
+            assert_eq!(read(&bytes, before), Some((value, end)), "{value:#x} after {before}");
+            assert_eq!(read(&bytes[..end - 1], before), None, "{value:#x} after {before}");
         }
         for cut in 0..expect.len() {
             assert_eq!(read(&expect[..cut], 0), None, "{value:#x} cut at {cut}");

@@ -141,7 +141,8 @@ pub fn encode_answer(
 
 #[inline(always)]
 fn write_request_head(head: &RequestHead<'_>, out: &mut Vec<u8>) {
-    put_sequence(out, head.sequence);
+    let sequence = varint::encoded(head.sequence);
+    put_sequence(out, sequence);
     put_unless_zero(out, COLORING, u64::from(head.coloring));
     put_unless_zero(out, COLOR_ID, head.color_id);
     put_unless_zero(out, FLOW_ID, head.flow_id);
@@ -168,13 +169,13 @@ fn write_request_head(head: &RequestHead<'_>, out: &mut Vec<u8>) {
     put_unless_empty(out, AUTH, head.auth);
     // Only the fields since `hop_at` need the guard.
     if out.len() != hop_at {
-        put_varint(out, HOP, head.sequence);
+        put_encoded(out, HOP, sequence);
     }
 }
 
 #[inline(always)]
 fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
-    put_sequence(out, head.sequence);
+    put_sequence(out, varint::encoded(head.sequence));
     put_unless_zero(out, COLORING, u64::from(head.coloring));
     put_unless_zero(out, FLOW_ID, head.flow_id);
     // Signed numbers are widened first: protobuf writes -1 as ten bytes.
@@ -206,14 +207,17 @@ fn put_word(out: &mut Vec<u8>, word: u128, count: usize) {
 }
 
 #[inline(always)]
-fn put_sequence(out: &mut Vec<u8>, sequence: u64) {
-    let (word, count) = varint::encoded(sequence);
+fn put_sequence(out: &mut Vec<u8>, (word, count): (u128, usize)) {
     put_word(out, word << 8 | SEQUENCE as u128, count + 1);
 }
 
 #[inline(always)]
 fn put_varint(out: &mut Vec<u8>, key: u64, value: u64) {
-    let (word, count) = varint::encoded(value);
+    put_encoded(out, key, varint::encoded(value));
+}
+
+#[inline(always)]
+fn put_encoded(out: &mut Vec<u8>, key: u64, (word, count): (u128, usize)) {
     put_word(out, word << 16 | u128::from(u16::from_le_bytes(key_bytes(key))), count + 2);
 }
 
@@ -235,7 +239,30 @@ fn put_fixed_unless_zero(out: &mut Vec<u8>, key: u64, value: u64) {
 #[inline(always)]
 fn put_bytes(out: &mut Vec<u8>, key: u64, content: &[u8]) {
     put_varint(out, key, content.len() as u64);
-    out.extend_from_slice(content);
+    put_content(out, content);
+}
+
+/// Appends a name. Those of 8 to 32 bytes, which is most, are stored as their first and their
+/// last half, which may overlap: two fixed stores instead of a call.
+#[inline(always)]
+fn put_content(out: &mut Vec<u8>, content: &[u8]) {
+    let start = out.len();
+    if let (Some(first), Some(last)) = (content.first_chunk::<16>(), content.last_chunk::<16>())
+        && content.len() <= 32
+    {
+        out.extend_from_slice(first);
+        out.truncate(start + content.len() - 16);
+        out.extend_from_slice(last);
+    } else if let (Some(first), Some(last)) =
+        (content.first_chunk::<8>(), content.last_chunk::<8>())
+        && content.len() <= 16
+    {
+        out.extend_from_slice(first);
+        out.truncate(start + content.len() - 8);
+        out.extend_from_slice(last);
+    } else {
+        out.extend_from_slice(content);
+    }
 }
 
 #[inline(always)]
