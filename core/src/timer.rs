@@ -23,9 +23,9 @@
 //! * Whatever is in a lower level is due before whatever is in a higher one, and within a level
 //!   slots are due in turn. So the earliest slot is found by one look at a bitmap for each level,
 //!   never by walking.
-//! * A slot of level 0 holds one tick only and is fired whole. A slot of a higher level is *cascaded*
-//!   when time reaches its first tick: its entries are placed again, and now land lower. An entry
-//!   moves at most four times in its life, and only if it lives that long.
+//! * A slot of level 0 holds one tick only and is fired whole. A slot of a higher level is
+//!   *cascaded* when time reaches its first tick: its entries are placed again, and now land lower.
+//!   An entry moves at most four times in its life, and only if it lives that long.
 //! * At a level above 0 the slot of the current tick itself is always empty: it was cascaded when
 //!   time entered it.
 //!

@@ -2,8 +2,8 @@
 //!
 //! `doorbell.rs` is compiled here once more, with loom's atomics. The queue is the weakest that a
 //! queue can be: a counter with relaxed accesses, so that nothing but the doorbell's own fences can
-//! make the protocol hold. The bell is loom's `Notify`, which is sticky as an eventfd is and, like any
-//! I/O wait, sometimes returns for no reason. Loom reports a receiver that sleeps for ever as a
+//! make the protocol hold. The bell is loom's `Notify`, which is sticky as an eventfd is and, like
+//! any I/O wait, sometimes returns for no reason. Loom reports a receiver that sleeps for ever as a
 //! deadlock.
 //!
 //! A test that cannot fail proves nothing. So each fence is also weakened from sequentially
