@@ -55,7 +55,7 @@ fn check_methods(
             let what = format!("the rpc {name} streams, which msec does not support yet");
             return Err(Error::at(file.name(), line, what));
         }
-        for suffix in ["", "_with", "_future"] {
+        for suffix in ["", "_with", "_start"] {
             let function = name.to_snake_case() + suffix;
             if let Some(other) = functions.insert(function.clone(), name) {
                 let what =

@@ -12,7 +12,7 @@
 //! * `trait EchoService`, with one plain blocking function a method, for the server to implement;
 //! * `EchoServiceServer<T>`, which makes a service of the engine out of an implementation;
 //! * `EchoServiceClient`, with three functions a method: `echo` (waits), `echo_with` (waits, under
-//!   given options) and `echo_future`.
+//!   given options) and `echo_start` (waits or is awaited later, so that several run at a time).
 //!
 //! All of it names nothing but `::msec`, prost included, so that a user depends on one crate. In a
 //! build script:

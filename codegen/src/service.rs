@@ -148,12 +148,11 @@ impl Stubs<'_> {
                 self.client.call_with({wire_method:?}, request, options)
             }}
 
-            /// [`{name}`](Self::{name}) as a future, which may be awaited anywhere.
-            pub fn {stem}_future(&self, request: &{input_type}, options: &{msec}::CallOptions)
-                -> impl ::core::future::Future<Output = {result}>
-                    + ::core::marker::Send + 'static + use<>
+            /// [`{name}`](Self::{name}) begun now: its answer is waited for, or awaited, later.
+            pub fn {stem}_start(&self, request: &{input_type}, options: &{msec}::CallOptions)
+                -> {msec}::Pending<{output_type}>
             {{
-                self.client.call_future({wire_method:?}, request, options)
+                self.client.start({wire_method:?}, request, options)
             }}\n"
         );
         text

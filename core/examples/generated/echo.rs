@@ -73,14 +73,12 @@ impl EchoServiceClient {
     ) -> ::core::result::Result<EchoResponse, ::msec::Error> {
         self.client.call_with("echo.EchoService.Echo", request, options)
     }
-    /// [`echo`](Self::echo) as a future, which may be awaited anywhere.
-    pub fn echo_future(
+    /// [`echo`](Self::echo) begun now: its answer is waited for, or awaited, later.
+    pub fn echo_start(
         &self,
         request: &EchoRequest,
         options: &::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<EchoResponse, ::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("echo.EchoService.Echo", request, options)
+    ) -> ::msec::Pending<EchoResponse> {
+        self.client.start("echo.EchoService.Echo", request, options)
     }
 }

@@ -65,14 +65,12 @@ impl PingerClient {
     ) -> ::core::result::Result<Ping, crate::msec::Error> {
         self.client.call_with("Pinger.Ping", request, options)
     }
-    /// [`ping`](Self::ping) as a future, which may be awaited anywhere.
-    pub fn ping_future(
+    /// [`ping`](Self::ping) begun now: its answer is waited for, or awaited, later.
+    pub fn ping_start(
         &self,
         request: &Ping,
         options: &crate::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<Ping, crate::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("Pinger.Ping", request, options)
+    ) -> crate::msec::Pending<Ping> {
+        self.client.start("Pinger.Ping", request, options)
     }
 }

@@ -183,15 +183,13 @@ impl OrderBookClient {
     ) -> ::core::result::Result<Result, crate::msec::Error> {
         self.client.call_with("shop.orders.order_book.PutOrder", request, options)
     }
-    /// [`put_order`](Self::put_order) as a future, which may be awaited anywhere.
-    pub fn put_order_future(
+    /// [`put_order`](Self::put_order) begun now: its answer is waited for, or awaited, later.
+    pub fn put_order_start(
         &self,
         request: &Order,
         options: &crate::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<Result, crate::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("shop.orders.order_book.PutOrder", request, options)
+    ) -> crate::msec::Pending<Result> {
+        self.client.start("shop.orders.order_book.PutOrder", request, options)
     }
     /// Calls `shop.orders.order_book.New` and waits for the answer.
     pub fn new_(
@@ -208,15 +206,13 @@ impl OrderBookClient {
     ) -> ::core::result::Result<Order, crate::msec::Error> {
         self.client.call_with("shop.orders.order_book.New", request, options)
     }
-    /// [`new_`](Self::new_) as a future, which may be awaited anywhere.
-    pub fn new_future(
+    /// [`new_`](Self::new_) begun now: its answer is waited for, or awaited, later.
+    pub fn new_start(
         &self,
         request: &(),
         options: &crate::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<Order, crate::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("shop.orders.order_book.New", request, options)
+    ) -> crate::msec::Pending<Order> {
+        self.client.start("shop.orders.order_book.New", request, options)
     }
     /// Calls `shop.orders.order_book.Type` and waits for the answer.
     pub fn r#type(
@@ -233,15 +229,13 @@ impl OrderBookClient {
     ) -> ::core::result::Result<Order, crate::msec::Error> {
         self.client.call_with("shop.orders.order_book.Type", request, options)
     }
-    /// [`r#type`](Self::r#type) as a future, which may be awaited anywhere.
-    pub fn type_future(
+    /// [`r#type`](Self::r#type) begun now: its answer is waited for, or awaited, later.
+    pub fn type_start(
         &self,
         request: &Order,
         options: &crate::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<Order, crate::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("shop.orders.order_book.Type", request, options)
+    ) -> crate::msec::Pending<Order> {
+        self.client.start("shop.orders.order_book.Type", request, options)
     }
     /// Calls `shop.orders.order_book.clone` and waits for the answer.
     pub fn clone(
@@ -258,15 +252,13 @@ impl OrderBookClient {
     ) -> ::core::result::Result<super::Money, crate::msec::Error> {
         self.client.call_with("shop.orders.order_book.clone", request, options)
     }
-    /// [`clone`](Self::clone) as a future, which may be awaited anywhere.
-    pub fn clone_future(
+    /// [`clone`](Self::clone) begun now: its answer is waited for, or awaited, later.
+    pub fn clone_start(
         &self,
         request: &Result,
         options: &crate::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<super::Money, crate::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("shop.orders.order_book.clone", request, options)
+    ) -> crate::msec::Pending<super::Money> {
+        self.client.start("shop.orders.order_book.clone", request, options)
     }
     /// Calls `shop.orders.order_book.HTTPGet` and waits for the answer.
     pub fn http_get(
@@ -283,15 +275,13 @@ impl OrderBookClient {
     ) -> ::core::result::Result<Result, crate::msec::Error> {
         self.client.call_with("shop.orders.order_book.HTTPGet", request, options)
     }
-    /// [`http_get`](Self::http_get) as a future, which may be awaited anywhere.
-    pub fn http_get_future(
+    /// [`http_get`](Self::http_get) begun now: its answer is waited for, or awaited, later.
+    pub fn http_get_start(
         &self,
         request: &Order,
         options: &crate::msec::CallOptions,
-    ) -> impl ::core::future::Future<
-        Output = ::core::result::Result<Result, crate::msec::Error>,
-    > + ::core::marker::Send + 'static + use<> {
-        self.client.call_future("shop.orders.order_book.HTTPGet", request, options)
+    ) -> crate::msec::Pending<Result> {
+        self.client.start("shop.orders.order_book.HTTPGet", request, options)
     }
 }
 /// The service `shop.orders.Nothing`.
