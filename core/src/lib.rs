@@ -1,7 +1,81 @@
-//! The engine.
+//! msec: a service engine. You write business methods as plain blocking code; the engine runs each
+//! request as a coroutine on io_uring, and carries calls between services.
+//!
+//! ```
+//! use msec::{CallOptions, Client, Engine, Server};
+//!
+//! let engine = Engine::start()?;
+//! let server = Server::builder()
+//!     .raw("demo.Text.Upper", |context| Ok(context.body().to_ascii_uppercase()))
+//!     .listen("127.0.0.1:0")
+//!     .start(&engine)?;
+//!
+//! let client = Client::new(&engine, &server.addresses()[0])?;
+//! let reply = client.call_raw("demo.Text.Upper", b"hello", &CallOptions::new())?;
+//! assert_eq!(&reply.body[..], b"HELLO");
+//! # Ok::<(), msec::Error>(())
+//! ```
+//!
+//! Most services are not written with [`ServerBuilder::raw`] but with a `.proto` file: `msec-codegen`
+//! in a build script makes messages, a trait for the service and a client of it.
+//!
+//! # Where code runs
+//!
+//! A handler runs on a coroutine of a core thread. What blocks there has to be the engine's: calls,
+//! [`sleep`], the tools in [`sync`]; a blocking system call, a `std::sync::Mutex` held for long or a
+//! computation of many milliseconds holds up every other request of that core ([`offload`] is for
+//! those, and methods marked [`heavy`](MethodOptions::heavy)). A coroutine never moves to another
+//! thread. The same functions work on plain threads where that makes sense; each says so.
 
+mod answer;
 mod budget;
-#[doc(hidden)]
-pub mod mailbox;
+mod call;
+mod cancel;
+mod client;
+mod config;
+mod connection;
+mod context;
+mod datagram;
+mod engine;
+mod error;
+mod flight;
+mod future;
+mod local;
+pub mod log;
+mod mailbox;
+mod method;
+mod offload;
+mod pool;
+pub mod raw;
+mod route;
+mod serve;
+mod server;
+mod shard;
+mod spawn;
+mod task;
 #[doc(hidden)]
 pub mod timer;
+
+pub use answer::Reply;
+pub use client::{CallOptions, Client, Pending, TIMEOUT_DEFAULT};
+pub use config::{Config, Io};
+pub use context::Context;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use future::block_on;
+pub use method::{MethodOptions, Methods, Service};
+pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Side};
+pub use offload::offload;
+pub use prost;
+pub use server::{Load, MethodReport, Server, ServerBuilder};
+pub use spawn::{JoinHandle, Scope, scope, spawn};
+
+use task::Inherited;
+
+/// What the code that runs now works for.
+pub(crate) fn inherited() -> Inherited {
+    if let Some(shard) = shard::current() {
+        return shard.tasks.current().map(|task| task.inherited().clone()).unwrap_or_default();
+    }
+    offload::inherited().unwrap_or_default()
+}

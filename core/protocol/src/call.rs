@@ -100,6 +100,11 @@ impl<T> Calls<T> {
         self.in_flight.get(sequence)
     }
 
+    /// The call in flight with this sequence, to be changed.
+    pub fn get_mut(&mut self, sequence: u64) -> Option<&mut T> {
+        self.in_flight.get_mut(sequence)
+    }
+
     /// The calls in flight, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
         self.in_flight.iter()

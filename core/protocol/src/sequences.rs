@@ -63,6 +63,12 @@ impl<T> Sequences<T> {
         Some(value)
     }
 
+    pub(crate) fn get_mut(&mut self, sequence: u64) -> Option<&mut T> {
+        let index = self.find(sequence)?;
+        let (_, value) = self.slots[index].as_mut()?;
+        Some(value)
+    }
+
     #[inline]
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<T> {
         let index = self.find(sequence)?;

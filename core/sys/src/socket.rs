@@ -20,6 +20,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+/// An address as the kernel has it; kept to answer a datagram without converting back and forth.
+pub use socket2::SockAddr as RawAddress;
+
 /// No registration with an epoll instance.
 pub(crate) const UNREGISTERED: u32 = u32::MAX;
 

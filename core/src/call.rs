@@ -1,0 +1,174 @@
+//! One call, on a core: from its request in a connection's output to its answer, exactly once.
+//!
+//! ```text
+//!   begin ─► pool: a connection to the peer ─► its table of calls: sequence ─► request frame
+//!                                                     │
+//!            answer │ deadline │ cancel │ death ──────┘ whichever is first
+//!                                                     ▼
+//!                         Done: wake a task, or run a callback
+//! ```
+//!
+//! Every way of calling (blocking in a coroutine, from a plain thread, callback, future) ends
+//! here; they differ in their [`Done`].
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use msec_protocol::{Address, Code, RequestHead, TooLarge, call};
+use msec_sys::clock;
+
+use crate::answer::{Answer, Reply};
+use crate::client::CallOptions;
+use crate::error::{Error, Result};
+use crate::pool;
+use crate::shard::Shard;
+use crate::task::{self, Inherited, Waiter, Woken};
+
+/// What a call asks for, borrowed from whoever makes it.
+pub(crate) struct Ask<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) method: &'a str,
+    pub(crate) options: &'a CallOptions,
+    pub(crate) inherited: &'a Inherited,
+    /// When it is given up; never 0.
+    pub(crate) deadline_ns: u64,
+}
+
+impl Ask<'_> {
+    /// The request's head, for a connection's sequence.
+    pub(crate) fn head(&self, shard: &Shard, sequence: u64) -> RequestHead<'_> {
+        let inherited = self.inherited;
+        // Rounded up, so never zero, which would mean the server's default.
+        let remaining_ms = call::remaining_ms(self.deadline_ns, shard.now_ns()).unwrap_or(1);
+        RequestHead {
+            sequence,
+            coloring: inherited.coloring | u32::from(self.options.dyed),
+            flow_id: if inherited.flow_id == 0 { shard.random() | 1 } else { inherited.flow_id },
+            caller: self.options.caller().as_bytes(),
+            method_name: self.method.as_bytes(),
+            deadline_ms: remaining_ms,
+            trace_id: inherited.trace_id,
+            parent_span_id: inherited.span_id,
+            sampled: inherited.sampled,
+            attempt: self.options.attempt,
+            metadata: self.options.metadata.encoded(),
+            one_way: self.options.one_way,
+            ..RequestHead::default()
+        }
+    }
+}
+
+/// How a call tells its end.
+pub(crate) enum Done {
+    /// Put it there and wake the task.
+    Task(Rc<RefCell<Option<Result<Answer>>>>, Waiter),
+    /// Run this on the loop's stack.
+    Callback(Box<dyn FnOnce(&Rc<Shard>, Result<Answer>)>),
+}
+
+impl Done {
+    pub(crate) fn tell(self, shard: &Rc<Shard>, result: Result<Answer>) {
+        match self {
+            Self::Task(slot, waiter) => {
+                *slot.borrow_mut() = Some(result);
+                waiter.wake(shard);
+            }
+            Self::Callback(function) => function(shard, result),
+        }
+    }
+}
+
+/// The deadline of a call: what its options say, but never later than what it inherits.
+pub(crate) fn deadline_ns(options: &CallOptions, inherited: &Inherited, now_ns: u64) -> u64 {
+    let own_ns = now_ns.saturating_add(options.timeout_or_default().as_nanos() as u64);
+    match inherited.deadline_ns {
+        0 => own_ns,
+        theirs_ns => own_ns.min(theirs_ns),
+    }
+}
+
+/// Calls and waits, on the running task.
+pub(crate) fn blocking(
+    shard: &Rc<Shard>,
+    address: &Address,
+    method: &str,
+    options: &CallOptions,
+    write_body: impl FnOnce(&mut Vec<u8>),
+) -> Result<Reply> {
+    let Some(running) = shard.tasks.current() else {
+        return Err(Error::would_block(method));
+    };
+    if running.is_cancelled() {
+        return Err(cancelled(method));
+    }
+    let inherited = running.inherited().clone();
+    let deadline_ns = deadline_ns(options, &inherited, shard.now_ns());
+    if deadline_ns <= shard.now_ns() {
+        return Err(timed_out(address, method));
+    }
+    let ask = Ask { address, method, options, inherited: &inherited, deadline_ns };
+    let slot = Rc::new(RefCell::new(None));
+    let done = Done::Task(slot.clone(), Waiter::current(shard));
+    let begun = pool::begin(shard, &ask, done, write_body)?;
+    loop {
+        if let Some(result) = slot.borrow_mut().take() {
+            return result?.into_reply(method);
+        }
+        if running.is_cancelled() {
+            begun.cancel(shard);
+            return Err(cancelled(method));
+        }
+        if std::thread::panicking() {
+            begun.cancel(shard);
+            return Err(cancelled(method));
+        }
+        task::park(shard, "an answer");
+    }
+}
+
+/// A call that is under way, to be given up.
+pub(crate) struct Begun {
+    pub(crate) line: pool::Line,
+    pub(crate) sequence: u64,
+}
+
+impl Begun {
+    /// Nobody waits any more. Its `Done` is dropped untold.
+    pub(crate) fn cancel(&self, shard: &Rc<Shard>) {
+        self.line.cancel(shard, self.sequence);
+    }
+}
+
+pub(crate) fn cancelled(method: &str) -> Error {
+    Error::new(Code::CANCELLED, "the request that this call is made for was cancelled")
+        .while_calling(method)
+}
+
+pub(crate) fn timed_out(address: &Address, method: &str) -> Error {
+    Error::new(Code::TIMEOUT, format!("no answer from {address} within the deadline"))
+        .while_calling(method)
+}
+
+pub(crate) fn too_large(method: &str, too_large: TooLarge) -> Error {
+    Error::new(Code::TOO_LARGE, format!("the request was not sent: its {too_large}"))
+        .while_calling(method)
+}
+
+/// Sleeps at most until `deadline_ns`; an error if the task is cancelled.
+pub(crate) fn rest(shard: &Rc<Shard>, deadline_ns: u64) -> Result<()> {
+    loop {
+        let Some(running) = shard.tasks.current() else {
+            return Err(Error::would_block("sleep"));
+        };
+        if running.is_cancelled() {
+            return Err(cancelled("sleep"));
+        }
+        // The turn's time may be old when the task has computed for long.
+        if clock::now_ns() >= deadline_ns {
+            return Ok(());
+        }
+        if task::park_until(shard, deadline_ns, "time") == Woken::TimedOut {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,697 @@
+//! Clients: calls to a service or an address, in the four ways one may want to wait.
+//!
+//! | | waits | from |
+//! |---|---|---|
+//! | [`Client::call`] | the coroutine parks, or the thread blocks | anywhere but a core's loop |
+//! | [`Client::start`] | later, in [`Pending::wait`]; several at a time | anywhere |
+//! | the same, as a `Future` | `.await` in any executor, or [`block_on`](crate::block_on) | anywhere |
+//! | [`Client::call_back`] | nobody: a function is called on a core | anywhere |
+//!
+//! A call made in a handler inherits the request's deadline, less the time spent, its cancellation,
+//! its flow id and its dye. A call made elsewhere begins a flow of its own.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use msec_protocol::{
+    Address, BadHead, Calls, Code, Frame, Metadata, RequestHead, Target, head, limits,
+};
+
+use crate::answer::{Answer, Reply};
+use crate::call::{self, Ask, Begun, Done};
+use crate::connection::{Closed, Connection, ConnectionId, Taken};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::method;
+use crate::pool;
+use crate::shard::{self, Message, Shard, Timer};
+use crate::task::Inherited;
+use crate::timer::TimerId;
+
+/// How long a call waits that says nothing.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
+
+/// What a call may say beyond its method and message.
+///
+/// ```
+/// use std::time::Duration;
+/// let options = msec::CallOptions::new()
+///     .timeout(Duration::from_millis(50))
+///     .header("tenant", b"blue")?
+///     .dyed(true);
+/// # Ok::<(), msec::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    timeout: Option<Duration>,
+    pub(crate) metadata: Metadata,
+    pub(crate) dyed: bool,
+    pub(crate) one_way: bool,
+    pub(crate) attempt: u32,
+    caller: Option<Arc<str>>,
+}
+
+impl CallOptions {
+    /// One second, nothing else.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long to wait; connecting, sending and waiting together. Default one second; a nested
+    /// call waits no longer than its request's caller does.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Adds a user header: up to 64, of 8 KiB together. -1 if it does not fit.
+    pub fn header(mut self, key: &str, value: &[u8]) -> Result<Self> {
+        self.metadata.add(key, value).map_err(|_| {
+            let text = format!("header `{key}` does not fit: at most 64 headers of 8 KiB together");
+            Error::new(Code::INVALID_PARAMETER, text)
+        })?;
+        Ok(self)
+    }
+
+    /// Dyes the request: every service on its way keeps all its log lines and spans.
+    pub fn dyed(mut self, dyed: bool) -> Self {
+        self.dyed = dyed;
+        self
+    }
+
+    /// Wants no answer: the call returns when the request is written.
+    pub fn one_way(mut self, one_way: bool) -> Self {
+        self.one_way = one_way;
+        self
+    }
+
+    /// The name that the callee sees as caller.
+    pub fn from_service(mut self, name: &str) -> Self {
+        self.caller = Some(name.into());
+        self
+    }
+
+    pub(crate) fn timeout_or_default(&self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT_DEFAULT)
+    }
+
+    pub(crate) fn caller(&self) -> &str {
+        self.caller.as_deref().unwrap_or("")
+    }
+}
+
+/// Calls one service. Cheap to clone; usable from every thread.
+#[derive(Clone)]
+pub struct Client {
+    engine: Engine,
+    target: Arc<Target>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Client({})", target_text(&self.target))
+    }
+}
+
+fn target_text(target: &Target) -> String {
+    match target {
+        Target::Service(name) => name.clone(),
+        Target::Address(address) => address.to_string(),
+    }
+}
+
+impl Client {
+    /// A client of a service (`L1.L2`, found in the engine's routes) or of one address (`ip:port`,
+    /// `ip:port@udp`, `unix:/path`). Connects when it is first used.
+    ///
+    /// # Errors
+    /// -14 when the text is neither.
+    pub fn new(engine: &Engine, target: &str) -> Result<Self> {
+        let target = target.parse::<Target>().map_err(|bad| {
+            Error::new(Code::INVALID_ENDPOINT, format!("cannot call `{target}`: {bad}"))
+        })?;
+        Ok(Self { engine: engine.clone(), target: Arc::new(target) })
+    }
+
+    /// Calls a method and waits for its answer.
+    ///
+    /// Suspends the coroutine, or blocks the thread if it is not a core's.
+    ///
+    /// # Errors
+    /// -10 no answer in time; -11 the connection failed or died; -103 the request that this call
+    /// is made for was cancelled; -105 too large; -15 no instance of the service is known; and
+    /// whatever code the callee answered with.
+    pub fn call<Request, Response>(&self, method: &str, request: &Request) -> Result<Response>
+    where
+        Request: prost::Message,
+        Response: prost::Message + Default,
+    {
+        self.call_with(method, request, &CallOptions::default())
+    }
+
+    /// As [`Client::call`], with options.
+    pub fn call_with<Request, Response>(
+        &self,
+        method: &str,
+        request: &Request,
+        options: &CallOptions,
+    ) -> Result<Response>
+    where
+        Request: prost::Message,
+        Response: prost::Message + Default,
+    {
+        if options.one_way {
+            self.call_written(method, options, |out| encode(request, out))?;
+            return Ok(Response::default());
+        }
+        self.call_written(method, options, |out| encode(request, out))?.decode()
+    }
+
+    /// Calls with a body of bytes.
+    pub fn call_raw(&self, method: &str, body: &[u8], options: &CallOptions) -> Result<Reply> {
+        self.call_written(method, options, |out| out.extend_from_slice(body))
+    }
+
+    fn call_written(
+        &self,
+        method: &str,
+        options: &CallOptions,
+        write_body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Reply> {
+        let Some(shard) = shard::current() else {
+            let mut body = Vec::new();
+            write_body(&mut body);
+            return self.start_body::<()>(method, body, options).wait_raw();
+        };
+        let address = shard.routes.pick(&self.target, method)?;
+        call::blocking(&shard, &address, method, options, write_body)
+    }
+
+    /// Starts a call; the answer is waited for later, so that several run at a time.
+    ///
+    /// ```no_run
+    /// # use msec::{CallOptions, Client, Engine};
+    /// # let engine = Engine::start()?;
+    /// # let (users, orders) = (Client::new(&engine, "Demo.users")?, Client::new(&engine, "Demo.orders")?);
+    /// let options = CallOptions::new();
+    /// let user = users.start::<String, String>("demo.Users.Find", &"ann".to_string(), &options);
+    /// let order = orders.start::<String, String>("demo.Orders.Last", &"ann".to_string(), &options);
+    /// println!("{} ordered {}", user.wait()?, order.wait()?);
+    /// # Ok::<(), msec::Error>(())
+    /// ```
+    pub fn start<Request, Response>(
+        &self,
+        method: &str,
+        request: &Request,
+        options: &CallOptions,
+    ) -> Pending<Response>
+    where
+        Request: prost::Message,
+        Response: prost::Message + Default,
+    {
+        self.start_body(method, request.encode_to_vec(), options)
+    }
+
+    /// As [`Client::start`], with a body of bytes; the answer is a [`Reply`] from
+    /// [`Pending::wait_raw`].
+    pub fn start_body<Response>(
+        &self,
+        method: &str,
+        body: Vec<u8>,
+        options: &CallOptions,
+    ) -> Pending<Response> {
+        let shared = Arc::new(Waiting::default());
+        let tell = shared.clone();
+        self.begin_body(method, body, options, shared.clone(), move |result| tell.tell(result));
+        Pending { waiting: shared, engine: self.engine.clone(), response: std::marker::PhantomData }
+    }
+
+    /// Calls and has a function called with the answer, on a core's loop: it must not block.
+    pub fn call_back<Request, Response>(
+        &self,
+        method: &str,
+        request: &Request,
+        options: &CallOptions,
+        done: impl FnOnce(Result<Response>) + Send + 'static,
+    ) where
+        Request: prost::Message,
+        Response: prost::Message + Default,
+    {
+        let body = request.encode_to_vec();
+        let done = move |result: Result<Reply>| done(result.and_then(Reply::decode));
+        self.begin_body(method, body, options, Arc::default(), done);
+    }
+
+    /// Begins a call on this core, or on one of the engine's.
+    fn begin_body(
+        &self,
+        method: &str,
+        body: Vec<u8>,
+        options: &CallOptions,
+        waiting: Arc<Waiting>,
+        done: impl FnOnce(Result<Reply>) + Send + 'static,
+    ) {
+        let inherited = crate::inherited();
+        let deadline_ns =
+            call::deadline_ns(options, &inherited, msec_sys::clock::now_ns());
+        let request = Posted {
+            target: self.target.clone(),
+            method: method.into(),
+            body,
+            options: options.clone(),
+            inherited,
+            deadline_ns,
+            waiting,
+            done: Box::new(done),
+        };
+        if let Some(shard) = shard::current() {
+            return request.begin(&shard);
+        }
+        let cores = &self.engine.shared().cores;
+        let core = thread_number() % cores.count();
+        let message = Message::Run(Box::new(move |shard: &Rc<Shard>| request.begin(shard)));
+        cores.post_patiently(core, message);
+    }
+}
+
+/// A number that spreads plain threads over the cores.
+fn thread_number() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    MINE.with(|mine| *mine)
+}
+
+fn encode<M: prost::Message>(message: &M, out: &mut Vec<u8>) {
+    message.encode(out).expect("a vector has room for whatever memory holds");
+}
+
+/// A call on its way to a core.
+struct Posted {
+    target: Arc<Target>,
+    method: String,
+    body: Vec<u8>,
+    options: CallOptions,
+    inherited: Inherited,
+    deadline_ns: u64,
+    waiting: Arc<Waiting>,
+    done: Box<dyn FnOnce(Result<Reply>) + Send>,
+}
+
+impl Posted {
+    fn begin(self, shard: &Rc<Shard>) {
+        if self.inherited.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
+            return (self.done)(Err(call::cancelled(&self.method)));
+        }
+        let address = match shard.routes.pick(&self.target, &self.method) {
+            Ok(address) => address,
+            Err(error) => return (self.done)(Err(error)),
+        };
+        let ask = Ask {
+            address: &address,
+            method: &self.method,
+            options: &self.options,
+            inherited: &self.inherited,
+            deadline_ns: self.deadline_ns,
+        };
+        // The call may fail before it begins, and then the function must still be told.
+        let done = Rc::new(Cell::new(Some(self.done)));
+        let late = done.clone();
+        let method = self.method.clone();
+        let tell = move |_: &Rc<Shard>, result: Result<Answer>| {
+            if let Some(done) = late.take() {
+                done(result.and_then(|answer| answer.into_reply(&method)));
+            }
+        };
+        let body = self.body;
+        let begun = pool::begin(shard, &ask, Done::Callback(Box::new(tell)), |out| {
+            out.extend_from_slice(&body);
+        });
+        match begun {
+            Ok(begun) => self.waiting.begun(shard.index, begun),
+            Err(error) => {
+                if let Some(done) = done.take() {
+                    done(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// What the waiting side and the core share about a started call.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    state: Mutex<WaitingState>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct WaitingState {
+    result: Option<Result<Reply>>,
+    waker: Option<Waker>,
+    /// Core, connection and sequence, to cancel by.
+    begun: Option<(usize, pool::LineId, u64)>,
+    abandoned: bool,
+}
+
+impl Waiting {
+    fn lock(&self) -> std::sync::MutexGuard<'_, WaitingState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn tell(&self, result: Result<Reply>) {
+        let mut state = self.lock();
+        state.result = Some(result);
+        let waker = state.waker.take();
+        drop(state);
+        self.bell.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn begun(&self, core: usize, begun: Begun) {
+        let mut state = self.lock();
+        state.begun = Some((core, begun.line.id(), begun.sequence));
+        let abandoned = state.abandoned;
+        drop(state);
+        if abandoned && let Some(shard) = shard::current() {
+            begun.cancel(&shard);
+        }
+    }
+}
+
+/// A call that was started. Wait for it, or await it; dropped, it is cancelled.
+#[must_use = "a call that nobody waits for is cancelled"]
+pub struct Pending<Response> {
+    waiting: Arc<Waiting>,
+    engine: Engine,
+    response: std::marker::PhantomData<fn() -> Response>,
+}
+
+impl<Response> Pending<Response> {
+    /// Waits for the answer as it came. Suspends the coroutine, or blocks the thread.
+    pub fn wait_raw(self) -> Result<Reply> {
+        if shard::current().is_some() {
+            return crate::block_on(RawPending(&self)).and_then(|result| result);
+        }
+        let mut state = self.waiting.lock();
+        loop {
+            // Every call ends by its deadline, so this does too.
+            if let Some(result) = state.result.take() {
+                return result;
+            }
+            state = self.waiting.bell.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+
+    fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
+        let mut state = self.waiting.lock();
+        if let Some(result) = state.result.take() {
+            return Poll::Ready(result);
+        }
+        state.waker = Some(waker.clone());
+        Poll::Pending
+    }
+}
+
+impl<Response: prost::Message + Default> Pending<Response> {
+    /// Waits for the answer. Suspends the coroutine, or blocks the thread.
+    pub fn wait(self) -> Result<Response> {
+        self.wait_raw()?.decode()
+    }
+}
+
+impl<Response: prost::Message + Default> Future for Pending<Response> {
+    type Output = Result<Response>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        self.poll_raw(context.waker()).map(|result| result.and_then(Reply::decode))
+    }
+}
+
+struct RawPending<'a, Response>(&'a Pending<Response>);
+
+impl<Response> Future for RawPending<'_, Response> {
+    type Output = Result<Reply>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_raw(context.waker())
+    }
+}
+
+impl<Response> Drop for Pending<Response> {
+    fn drop(&mut self) {
+        let mut state = self.waiting.lock();
+        state.abandoned = true;
+        let begun = state.begun.take().filter(|_| state.result.is_none());
+        drop(state);
+        let Some((core, line, sequence)) = begun else { return };
+        let cancel = move |shard: &Rc<Shard>| line.cancel(shard, sequence);
+        match shard::current() {
+            Some(shard) if shard.index == core => cancel(&shard),
+            Some(shard) => shard.post(core, Message::Run(Box::new(cancel))),
+            None => {
+                self.engine.shared().cores.post_patiently(core, Message::Run(Box::new(cancel)));
+            }
+        }
+    }
+}
+
+/// A call in flight on a connection.
+struct Flying {
+    done: Done,
+    /// Set as soon as the call has its sequence.
+    timer: Option<TimerId>,
+    method: method::Name,
+}
+
+impl Flying {
+    #[inline]
+    fn stop_timer(&self, shard: &Shard) {
+        if let Some(timer) = self.timer {
+            shard.timers.borrow_mut().cancel(timer);
+        }
+    }
+}
+
+/// A connection that we opened to call on.
+pub(crate) struct ClientSide {
+    address: Address,
+    calls: RefCell<Calls<Flying>>,
+    /// What the server said it understands.
+    features: Cell<u64>,
+    leaving: Cell<bool>,
+    connect_timer: Cell<Option<TimerId>>,
+}
+
+impl ClientSide {
+    pub(crate) fn new(address: Address, first_sequence: u32) -> Self {
+        Self {
+            address,
+            calls: RefCell::new(Calls::new(first_sequence)),
+            features: Cell::new(0),
+            leaving: Cell::new(false),
+            connect_timer: Cell::new(None),
+        }
+    }
+
+    pub(crate) fn set_connect_timer(&self, timer: TimerId) {
+        self.connect_timer.set(Some(timer));
+    }
+
+    /// Whether further calls may use it.
+    pub(crate) fn is_open_for_calls(&self) -> bool {
+        !self.leaving.get() && self.calls.borrow().len() < limits::CALLS_PER_CONNECTION_MAX as usize
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    /// Writes a request and notes whom its answer is for.
+    #[inline]
+    pub(crate) fn begin(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        ask: &Ask<'_>,
+        done: Done,
+        write_body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64> {
+        let limits = &shard.shared.config.limits;
+        if ask.options.one_way {
+            let head = ask.head(shard, 0);
+            connection
+                .append(shard, |out| head::encode_request(&head, limits, out, write_body))
+                .map_err(|large| call::too_large(ask.method, large))?;
+            done.tell(shard, Ok(Answer::nothing()));
+            return Ok(0);
+        }
+        let id = connection.id();
+        let mut calls = self.calls.borrow_mut();
+        let flying = Flying { done, timer: None, method: method::intern(ask.method) };
+        let sequence = calls.begin(flying).map_err(|_| {
+            let text = format!("too many calls in flight to {}", ask.address);
+            Error::new(Code::OVERLOADED, text).while_calling(ask.method)
+        })?;
+        let timer = Timer::Call { connection: id, sequence };
+        let timer = shard.timers.borrow_mut().insert(ask.deadline_ns, timer);
+        if let Some(flying) = calls.get_mut(sequence) {
+            flying.timer = Some(timer);
+        }
+        drop(calls);
+        let head = ask.head(shard, sequence);
+        let written = connection
+            .append(shard, |out| head::encode_request(&head, limits, out, write_body));
+        if let Err(large) = written {
+            self.take(shard, sequence);
+            return Err(call::too_large(ask.method, large));
+        }
+        Ok(sequence)
+    }
+
+    fn take(&self, shard: &Shard, sequence: u64) -> Option<Flying> {
+        let flying = self.calls.borrow_mut().cancel(sequence)?;
+        flying.stop_timer(shard);
+        Some(flying)
+    }
+
+    /// The connect succeeded.
+    pub(crate) fn connected(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        if let Some(timer) = self.connect_timer.take() {
+            shard.timers.borrow_mut().cancel(timer);
+        }
+        shard.peers.connected(&self.address);
+        self.close_if_left(shard, connection);
+    }
+
+    /// An answer came.
+    #[inline]
+    pub(crate) fn frame(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        frame: Frame<'_>,
+    ) -> std::result::Result<Taken, BadHead> {
+        let head = head::decode_answer(frame.head())?;
+        if head.features != 0 {
+            self.features.set(head.features);
+        }
+        let mut calls = self.calls.borrow_mut();
+        calls.handle_bytes();
+        // Late, twice, or nobody's: it finds no call and is dropped.
+        let flying = calls.handle_answer(head.sequence);
+        drop(calls);
+        if let Some(flying) = flying {
+            flying.stop_timer(shard);
+            flying.done.tell(shard, Ok(Answer::keep(head, frame)));
+        }
+        if head.leaving {
+            self.leave(shard, connection);
+        }
+        self.close_if_left(shard, connection);
+        Ok(Taken::Yes)
+    }
+
+    fn leave(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        if !self.leaving.replace(true) {
+            shard.peers.forget(&self.address, connection.id());
+        }
+    }
+
+    /// A server that leaves is left when the last call is answered.
+    fn close_if_left(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        if self.leaving.get() && self.calls.borrow().is_empty() {
+            connection.finish(shard);
+        }
+    }
+
+    /// An answer came whose body is thrown away.
+    pub(crate) fn refused(
+        &self,
+        shard: &Rc<Shard>,
+        _connection: &Rc<Connection>,
+        head_bytes: &[u8],
+    ) -> std::result::Result<Taken, BadHead> {
+        let head = head::decode_answer(head_bytes)?;
+        if let Some(flying) = self.take(shard, head.sequence) {
+            let text = format!("the answer of {} is over the limit of bytes", self.address);
+            let error = Error::new(Code::TOO_LARGE, text).while_calling(flying.method.text());
+            flying.done.tell(shard, Err(error));
+        }
+        Ok(Taken::Yes)
+    }
+
+    /// The deadline of a call has come.
+    pub(crate) fn timed_out(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
+        let Some(flying) = self.calls.borrow_mut().handle_timeout(sequence) else { return };
+        let error = call::timed_out(&self.address, flying.method.text());
+        flying.done.tell(shard, Err(error));
+        self.send_cancel(shard, connection, sequence);
+        if self.calls.borrow().is_silent() {
+            connection.close(shard, &Closed::Silent);
+        } else {
+            self.close_if_left(shard, connection);
+        }
+    }
+
+    /// Nobody waits for that call any more.
+    pub(crate) fn cancel(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
+        if self.take(shard, sequence).is_some() {
+            self.send_cancel(shard, connection, sequence);
+            self.close_if_left(shard, connection);
+        }
+    }
+
+    fn send_cancel(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
+        if self.features.get() & head::FEATURE_CANCEL == 0 {
+            return;
+        }
+        let limits = &shard.shared.config.limits;
+        let cancel = RequestHead::cancel(sequence);
+        // A few bytes are within every limit.
+        let _ = connection.append(shard, |out| head::encode_request(&cancel, limits, out, |_| ()));
+    }
+
+    /// The connection is dead: its calls fail now, not at their deadlines.
+    pub(crate) fn closed(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, why: &Closed) {
+        if let Some(timer) = self.connect_timer.take() {
+            shard.timers.borrow_mut().cancel(timer);
+        }
+        let connected = connection.was_connected();
+        let failed = (!connected).then_some(why);
+        shard.peers.closed(shard, &self.address, connection.id(), failed);
+        let calls: Vec<_> = self.calls.borrow_mut().handle_death().collect();
+        for (_, flying) in calls {
+            flying.stop_timer(shard);
+            let error = dead(&self.address, why, connected, flying.method.text());
+            flying.done.tell(shard, Err(error));
+        }
+    }
+}
+
+/// What calls are told whose connection died.
+pub(crate) fn dead(address: &Address, why: &Closed, connected: bool, method: &str) -> Error {
+    let what = if connected { "connection to" } else { "cannot connect to" };
+    Error::new(Code::NETWORK, format!("{what} {address}: {why}")).while_calling(method)
+}
+
+/// The connection with that identity, if it is ours to call on.
+pub(crate) fn with_side(
+    shard: &Rc<Shard>,
+    id: ConnectionId,
+    run: impl FnOnce(&ClientSide, &Rc<Connection>),
+) {
+    if let Some(connection) = shard.connections.find(id)
+        && let crate::connection::Role::Client(side) = &connection.role
+    {
+        run(side, &connection);
+    }
+}

@@ -1,0 +1,679 @@
+//! A stream connection: bytes in, frames out to its role; frames in, bytes out to the ring.
+//!
+//! ```text
+//!   ring ─ Received ─► input (cutter) ─ frames ─► server: requests   client: answers   raw: bytes
+//!   ring ◄──── send ── output ◄───────── append ── answers           requests          bytes
+//! ```
+//!
+//! Input is cut where it lies; only what cannot be taken now (too many requests in flight) is held,
+//! and then the connection is not read until there is room. Output collects while a turn of the
+//! loop runs and leaves with one send; while that send is under way further output collects.
+//!
+//! The ways to end, in order of politeness:
+//! * The peer ends its side (FIN): no more requests; those read are answered, then we close.
+//! * `finish`: we send what is written, then close.
+//! * `close`: at once. Requests in flight are cancelled, calls in flight fail.
+//!
+//! A connection that makes no progress for a minute while it should (a frame half received, output
+//! that is not taken, input that is not read for want of answers) is closed. Bytes that are kept
+//! for it are leased from the process-wide budget; what does not fit is answered with a code.
+//!
+//! Memory of an idle connection: this object, its entry in the table and one in the ring.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use msec_protocol::{Arrival, BadFrame, Cutter, limits};
+use msec_sys::buffer::Buffer;
+use msec_sys::ring::Op;
+use msec_sys::socket::{Address, Socket};
+use slotmap::{Key, KeyData, SlotMap, new_key_type};
+
+use crate::client::ClientSide;
+use crate::raw::RawSide;
+use crate::serve::ServerSide;
+use crate::shard::{Shard, Subject, Timer};
+
+new_key_type! {
+    /// Names a connection of a core, also after it is gone.
+    pub(crate) struct ConnectionId;
+}
+
+/// Bits of an index in a word; a core never has 2^24 connections.
+const INDEX_BITS: u32 = 24;
+
+impl ConnectionId {
+    /// The identity in 56 bits.
+    pub(crate) fn word(self) -> u64 {
+        let word = self.data().as_ffi();
+        let (index, version) = (word & 0xffff_ffff, word >> 32);
+        index & ((1 << INDEX_BITS) - 1) | version << INDEX_BITS
+    }
+
+    #[inline]
+    pub(crate) fn from_word(word: u64) -> Self {
+        let index = word & ((1 << INDEX_BITS) - 1);
+        KeyData::from_ffi(word >> INDEX_BITS << 32 | index).into()
+    }
+}
+
+/// The connections of a core.
+#[derive(Default)]
+pub(crate) struct Connections {
+    table: RefCell<SlotMap<ConnectionId, Rc<Connection>>>,
+}
+
+impl Connections {
+    #[inline]
+    pub(crate) fn find(&self, id: ConnectionId) -> Option<Rc<Connection>> {
+        self.table.borrow().get(id).cloned()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.table.borrow().len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Rc<Connection>> {
+        self.table.borrow().values().cloned().collect()
+    }
+
+    pub(crate) fn close_all(&self, shard: &Rc<Shard>) {
+        for connection in self.all() {
+            connection.close(shard, &Closed::Stopped);
+        }
+        self.table.borrow_mut().clear();
+    }
+}
+
+/// What a connection is for.
+pub(crate) enum Role {
+    /// It was accepted: requests come in.
+    Server(ServerSide),
+    /// We opened it: answers come in.
+    Client(ClientSide),
+    /// We opened it towards a peer that speaks something else.
+    Raw(RawSide),
+}
+
+/// Why a connection is closed, for those who wait on it and for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The peer ended its side, or nothing is left to do.
+    Ended,
+    /// The kernel reports this errno.
+    Failed(i32),
+    /// The peer broke the protocol.
+    Bad(BadFrame),
+    /// Its head makes no sense.
+    BadHead(msec_protocol::BadHead),
+    /// No progress for too long.
+    Stalled,
+    /// Calls on it time out and nothing comes.
+    Silent,
+    /// An answer of another protocol is over the limit of bytes.
+    TooMuch,
+    /// The engine or server stops, or the pool has no use for it.
+    Stopped,
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended => out.write_str("closed by the peer"),
+            Self::Failed(errno) => write!(out, "{}", std::io::Error::from_raw_os_error(*errno)),
+            Self::Bad(bad) => write!(out, "not the protocol: {bad}"),
+            Self::BadHead(bad) => write!(out, "not the protocol: {bad}"),
+            Self::Stalled => out.write_str("no progress for a minute"),
+            Self::Silent => out.write_str("calls time out and no byte comes back"),
+            Self::TooMuch => out.write_str("the answer is over the limit of bytes"),
+            Self::Stopped => out.write_str("closed on our side"),
+        }
+    }
+}
+
+/// How far a connection's life has gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+enum Phase {
+    /// The connect is under way: nothing can be sent yet.
+    Connecting,
+    /// Both directions work.
+    Open,
+    /// No more input; closes when output is sent and nothing is in flight.
+    Ending,
+    /// Waits for the ring to let go.
+    Dead,
+}
+
+/// What a role says to a frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was taken; the next one may follow.
+    Yes,
+    /// It was taken, and there is no room for another now.
+    LastForNow,
+}
+
+#[derive(Default)]
+struct Input {
+    cutter: Cutter,
+    /// Input that was received but not cut, because the role takes no more for now.
+    held: Vec<u8>,
+}
+
+/// A stream connection.
+pub(crate) struct Connection {
+    id: Cell<ConnectionId>,
+    pub(crate) role: Role,
+    pub(crate) peer: Address,
+    socket: Rc<Socket>,
+    phase: Cell<Phase>,
+    input: RefCell<Input>,
+    /// The receive, or the connect, under way; `None` while the connection is not read.
+    recv: Cell<Option<Op>>,
+    /// The role took its last frame for now.
+    full: Cell<bool>,
+    output: RefCell<Vec<u8>>,
+    sending_bytes: Cell<usize>,
+    dirty: Cell<bool>,
+    /// Bytes leased from the budget.
+    leased_bytes: Cell<usize>,
+    progress_ns: Cell<u64>,
+    stall_timed: Cell<bool>,
+    /// It was connected once.
+    connected: Cell<bool>,
+}
+
+/// Output beyond this stops the reading of further requests.
+const OUTPUT_BYTES_MAX: usize = 8 << 20;
+/// Below this many bytes nothing is leased: it is less than the connection's fixed cost.
+const LEASE_BYTES_MIN: usize = 16 * 1024;
+/// How often progress is looked at.
+const STALL_CHECK_NS: u64 = limits::STALL_MS_MAX * 1_000_000 / 4;
+
+impl Connection {
+    /// Puts a new connection into the table. With `connecting` it is opened by a connect that is
+    /// under way, else it is read from now on.
+    pub(crate) fn open(
+        shard: &Rc<Shard>,
+        socket: Rc<Socket>,
+        peer: Address,
+        role: Role,
+        connecting: bool,
+    ) -> Rc<Self> {
+        let phase = if connecting { Phase::Connecting } else { Phase::Open };
+        let connection = Rc::new(Self {
+            id: Cell::default(),
+            role,
+            peer,
+            socket,
+            phase: Cell::new(phase),
+            input: RefCell::default(),
+            recv: Cell::new(None),
+            full: Cell::new(false),
+            output: RefCell::default(),
+            sending_bytes: Cell::new(0),
+            dirty: Cell::new(false),
+            leased_bytes: Cell::new(0),
+            progress_ns: Cell::new(shard.now_ns()),
+            stall_timed: Cell::new(false),
+            connected: Cell::new(!connecting),
+        });
+        let id = shard.connections.table.borrow_mut().insert(connection.clone());
+        connection.id.set(id);
+        if connecting {
+            let token = Subject::Connecting(id).token();
+            let interest = msec_sys::ring::Interest::Writable;
+            let op = shard.ring.borrow_mut().poll(&connection.socket, interest, token);
+            connection.recv.set(Some(op));
+        } else {
+            connection.read(shard);
+        }
+        connection
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id.get()
+    }
+
+    /// Whether requests may be written to it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.phase.get() <= Phase::Open
+    }
+
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.phase.get() == Phase::Connecting
+    }
+
+    /// Whether the connect, if there was one, succeeded.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.connected.get()
+    }
+
+    /// Bytes written but not yet taken by the kernel.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.output.borrow().len() + self.sending_bytes.get()
+    }
+
+    /// When the last byte came or went.
+    pub(crate) fn progress_ns(&self) -> u64 {
+        self.progress_ns.get()
+    }
+
+    /// The connect came to an end.
+    pub(crate) fn connected(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.recv.set(None);
+        if self.phase.get() != Phase::Connecting {
+            return self.release(shard);
+        }
+        let outcome = self.socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
+        if let Err(error) = outcome {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            self.phase.set(Phase::Dead);
+            self.dead(shard, &Closed::Failed(errno));
+            return;
+        }
+        self.phase.set(Phase::Open);
+        self.connected.set(true);
+        self.progress_ns.set(shard.now_ns());
+        self.read(shard);
+        if let Role::Client(client) = &self.role {
+            client.connected(shard, self);
+        }
+        if let Role::Raw(raw) = &self.role {
+            raw.connected(shard);
+        }
+        if !self.output.borrow().is_empty() {
+            self.mark_dirty(shard);
+        }
+    }
+
+    fn read(&self, shard: &Shard) {
+        if self.recv.get().is_none() && self.phase.get() == Phase::Open {
+            let token = Subject::Connection(self.id.get()).token();
+            self.recv.set(Some(shard.ring.borrow_mut().recv(&self.socket, token)));
+        }
+    }
+
+    /// Bytes came.
+    #[inline]
+    pub(crate) fn received(self: &Rc<Self>, shard: &Rc<Shard>, buffer: &Buffer) {
+        self.progress_ns.set(shard.now_ns());
+        if self.phase.get() > Phase::Open {
+            return;
+        }
+        if self.full.get() {
+            // A receive that was cancelled may deliver once more.
+            self.input.borrow_mut().held.extend_from_slice(buffer);
+            return;
+        }
+        self.take_input(shard, buffer);
+    }
+
+    /// Cuts input into frames and hands them to the role.
+    fn take_input(self: &Rc<Self>, shard: &Rc<Shard>, bytes: &[u8]) {
+        if let Role::Raw(raw) = &self.role {
+            return raw.received(shard, self, bytes);
+        }
+        let mut rest = bytes;
+        // Taken out while roles run: a callback may well close this very connection.
+        let mut cutter = std::mem::take(&mut self.input.borrow_mut().cutter);
+        loop {
+            let arrival = match cutter.next(&shard.shared.config.limits, &mut rest) {
+                Ok(Some(arrival)) => arrival,
+                Ok(None) => break,
+                Err(bad) => return self.close(shard, &Closed::Bad(bad)),
+            };
+            let taken = match (&self.role, arrival) {
+                (Role::Server(server), Arrival::Frame(frame)) => server.frame(shard, self, frame),
+                (Role::Client(client), Arrival::Frame(frame)) => client.frame(shard, self, frame),
+                (Role::Server(server), Arrival::Refused { head, .. }) => {
+                    server.refused(shard, self, &head, msec_protocol::Code::TOO_LARGE)
+                }
+                (Role::Client(client), Arrival::Refused { head, .. }) => {
+                    client.refused(shard, self, &head)
+                }
+                (Role::Raw(_), _) => Ok(Taken::Yes),
+            };
+            match taken {
+                Ok(Taken::Yes) => {}
+                Ok(Taken::LastForNow) => {
+                    *self.input.borrow_mut() = Input { cutter, held: rest.to_vec() };
+                    return self.pause(shard);
+                }
+                Err(bad) => return self.close(shard, &Closed::BadHead(bad)),
+            }
+            if self.phase.get() == Phase::Dead {
+                return;
+            }
+        }
+        let partial_bytes = cutter.buffered();
+        if partial_bytes > 0 || self.leased_bytes.get() > 0 {
+            self.lease_input(shard, &mut cutter, partial_bytes);
+        }
+        self.input.borrow_mut().cutter = cutter;
+    }
+
+    /// Accounts for a frame that is incomplete; without budget its body is thrown away.
+    fn lease_input(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        cutter: &mut Cutter,
+        partial_bytes: usize,
+    ) {
+        self.watch_progress(shard);
+        if self.lease(shard, partial_bytes + self.unsent_bytes()) {
+            return;
+        }
+        if let Some(Arrival::Refused { head, .. }) = cutter.abandon() {
+            // A bad head shows again at the next frame; here it only cannot be answered.
+            let _ = match &self.role {
+                Role::Server(server) => {
+                    server.refused(shard, self, &head, msec_protocol::Code::OVERLOADED)
+                }
+                Role::Client(client) => client.refused(shard, self, &head),
+                Role::Raw(_) => Ok(Taken::Yes),
+            };
+        }
+        self.lease(shard, self.unsent_bytes());
+    }
+
+    /// Leases as many bytes as are kept now; false if the budget has not that much.
+    fn lease(&self, shard: &Shard, bytes: usize) -> bool {
+        let wanted = if bytes < LEASE_BYTES_MIN { 0 } else { bytes };
+        let leased = self.leased_bytes.get();
+        if wanted > leased && !shard.leases.bytes.take(wanted - leased) {
+            return false;
+        }
+        if wanted < leased {
+            shard.leases.bytes.give(leased - wanted);
+        }
+        self.leased_bytes.set(wanted);
+        true
+    }
+
+    /// Stops reading until [`Connection::resume`].
+    fn pause(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.full.set(true);
+        self.watch_progress(shard);
+        if let Some(op) = self.recv.get() {
+            shard.ring.borrow_mut().cancel(op);
+        }
+    }
+
+    /// The role has room again: takes what was held, then reads on.
+    pub(crate) fn resume(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if !self.full.get() || self.unsent_bytes() > OUTPUT_BYTES_MAX {
+            return;
+        }
+        self.full.set(false);
+        let held = std::mem::take(&mut self.input.borrow_mut().held);
+        if !held.is_empty() {
+            self.take_input(shard, &held);
+        }
+        if !self.full.get() {
+            if self.phase.get() == Phase::Ending {
+                return self.close_if_done(shard);
+            }
+            self.read(shard);
+        }
+    }
+
+    /// The receive is over.
+    pub(crate) fn recv_ended(self: &Rc<Self>, shard: &Rc<Shard>, errno: i32) {
+        self.recv.set(None);
+        match self.phase.get() {
+            Phase::Dead => self.release(shard),
+            _ if errno == libc::ECANCELED => {
+                // Paused; or resumed again before the cancel took effect.
+                if !self.full.get() {
+                    self.read(shard);
+                }
+            }
+            Phase::Connecting | Phase::Open | Phase::Ending if errno == 0 => self.ended(shard),
+            Phase::Connecting | Phase::Open | Phase::Ending => {
+                self.close(shard, &Closed::Failed(errno));
+            }
+        }
+    }
+
+    /// The peer will send no more.
+    fn ended(self: &Rc<Self>, shard: &Rc<Shard>) {
+        match &self.role {
+            // What was read is still answered, also what is held.
+            Role::Server(_) => {
+                self.phase.set(Phase::Ending);
+                self.close_if_done(shard);
+            }
+            Role::Client(_) | Role::Raw(_) => self.close(shard, &Closed::Ended),
+        }
+    }
+
+    /// Takes no more input, sends what is written, then closes.
+    pub(crate) fn finish(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.phase.get() <= Phase::Open {
+            self.phase.set(Phase::Ending);
+            self.close_if_done(shard);
+        }
+    }
+
+    /// Closes a connection whose end was announced, if nothing is left to do.
+    pub(crate) fn close_if_done(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.phase.get() != Phase::Ending || self.unsent_bytes() > 0 {
+            return;
+        }
+        let idle = match &self.role {
+            Role::Server(server) => server.is_idle() && self.input.borrow().held.is_empty(),
+            Role::Client(_) | Role::Raw(_) => true,
+        };
+        if idle {
+            self.close(shard, &Closed::Ended);
+        }
+    }
+
+    /// Appends output by `write`, to be sent at the end of this turn.
+    ///
+    /// What `write` returns is handed on. Output to a dead connection is thrown away.
+    #[inline]
+    pub(crate) fn append<R>(
+        self: &Rc<Self>,
+        shard: &Shard,
+        write: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> R {
+        let mut output = self.output.borrow_mut();
+        if output.capacity() == 0 {
+            *output = shard.output();
+        }
+        let undo = Undo { length: output.len(), output: &mut output, done: false };
+        let result = undo.run(write);
+        drop(output);
+        if self.phase.get() == Phase::Dead {
+            self.output.borrow_mut().clear();
+        } else {
+            self.mark_dirty(shard);
+        }
+        result
+    }
+
+    #[inline]
+    fn mark_dirty(self: &Rc<Self>, shard: &Shard) {
+        if !self.dirty.replace(true) {
+            shard.make_dirty(self);
+        }
+    }
+
+    /// Hands the output to the ring, unless a send is under way.
+    pub(crate) fn flush(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.dirty.set(false);
+        let able = matches!(self.phase.get(), Phase::Open | Phase::Ending);
+        if !able || self.sending_bytes.get() > 0 {
+            return;
+        }
+        let bytes = self.output.take();
+        if bytes.is_empty() {
+            if bytes.capacity() > 0 {
+                shard.give_output(bytes);
+            }
+            return;
+        }
+        self.send(shard, bytes, 0);
+        if self.sending_bytes.get() > OUTPUT_BYTES_MAX && !self.full.get() {
+            // The peer asks faster than it takes answers.
+            self.pause(shard);
+        }
+    }
+
+    fn send(&self, shard: &Shard, bytes: Vec<u8>, from: usize) {
+        self.sending_bytes.set(bytes.len() - from);
+        let token = Subject::Connection(self.id.get()).token();
+        shard.ring.borrow_mut().send(&self.socket, token, bytes, from);
+    }
+
+    /// A send is over.
+    pub(crate) fn sent(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        bytes: Vec<u8>,
+        result: Result<usize, i32>,
+    ) {
+        let from = bytes.len() - self.sending_bytes.get();
+        self.sending_bytes.set(0);
+        if self.phase.get() == Phase::Dead {
+            return self.release(shard);
+        }
+        let sent = match result {
+            Ok(sent) => sent,
+            Err(errno) => return self.close(shard, &Closed::Failed(errno)),
+        };
+        self.progress_ns.set(shard.now_ns());
+        if from + sent < bytes.len() {
+            self.watch_progress(shard);
+            return self.send(shard, bytes, from + sent);
+        }
+        shard.give_output(bytes);
+        if !self.output.borrow().is_empty() {
+            self.mark_dirty(shard);
+            self.watch_progress(shard);
+            let kept = self.input.borrow().cutter.buffered() + self.unsent_bytes();
+            // Answers are written whatever the budget says; it only tells how much there is.
+            self.lease(shard, kept);
+            return;
+        }
+        if self.leased_bytes.get() > 0 {
+            self.lease(shard, self.input.borrow().cutter.buffered());
+        }
+        self.close_if_done(shard);
+        if self.full.get() {
+            self.role_may_resume(shard);
+        }
+    }
+
+    fn role_may_resume(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let room = match &self.role {
+            Role::Server(server) => server.has_room(shard),
+            Role::Client(_) | Role::Raw(_) => true,
+        };
+        if room {
+            self.resume(shard);
+        }
+    }
+
+    /// Looks after the connection until it makes progress or is closed for want of it.
+    fn watch_progress(&self, shard: &Shard) {
+        if !self.stall_timed.replace(true) {
+            let at_ns = shard.now_ns() + STALL_CHECK_NS;
+            shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
+        }
+    }
+
+    /// The time to look has come.
+    pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.stall_timed.set(false);
+        let waits = self.full.get()
+            || self.unsent_bytes() > 0
+            || !self.input.borrow().cutter.at_boundary();
+        if !waits || self.phase.get() == Phase::Dead {
+            return;
+        }
+        let quiet_ns = shard.now_ns().saturating_sub(self.progress_ns.get());
+        if quiet_ns >= limits::STALL_MS_MAX * 1_000_000 {
+            return self.close(shard, &Closed::Stalled);
+        }
+        self.watch_progress(shard);
+    }
+
+    /// Closes at once: whoever waits for this connection learns of it now.
+    pub(crate) fn close(self: &Rc<Self>, shard: &Rc<Shard>, why: &Closed) {
+        if self.phase.get() == Phase::Dead {
+            return;
+        }
+        self.phase.set(Phase::Dead);
+        self.socket.shutdown();
+        if let Some(op) = self.recv.get() {
+            shard.ring.borrow_mut().cancel(op);
+        }
+        self.dead(shard, why);
+    }
+
+    fn dead(self: &Rc<Self>, shard: &Rc<Shard>, why: &Closed) {
+        match &self.role {
+            Role::Server(server) => server.closed(shard, self, why),
+            Role::Client(client) => client.closed(shard, self, why),
+            Role::Raw(raw) => raw.closed(shard, why),
+        }
+        shard.give_output(self.output.take());
+        self.input.take();
+        self.lease(shard, 0);
+        self.release(shard);
+    }
+
+    /// Leaves the table once the ring has let go of it.
+    fn release(&self, shard: &Shard) {
+        let held = self.recv.get().is_some() || self.sending_bytes.get() > 0;
+        if !held && self.phase.get() == Phase::Dead {
+            shard.connections.table.borrow_mut().remove(self.id.get());
+        }
+    }
+}
+
+/// Takes back what was appended if the appending panics, so that no half frame is ever sent.
+struct Undo<'a> {
+    output: &'a mut Vec<u8>,
+    length: usize,
+    done: bool,
+}
+
+impl Undo<'_> {
+    #[inline]
+    fn run<R>(mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let result = write(self.output);
+        self.done = true;
+        result
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.output.truncate(self.length);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_id_survives_the_token() {
+        let mut table: SlotMap<ConnectionId, ()> = SlotMap::default();
+        let first = table.insert(());
+        table.remove(first);
+        let second = table.insert(());
+        assert_ne!(first, second);
+        for id in [first, second] {
+            assert_eq!(ConnectionId::from_word(id.word()), id);
+            let subject = Subject::Connection(id);
+            assert_eq!(Subject::from_token(subject.token()), subject);
+        }
+    }
+}

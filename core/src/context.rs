@@ -1,0 +1,276 @@
+//! The context of a request: what a handler can know and say about the call it serves.
+//!
+//! One object carries a request from the moment its frame is whole until its answer is written:
+//! the frame's bytes, the decoded head, where the answer goes. It is what waits in the run queue,
+//! what is handed to another core or to an offload thread, and what the handler is given. So it
+//! owns everything it needs and refers to its connection by identity only.
+//!
+//! Contexts are pooled by each core, with the memory of small frames; a large frame moves in
+//! without a copy and becomes [`Bytes`], so that a typed handler shares it instead of copying.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use msec_protocol::{Code, Frame, Head};
+
+use crate::cancel::Cancel;
+use crate::connection::ConnectionId;
+use crate::error::Error;
+use crate::task::Inherited;
+
+/// Frames up to this many bytes are copied into the context's own memory; larger ones are shared.
+const SMALL_FRAME_BYTES: usize = 4096;
+
+/// The bytes of a request's frame.
+enum FrameBytes {
+    Small(Vec<u8>),
+    Large(Bytes),
+}
+
+impl std::ops::Deref for FrameBytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+}
+
+/// Where a request came from and its answer goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// A stream of core `core`; `flight` is the request's place in that core's table.
+    Stream { core: u16, connection: ConnectionId, flight: u32 },
+    /// A datagram socket of core `core`.
+    Datagram { core: u16, socket: u32, sender: Box<msec_sys::socket::RawAddress> },
+}
+
+impl Origin {
+    pub(crate) fn core(&self) -> usize {
+        match self {
+            Self::Stream { core, .. } | Self::Datagram { core, .. } => usize::from(*core),
+        }
+    }
+}
+
+/// What is known about the request that a handler serves.
+///
+/// Handed to each handler by reference; valid until the handler returns. Belongs to the thread
+/// that runs the handler.
+pub struct Context {
+    head: Head,
+    frame: FrameBytes,
+    head_start: u32,
+    head_end: u32,
+    /// Index of the server in every core's list, and of the method in that server.
+    pub(crate) server: u32,
+    pub(crate) method: u32,
+    pub(crate) origin: Origin,
+    pub(crate) received_ns: u64,
+    pub(crate) started_ns: u64,
+    pub(crate) deadline_ns: u64,
+    pub(crate) cancel: Arc<Cancel>,
+    /// Whom the request came from; filled in for handlers that ask, see [`Context::peer`].
+    peer: RefCell<Option<String>>,
+    result: Cell<i32>,
+}
+
+impl Context {
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Self {
+            head: Head::default(),
+            frame: FrameBytes::Small(Vec::new()),
+            head_start: 0,
+            head_end: 0,
+            server: 0,
+            method: 0,
+            origin: Origin::Stream { core: 0, connection: ConnectionId::default(), flight: 0 },
+            received_ns: 0,
+            started_ns: 0,
+            deadline_ns: 0,
+            cancel: Arc::default(),
+            peer: RefCell::default(),
+            result: Cell::new(0),
+        })
+    }
+
+    /// Takes a frame in, with its head decoded from it.
+    #[inline]
+    pub(crate) fn fill(&mut self, head: Head, frame: Frame<'_>) {
+        self.head = head;
+        let range = frame.head_range();
+        (self.head_start, self.head_end) = (range.start as u32, range.end as u32);
+        let bytes = frame.into_bytes();
+        if bytes.len() <= SMALL_FRAME_BYTES {
+            if let FrameBytes::Small(memory) = &mut self.frame {
+                memory.clear();
+                memory.extend_from_slice(&bytes);
+            } else {
+                self.frame = FrameBytes::Small(bytes.into_owned());
+            }
+        } else {
+            self.frame = FrameBytes::Large(match bytes {
+                std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),
+                std::borrow::Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            });
+        }
+        self.result.set(0);
+        (self.received_ns, self.started_ns) = (0, 0);
+    }
+
+    /// Makes it ready for another request, keeping what is worth keeping; false if nothing is.
+    pub(crate) fn recycle(&mut self) -> bool {
+        if let FrameBytes::Large(_) = self.frame {
+            self.frame = FrameBytes::Small(Vec::new());
+        }
+        *self.peer.get_mut() = None;
+        match Arc::get_mut(&mut self.cancel) {
+            Some(cancel) => cancel.reset(),
+            // A task that outlives the request still looks at it.
+            None => self.cancel = Arc::default(),
+        }
+        true
+    }
+
+    /// The decoded head.
+    #[inline]
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Sets the flow id that the request came without.
+    pub(crate) fn set_flow_id(&mut self, flow_id: u64) {
+        self.head.flow_id = flow_id;
+    }
+
+    /// The bytes that the head was decoded from.
+    #[inline]
+    pub(crate) fn head_bytes(&self) -> &[u8] {
+        &self.frame[self.head_start as usize..self.head_end as usize]
+    }
+
+    /// What calls and tasks made for this request inherit.
+    pub(crate) fn inherited(&self) -> Inherited {
+        Inherited {
+            deadline_ns: self.deadline_ns,
+            flow_id: self.head.flow_id,
+            coloring: self.head.coloring,
+            sampled: self.head.sampled,
+            trace_id: self.head.trace_id,
+            span_id: self.head.span_id,
+            cancel: Some(self.cancel.clone()),
+        }
+    }
+
+    pub(crate) fn set_peer(&self, peer: String) {
+        *self.peer.borrow_mut() = Some(peer);
+    }
+
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    pub(crate) fn result_value(&self) -> i32 {
+        self.result.get()
+    }
+
+    /// The request's body as it came: a serialized message, or whatever the caller sent.
+    #[inline]
+    pub fn body(&self) -> &[u8] {
+        &self.frame[self.head_end as usize..self.frame.len() - 1]
+    }
+
+    /// As [`Context::body`], shared instead of borrowed. Costs a copy for small bodies only.
+    pub fn body_bytes(&self) -> Bytes {
+        match &self.frame {
+            FrameBytes::Small(_) => Bytes::copy_from_slice(self.body()),
+            FrameBytes::Large(bytes) => bytes.slice(self.head_end as usize..bytes.len() - 1),
+        }
+    }
+
+    /// Decodes the body; a large one is shared with the message's `Bytes` fields.
+    pub(crate) fn decode<M: prost::Message + Default>(&self) -> Result<M, Error> {
+        let decoded = match &self.frame {
+            FrameBytes::Small(_) => M::decode(self.body()),
+            FrameBytes::Large(_) => M::decode(self.body_bytes()),
+        };
+        decoded.map_err(|error| {
+            Error::new(Code::INVALID_BODY, format!("request body is not the message: {error}"))
+        })
+    }
+
+    /// The full method name that the caller used.
+    pub fn method_name(&self) -> &str {
+        std::str::from_utf8(self.head.method_name.of(self.head_bytes())).unwrap_or("")
+    }
+
+    /// The calling service as it names itself; not authenticated, may be empty.
+    pub fn caller(&self) -> &str {
+        std::str::from_utf8(self.head.caller.of(self.head_bytes())).unwrap_or("")
+    }
+
+    /// Where the request came from: `ip:port`, or `unix:` for a unix socket.
+    pub fn peer(&self) -> String {
+        let known = self.peer.borrow().clone();
+        known.unwrap_or_else(|| crate::serve::peer_of(&self.origin))
+    }
+
+    /// Milliseconds that the caller still waits; `None` when it set no limit and the server none.
+    pub fn remaining_ms(&self) -> Option<u64> {
+        if self.deadline_ns == 0 {
+            return None;
+        }
+        Some(self.deadline_ns.saturating_sub(msec_sys::clock::now_ns()) / 1_000_000)
+    }
+
+    /// When the caller stops waiting, in nanoseconds of the monotonic clock; `None` for never.
+    pub fn deadline_ns(&self) -> Option<u64> {
+        (self.deadline_ns != 0).then_some(self.deadline_ns)
+    }
+
+    /// Whether nobody waits for the answer any more: the caller has cancelled, its connection has
+    /// died, or its deadline has passed. Long work without blocking calls should look at it.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_set()
+            || (self.deadline_ns != 0 && msec_sys::clock::now_ns() >= self.deadline_ns)
+    }
+
+    /// The id that this request has in all services; never 0.
+    pub fn flow_id(&self) -> u64 {
+        self.head.flow_id
+    }
+
+    /// Whether the request is dyed: every log line of it is kept, at every hop.
+    pub fn is_dyed(&self) -> bool {
+        self.head.coloring != 0
+    }
+
+    /// Which try of the caller this is: 0 for the first, 1, 2, … for retries.
+    pub fn attempt(&self) -> u32 {
+        self.head.attempt
+    }
+
+    /// Whether the caller waits for no answer.
+    pub fn is_one_way(&self) -> bool {
+        self.head.one_way
+    }
+
+    /// The user headers, as pairs of key and value.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.head.metadata(self.head_bytes())
+    }
+
+    /// The value of a user header; of several the last.
+    pub fn metadata_value(&self, key: &str) -> Option<&[u8]> {
+        self.metadata().filter(|(name, _)| *name == key).last().map(|(_, value)| value)
+    }
+
+    /// Sets the business return value that travels in the answer's head; 0 unless set.
+    pub fn set_result(&self, result: i32) {
+        self.result.set(result);
+    }
+}

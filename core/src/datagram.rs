@@ -1,0 +1,189 @@
+//! Calls over UDP: one connected socket a core and peer, one frame a datagram.
+//!
+//! A datagram may be lost, doubled, or come late; the deadline is all that ends a call then, and
+//! the table of calls drops what finds nobody. Nothing is sent again: whether a call may run twice
+//! is not known here. The first sequence is random, and the socket is connected, so that another
+//! host cannot easily forge an answer.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use msec_protocol::{Address, Calls, Code, frame, head, limits};
+use msec_sys::ring::Op;
+use msec_sys::socket::{self, Socket};
+
+use crate::answer::Answer;
+use crate::call::{self, Ask, Done};
+use crate::client::dead;
+use crate::connection::Closed;
+use crate::error::{Error, Result};
+use crate::method;
+use crate::pool::socket_address;
+use crate::shard::{Shard, Subject, Timer};
+use crate::timer::TimerId;
+
+/// Place in a core's table.
+pub(crate) type DatagramId = usize;
+
+struct Flying {
+    done: Done,
+    /// Set as soon as the call has its sequence.
+    timer: Option<TimerId>,
+    method: method::Name,
+}
+
+impl Flying {
+    fn stop_timer(&self, shard: &Shard) {
+        if let Some(timer) = self.timer {
+            shard.timers.borrow_mut().cancel(timer);
+        }
+    }
+}
+
+/// A peer that is called by datagrams.
+pub(crate) struct DatagramPeer {
+    id: Cell<DatagramId>,
+    address: Address,
+    socket: Rc<Socket>,
+    watch: Cell<Option<Op>>,
+    calls: RefCell<Calls<Flying>>,
+}
+
+impl DatagramPeer {
+    pub(crate) fn open(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Self>> {
+        let fd = socket::connect_datagram(&socket_address(address))
+            .map_err(|error| Error::from_io(&format!("open a socket to {address}"), &error))?;
+        let peer = Rc::new(Self {
+            id: Cell::new(0),
+            address: address.clone(),
+            socket: Socket::new(fd),
+            watch: Cell::new(None),
+            calls: RefCell::new(Calls::new(shard.random() as u32)),
+        });
+        let id = shard.peers.datagrams.borrow_mut().insert(peer.clone());
+        peer.id.set(id);
+        let token = Subject::DatagramPeer(id as u32).token();
+        peer.watch.set(Some(shard.ring.borrow_mut().watch(&peer.socket, token)));
+        Ok(peer)
+    }
+
+    pub(crate) fn id(&self) -> DatagramId {
+        self.id.get()
+    }
+
+    pub(crate) fn begin(
+        &self,
+        shard: &Rc<Shard>,
+        ask: &Ask<'_>,
+        done: Done,
+        write_body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64> {
+        let flying =
+            Flying { done, timer: None, method: method::intern(ask.method) };
+        let sequence = self.calls.borrow_mut().begin(flying).map_err(|_| {
+            let text = format!("too many calls in flight to {}", self.address);
+            Error::new(Code::OVERLOADED, text).while_calling(ask.method)
+        })?;
+        let timer = Timer::DatagramCall { peer: self.id(), sequence };
+        let timer = shard.timers.borrow_mut().insert(ask.deadline_ns, timer);
+        if let Some(flying) = self.calls.borrow_mut().get_mut(sequence) {
+            flying.timer = Some(timer);
+        }
+        let sent = self.send(shard, ask, sequence, write_body);
+        if sent.is_err() || ask.options.one_way {
+            let flying = self.take(shard, sequence);
+            if let (Ok(()), Some(flying)) = (&sent, flying) {
+                flying.done.tell(shard, Ok(Answer::nothing()));
+            }
+        }
+        sent.map(|()| sequence)
+    }
+
+    fn send(
+        &self,
+        shard: &Shard,
+        ask: &Ask<'_>,
+        sequence: u64,
+        write_body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<()> {
+        let mut bytes = shard.output();
+        let limits = &shard.shared.config.limits;
+        let written =
+            head::encode_request(&ask.head(shard, sequence), limits, &mut bytes, write_body);
+        written.map_err(|large| call::too_large(ask.method, large))?;
+        if bytes.len() > limits::DATAGRAM_BYTES_MAX {
+            let text = format!("a request of {} bytes does not fit into a datagram", bytes.len());
+            return Err(Error::new(Code::TOO_LARGE, text).while_calling(ask.method));
+        }
+        // What the socket does not take now is lost, as the network may lose it; an ICMP error of
+        // an earlier datagram is told here, and this one may well get through.
+        let mut outcome = self.socket.send_now(&bytes);
+        if outcome.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
+            outcome = self.socket.send_now(&bytes);
+        }
+        shard.give_output(bytes);
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(0);
+                let text = ask.method;
+                Err(dead(&self.address, &Closed::Failed(errno), true, text))
+            }
+        }
+    }
+
+    fn take(&self, shard: &Shard, sequence: u64) -> Option<Flying> {
+        let flying = self.calls.borrow_mut().cancel(sequence)?;
+        flying.stop_timer(shard);
+        Some(flying)
+    }
+
+    /// Datagrams came, or an error.
+    pub(crate) fn ready(&self, shard: &Rc<Shard>) {
+        let mut memory = vec![0; limits::DATAGRAM_BYTES_MAX];
+        loop {
+            match self.socket.recv_now(&mut memory) {
+                Ok(length) => self.datagram(shard, &memory[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    // Nobody listens there: the calls need not wait for their deadlines.
+                    self.fail_all(shard, error.raw_os_error().unwrap_or(0));
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn datagram(&self, shard: &Rc<Shard>, bytes: &[u8]) {
+        let Ok(frame) = frame::datagram(bytes) else { return };
+        let Ok(head) = head::decode_answer(frame.head()) else { return };
+        let flying = self.calls.borrow_mut().handle_answer(head.sequence);
+        if let Some(flying) = flying {
+            flying.stop_timer(shard);
+            flying.done.tell(shard, Ok(Answer::keep(head, frame)));
+        }
+    }
+
+    fn fail_all(&self, shard: &Rc<Shard>, errno: i32) {
+        let calls: Vec<_> = self.calls.borrow_mut().handle_death().collect();
+        for (_, flying) in calls {
+            flying.stop_timer(shard);
+            let why = Closed::Failed(errno);
+            flying.done.tell(shard, Err(dead(&self.address, &why, true, flying.method.text())));
+        }
+    }
+
+    /// The deadline of a call has come.
+    pub(crate) fn timed_out(&self, shard: &Rc<Shard>, sequence: u64) {
+        let flying = self.calls.borrow_mut().handle_timeout(sequence);
+        if let Some(flying) = flying {
+            let error = call::timed_out(&self.address, flying.method.text());
+            flying.done.tell(shard, Err(error));
+        }
+    }
+
+    /// Nobody waits for that call any more.
+    pub(crate) fn cancel(&self, shard: &Shard, sequence: u64) {
+        drop(self.take(shard, sequence));
+    }
+}

@@ -1,0 +1,249 @@
+//! Pools: the connections that a core has to its peers, and the patience it has with them.
+//!
+//! One multiplexed connection a core and peer carries all calls; `connections_per_peer` in the
+//! configuration asks for more, and calls then take turns. A connection is opened by the first
+//! call that needs it; calls are written while it connects and leave when it is there.
+//!
+//! A peer that cannot be reached is not dialled for every call: after a failure it is left alone
+//! for a while that doubles from 10 ms to 1 s (with a random half, so that callers spread), and
+//! calls fail at once in the meantime, with the reason of the last failure. A call thus waits
+//! neither for its deadline nor in a queue that grows.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use msec_protocol::{Address, Code};
+use msec_sys::socket::{self, Socket};
+
+use crate::call::{Ask, Begun, Done};
+use crate::client::{ClientSide, with_side};
+use crate::connection::{Closed, Connection, ConnectionId, Role};
+use crate::datagram::{DatagramId, DatagramPeer};
+use crate::error::{Error, Result};
+use crate::shard::{Shard, Timer};
+
+/// The first rest after a failed connect, doubled by each further failure.
+const REST_MS_MIN: u64 = 10;
+/// The longest rest.
+const REST_MS_MAX: u64 = 1000;
+/// How long a connect may take.
+const CONNECT_NS_MAX: u64 = 1_000_000_000;
+
+/// What a core knows of one peer.
+#[derive(Default)]
+struct Peer {
+    connections: Vec<ConnectionId>,
+    turn: usize,
+    failures: u32,
+    /// Not dialled before this; 0: at once.
+    rest_until_ns: u64,
+    /// Why the last connect failed.
+    reason: String,
+    datagram: Option<Rc<DatagramPeer>>,
+}
+
+/// The peers of a core.
+#[derive(Default)]
+pub(crate) struct Peers {
+    peers: RefCell<HashMap<Address, Peer>>,
+    pub(crate) datagrams: RefCell<slab::Slab<Rc<DatagramPeer>>>,
+    dials_count: Cell<u64>,
+}
+
+/// A way to a peer that a call took.
+pub(crate) struct Line {
+    id: LineId,
+}
+
+/// Names a line in its core, also when it is gone.
+#[derive(Clone, Copy)]
+pub(crate) enum LineId {
+    Stream(ConnectionId),
+    Datagram(DatagramId),
+}
+
+impl Line {
+    pub(crate) fn id(&self) -> LineId {
+        self.id
+    }
+
+    pub(crate) fn cancel(&self, shard: &Rc<Shard>, sequence: u64) {
+        self.id.cancel(shard, sequence);
+    }
+}
+
+impl LineId {
+    /// Gives a call up; if it is over, nothing happens.
+    pub(crate) fn cancel(self, shard: &Rc<Shard>, sequence: u64) {
+        match self {
+            Self::Stream(id) => with_side(shard, id, |side, connection| {
+                side.cancel(shard, connection, sequence);
+            }),
+            Self::Datagram(id) => {
+                let peer = shard.peers.datagrams.borrow().get(id).cloned();
+                if let Some(peer) = peer {
+                    peer.cancel(shard, sequence);
+                }
+            }
+        }
+    }
+}
+
+/// Begins a call on a line to its address.
+#[inline]
+pub(crate) fn begin(
+    shard: &Rc<Shard>,
+    ask: &Ask<'_>,
+    done: Done,
+    write_body: impl FnOnce(&mut Vec<u8>),
+) -> Result<Begun> {
+    if let Address::Udp(_) = ask.address {
+        let peer = datagram_peer(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;
+        let sequence = peer.begin(shard, ask, done, write_body)?;
+        return Ok(Begun { line: Line { id: LineId::Datagram(peer.id()) }, sequence });
+    }
+    let connection = connection(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;
+    let Role::Client(side) = &connection.role else {
+        return Err(Error::internal("a pooled connection is a client's"));
+    };
+    let sequence = side.begin(shard, &connection, ask, done, write_body)?;
+    Ok(Begun { line: Line { id: LineId::Stream(connection.id()) }, sequence })
+}
+
+/// A connection to the peer: one that is there, or a new one.
+fn connection(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Connection>> {
+    let most = shard.shared.config.connections_per_peer;
+    let mut peers = shard.peers.peers.borrow_mut();
+    let peer = match peers.get_mut(address) {
+        Some(peer) => peer,
+        None => peers.entry(address.clone()).or_default(),
+    };
+    let mut best = None;
+    for _ in 0..peer.connections.len() {
+        peer.turn = (peer.turn + 1) % peer.connections.len();
+        let Some(found) = shard.connections.find(peer.connections[peer.turn]) else { continue };
+        if found.is_usable()
+            && matches!(&found.role, Role::Client(side) if side.is_open_for_calls())
+        {
+            best = Some(found);
+            break;
+        }
+    }
+    if let Some(found) = best
+        && (peer.connections.len() >= most || found.is_connecting())
+    {
+        return Ok(found);
+    }
+    if shard.now_ns() < peer.rest_until_ns {
+        let rest_ms = (peer.rest_until_ns - shard.now_ns()) / 1_000_000 + 1;
+        let text = format!(
+            "cannot connect to {address}: {}; it is tried again in {rest_ms} ms",
+            peer.reason
+        );
+        return Err(Error::new(Code::NETWORK, text));
+    }
+    drop(peers);
+    dial(shard, address)
+}
+
+fn dial(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Connection>> {
+    let socket_address = socket_address(address);
+    let fd = match socket::connect(&socket_address) {
+        Ok(fd) => fd,
+        Err(error) => {
+            shard.peers.failed(shard, address, error.to_string());
+            let text = format!("cannot connect to {address}: {error}");
+            return Err(Error::new(Code::NETWORK, text));
+        }
+    };
+    let first = shard.random() as u32;
+    let role = Role::Client(ClientSide::new(address.clone(), first));
+    let connection = Connection::open(shard, Socket::new(fd), socket_address, role, true);
+    let id = connection.id();
+    if let Some(peer) = shard.peers.peers.borrow_mut().get_mut(address) {
+        peer.connections.push(id);
+    }
+    shard.peers.dials_count.set(shard.peers.dials_count.get() + 1);
+    let give_up = Timer::Run(Box::new(move |shard: &Rc<Shard>| {
+        if let Some(connection) = shard.connections.find(id) {
+            connection.close(shard, &Closed::Failed(libc::ETIMEDOUT));
+        }
+    }));
+    let timer = shard.timers.borrow_mut().insert(shard.now_ns() + CONNECT_NS_MAX, give_up);
+    if let Role::Client(side) = &connection.role {
+        side.set_connect_timer(timer);
+    }
+    Ok(connection)
+}
+
+fn datagram_peer(shard: &Rc<Shard>, address: &Address) -> Result<Rc<DatagramPeer>> {
+    let mut peers = shard.peers.peers.borrow_mut();
+    let peer = peers.entry(address.clone()).or_default();
+    if let Some(datagram) = &peer.datagram {
+        return Ok(datagram.clone());
+    }
+    let opened = DatagramPeer::open(shard, address)?;
+    peer.datagram = Some(opened.clone());
+    Ok(opened)
+}
+
+impl Peers {
+    /// A connect succeeded: the peer is forgiven.
+    pub(crate) fn connected(&self, address: &Address) {
+        if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
+            peer.failures = 0;
+            peer.rest_until_ns = 0;
+        }
+    }
+
+    /// A connection is not to be used for further calls.
+    pub(crate) fn forget(&self, address: &Address, id: ConnectionId) {
+        if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
+            peer.connections.retain(|known| *known != id);
+        }
+    }
+
+    /// A connection is dead; one that never was connected counts against the peer.
+    pub(crate) fn closed(
+        &self,
+        shard: &Shard,
+        address: &Address,
+        id: ConnectionId,
+        failed: Option<&Closed>,
+    ) {
+        self.forget(address, id);
+        if let Some(why) = failed {
+            self.failed(shard, address, why.to_string());
+        }
+    }
+
+    fn failed(&self, shard: &Shard, address: &Address, reason: String) {
+        let mut peers = self.peers.borrow_mut();
+        let Some(peer) = peers.get_mut(address) else { return };
+        let rest_ms = (REST_MS_MIN << peer.failures.min(10)).min(REST_MS_MAX);
+        let random_ms = shard.random() % (rest_ms / 2 + 1);
+        peer.failures = peer.failures.saturating_add(1);
+        peer.rest_until_ns = shard.now_ns() + (rest_ms / 2 + random_ms) * 1_000_000;
+        peer.reason = reason;
+    }
+
+    /// How often a connection was opened.
+    pub(crate) fn dials_count(&self) -> u64 {
+        self.dials_count.get()
+    }
+
+    /// Lets go of everything.
+    pub(crate) fn clear(&self) {
+        self.peers.borrow_mut().clear();
+        self.datagrams.borrow_mut().clear();
+    }
+}
+
+/// The address as the machine knows it.
+pub(crate) fn socket_address(address: &Address) -> socket::Address {
+    match address {
+        Address::Tcp(ip) | Address::Udp(ip) => socket::Address::Ip(*ip),
+        Address::Unix(path) => socket::Address::Unix(path.into()),
+    }
+}

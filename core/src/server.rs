@@ -1,0 +1,312 @@
+//! Servers: methods on addresses, from start to drain to stop.
+//!
+//! A server listens with one socket a core on each of its addresses (SO_REUSEPORT), so that
+//! connections spread over the cores in the kernel; a unix path has one socket, which all cores
+//! accept from.
+//!
+//! Stopping loses no call. [`Server::drain`] closes the listeners and tells every peer that
+//! understands it to go elsewhere, by a field in each answer; connections stay served.
+//! [`Server::stop`] drains, waits for the peers to leave, then takes no more requests, answers
+//! those in flight, and closes.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use msec_protocol::{Address, Code, Counters};
+use msec_sys::clock;
+use msec_sys::socket::{self, Socket};
+
+use crate::budget::Budget;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::method::{MethodOptions, Methods, Service};
+use crate::serve::{Plan, ServerShard};
+
+/// How long [`Server`] waits for peers to leave when it is dropped.
+const DROP_GRACE: Duration = Duration::from_secs(1);
+/// How often a stop looks whether everybody has left.
+const LOOK_REST: Duration = Duration::from_millis(2);
+/// How long requests in flight may take after the peers' time is over.
+const FINISH_GRACE: Duration = Duration::from_secs(1);
+
+/// A server that is being described.
+///
+/// ```no_run
+/// use msec::{Engine, Server};
+///
+/// let engine = Engine::start()?;
+/// let server = Server::builder()
+///     .raw("demo.Text.Upper", |context| Ok(context.body().to_ascii_uppercase()))
+///     .listen("127.0.0.1:7963")
+///     .listen("127.0.0.1:7963@udp")
+///     .start(&engine)?;
+/// server.stop(std::time::Duration::from_secs(5));
+/// # Ok::<(), msec::Error>(())
+/// ```
+#[derive(Default)]
+pub struct ServerBuilder {
+    methods: Methods,
+    listen: Vec<String>,
+    configure: Vec<Configure>,
+}
+
+type Configure = (String, Box<dyn FnOnce(MethodOptions<'_>)>);
+
+impl ServerBuilder {
+    /// Adds the methods of a service.
+    pub fn service<S: Service>(mut self, service: S) -> Self {
+        service.methods(&mut self.methods);
+        self
+    }
+
+    /// Adds a method that takes and returns bytes. `name` is `package.Service.Method`.
+    pub fn raw<Body: AsRef<[u8]>>(
+        mut self,
+        name: &str,
+        handler: impl Fn(&crate::Context) -> Result<Body> + Send + Sync + 'static,
+    ) -> Self {
+        self.methods.raw(name, handler);
+        self
+    }
+
+    /// Sets how a method is run: `.method("a.B.Sort", |options| { options.heavy(); })`.
+    pub fn method(
+        mut self,
+        name: &str,
+        configure: impl FnOnce(MethodOptions<'_>) + 'static,
+    ) -> Self {
+        self.configure.push((name.into(), Box::new(configure)));
+        self
+    }
+
+    /// Listens at an address: `ip:port`, `ip:port@udp` or `unix:/path`; port 0 takes a free one.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen.push(address.into());
+        self
+    }
+
+    /// Starts the server on all cores of `engine`; when this returns it accepts connections.
+    ///
+    /// # Errors
+    /// -14 for an address that is none, -1 for a method that is described wrongly, -2 for a
+    /// socket that cannot be opened; the text says which.
+    ///
+    /// # Panics
+    /// When called on a core thread.
+    pub fn start(mut self, engine: &Engine) -> Result<Server> {
+        for (name, configure) in self.configure {
+            configure(self.methods.find(&name));
+        }
+        let methods = self.methods.finish()?;
+        let cores = engine.cores_count();
+        let mut streams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
+        let mut datagrams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for text in &self.listen {
+            let place = place(text)?;
+            let list = if place.datagram { &mut datagrams } else { &mut streams };
+            let bound = open(&place, list).map_err(|error| {
+                Error::from_io(&format!("listen on {text}"), &error)
+            })?;
+            addresses.push(if place.datagram { format!("{bound}@udp") } else { bound.to_string() });
+        }
+        let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
+        let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
+        let method_budgets = methods.list.iter().map(|method| budget(method.requests_max)).collect();
+        let plan = Arc::new(Plan { number, methods, method_budgets });
+        let (tell, told) = mpsc::channel();
+        for (core, (streams, datagrams)) in streams.into_iter().zip(datagrams).enumerate() {
+            let (plan, tell) = (plan.clone(), tell.clone());
+            let start = Box::new(move |shard: &std::rc::Rc<crate::shard::Shard>| {
+                ServerShard::start(shard, plan, streams, datagrams);
+                let _ = tell.send(());
+            });
+            engine.shared().cores.post_patiently(core, crate::shard::Message::Run(start));
+        }
+        drop(tell);
+        if told.iter().count() < cores {
+            return Err(Error::internal("a core has stopped"));
+        }
+        let stopped = AtomicBool::new(false);
+        Ok(Server { engine: engine.clone(), plan, addresses, stopped })
+    }
+}
+
+/// A running server. Dropped, it stops.
+pub struct Server {
+    engine: Engine,
+    plan: Arc<Plan>,
+    addresses: Vec<String>,
+    stopped: AtomicBool,
+}
+
+/// A method's numbers, added up over all cores since the server's start.
+#[derive(Clone, Debug)]
+pub struct MethodReport {
+    /// The full name.
+    pub name: &'static str,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+impl Server {
+    /// Describes a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Where it listens, in the order of the builder's `listen`, with the ports that were taken.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The numbers of each method.
+    pub fn report(&self) -> Vec<MethodReport> {
+        let number = self.plan.number;
+        let cores = self.engine.ask_all(move |shard| {
+            shard.server(number).map(|server| server.counters()).unwrap_or_default()
+        });
+        let names = self.plan.methods.list.iter().map(|method| method.name.text());
+        let mut reports: Vec<_> =
+            names.map(|name| MethodReport { name, counters: Counters::new() }).collect();
+        for core in cores {
+            for (report, counters) in reports.iter_mut().zip(&core) {
+                report.counters.merge(counters);
+            }
+        }
+        reports
+    }
+
+    /// Open connections and requests in flight.
+    pub fn load(&self) -> Load {
+        let number = self.plan.number;
+        let cores = self.engine.ask_all(move |shard| {
+            shard.server(number).map_or((0, 0), |server| server.load())
+        });
+        let (connections, requests) =
+            cores.iter().fold((0, 0), |sum, core| (sum.0 + core.0, sum.1 + core.1));
+        Load { connections_count: connections, requests_count: requests }
+    }
+
+    /// Accepts no more connections and asks peers to leave; connections stay served.
+    pub fn drain(&self) {
+        let number = self.plan.number;
+        self.engine.ask_all(move |shard| {
+            if let Some(server) = shard.server(number) {
+                server.drain(shard);
+            }
+        });
+    }
+
+    /// Drains, waits up to `grace` for the peers to leave, and stops.
+    ///
+    /// What is still connected then is not read any more; requests in flight are answered, for up
+    /// to a second; what runs longer is cancelled. Again has no effect.
+    pub fn stop(&self, grace: Duration) {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.drain();
+        let number = self.plan.number;
+        if !self.wait_until_empty(grace) {
+            self.engine.ask_all(move |shard| {
+                if let Some(server) = shard.server(number) {
+                    server.finish(shard);
+                }
+            });
+            self.wait_until_empty(FINISH_GRACE);
+        }
+        self.engine.ask_all(move |shard| {
+            if let Some(server) = shard.server(number) {
+                server.end(shard);
+            }
+        });
+        for address in &self.addresses {
+            if let Some(path) = address.strip_prefix("unix:") {
+                // Somebody else may have removed it.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    fn wait_until_empty(&self, grace: Duration) -> bool {
+        let end_ns = clock::now_ns() + grace.as_nanos() as u64;
+        // A channel that nobody sends on is a sleep that needs no clock of its own.
+        let (_tell, told) = mpsc::channel::<()>();
+        loop {
+            let load = self.load();
+            if load.connections_count == 0 && load.requests_count == 0 {
+                return true;
+            }
+            if clock::now_ns() >= end_ns {
+                return false;
+            }
+            let _ = told.recv_timeout(LOOK_REST);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // On a core thread nobody could be waited for; the engine's end closes everything.
+        if crate::shard::current().is_none() {
+            self.stop(DROP_GRACE);
+        }
+    }
+}
+
+/// How busy a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Open connections.
+    pub connections_count: usize,
+    /// Requests that are not answered yet.
+    pub requests_count: usize,
+}
+
+/// Where to open sockets.
+struct Place {
+    address: socket::Address,
+    datagram: bool,
+}
+
+fn place(text: &str) -> Result<Place> {
+    // Port 0 cannot be called, but is a fine thing to listen on.
+    let (bare, datagram) = match text.strip_suffix("@udp") {
+        Some(bare) => (bare, true),
+        None => (text.strip_suffix("@tcp").unwrap_or(text), false),
+    };
+    if let Ok(address) = bare.parse() {
+        return Ok(Place { address: socket::Address::Ip(address), datagram });
+    }
+    match text.parse::<Address>() {
+        Ok(address) => Ok(Place {
+            datagram: matches!(address, Address::Udp(_)),
+            address: crate::pool::socket_address(&address),
+        }),
+        Err(bad) => Err(Error::new(Code::INVALID_ENDPOINT, format!("listen on `{text}`: {bad}"))),
+    }
+}
+
+/// Opens one socket for each core.
+fn open(place: &Place, cores: &mut [Vec<OwnedFd>]) -> std::io::Result<socket::Address> {
+    let open = |address: &socket::Address| match place.datagram {
+        true => socket::bind_datagram(address),
+        false => socket::listen(address),
+    };
+    let first = Socket::new(open(&place.address)?);
+    let bound = first.local_address()?;
+    for core in cores.iter_mut().skip(1) {
+        core.push(match bound {
+            socket::Address::Ip(_) => open(&bound)?,
+            socket::Address::Unix(_) => first.as_fd().try_clone_to_owned()?,
+        });
+    }
+    if let Some(core) = cores.first_mut() {
+        core.push(first.as_fd().try_clone_to_owned()?);
+    }
+    Ok(bound)
+}

@@ -1,0 +1,523 @@
+//! A core thread: one ring, one run queue, one timer wheel, its connections and its tasks.
+//!
+//! ```text
+//!      ┌──────────────────────── wait (submits, and blocks if there is nothing to run) ◄────────┐
+//!      ▼                                                                                        │
+//!   messages of other threads ─► timers ─► events of the ring ─► ready tasks ─► flush dirty output
+//! ```
+//!
+//! A turn of the loop takes what the kernel has, runs what became ready, and sends what they
+//! wrote: one send a connection and turn, however many answers it carries. The run is bounded in
+//! number and in time, so that I/O is looked at even under endless runnable load.
+//!
+//! Everything here belongs to one thread and is reached through a thread-local. No borrow of a
+//! `RefCell` is ever held while business code runs or a task parks.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use msec_sys::clock;
+use msec_sys::ring::{Event, Interest, Op, Ring, Token};
+use msec_sys::socket::Socket;
+
+use crate::cancel::TaskId;
+use crate::client::with_side;
+use crate::connection::{Connection, ConnectionId, Connections};
+use crate::context::Context;
+use crate::engine::Shared;
+use crate::flight::Flights;
+use crate::mailbox;
+use crate::pool::Peers;
+use crate::raw::RawIdle;
+use crate::route::Routes;
+use crate::serve::{self, Answered, ServerShard};
+use crate::task::{Ready, Task, Tasks, Waiter};
+use crate::timer::Wheel;
+
+/// Ready tasks run in one turn before I/O is looked at again.
+const RUN_COUNT_MAX: usize = 256;
+/// Time after which a turn looks at I/O again and sends what is written.
+const RUN_NS_MAX: u64 = 200_000;
+/// Messages taken from the mailbox in one turn.
+const MESSAGES_COUNT_MAX: usize = 1024;
+/// Output buffers and contexts that are kept for reuse.
+const SPARES_COUNT_MAX: usize = 256;
+/// An output buffer that grew beyond this is not kept.
+const SPARE_BYTES_MAX: usize = 256 * 1024;
+
+/// What a core is told by other threads.
+pub(crate) enum Message {
+    /// Run this on the core, on the loop's stack.
+    Run(Box<dyn FnOnce(&Rc<Shard>) + Send>),
+    /// Make a task ready.
+    Wake(TaskId),
+    /// Serve a request that another core has read.
+    Request(Box<Context>),
+    /// The answer to a request of one of our connections.
+    Answered(Box<Answered>),
+}
+
+/// What a timer does.
+pub(crate) enum Timer {
+    /// Wake a task.
+    Wake(Waiter),
+    /// See whether a connection makes progress.
+    Stall(ConnectionId),
+    /// Accept again.
+    Accept { server: u32, listener: u32 },
+    /// The deadline of a call.
+    Call { connection: ConnectionId, sequence: u64 },
+    /// The deadline of a call by datagram.
+    DatagramCall { peer: usize, sequence: u64 },
+    /// Anything rare.
+    Run(Box<dyn FnOnce(&Rc<Shard>)>),
+}
+
+/// What an event of the ring is about; packed into its token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Subject {
+    /// A receive or send of a connection.
+    Connection(ConnectionId),
+    /// A connect under way.
+    Connecting(ConnectionId),
+    /// A listener, by server and index.
+    Listener(u32, u32),
+    /// A datagram socket, by server and index.
+    Datagram(u32, u32),
+    /// A peer that is called by datagrams, by its place in the core's table.
+    DatagramPeer(u32),
+    /// A task that waits for a descriptor, by its place in `polls`.
+    Poll(u32),
+}
+
+impl Subject {
+    /// Eight bits of kind and 56 of what it is.
+    pub(crate) fn token(self) -> Token {
+        let (kind, word) = match self {
+            Self::Connection(id) => (0, id.word()),
+            Self::Connecting(id) => (1, id.word()),
+            Self::Listener(server, index) => (2, u64::from(server) << 24 | u64::from(index)),
+            Self::Datagram(server, index) => (3, u64::from(server) << 24 | u64::from(index)),
+            Self::DatagramPeer(index) => (4, u64::from(index)),
+            Self::Poll(index) => (5, u64::from(index)),
+        };
+        kind << 56 | word
+    }
+
+    #[inline]
+    pub(crate) fn from_token(token: Token) -> Self {
+        let word = token & ((1 << 56) - 1);
+        let pair = ((word >> 24) as u32, word as u32 & 0x00ff_ffff);
+        match token >> 56 {
+            0 => Self::Connection(ConnectionId::from_word(word)),
+            1 => Self::Connecting(ConnectionId::from_word(word)),
+            2 => Self::Listener(pair.0, pair.1),
+            3 => Self::Datagram(pair.0, pair.1),
+            4 => Self::DatagramPeer(word as u32),
+            _ => Self::Poll(word as u32),
+        }
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
+}
+
+/// The core whose thread this is; `None` on other threads.
+pub(crate) fn current() -> Option<Rc<Shard>> {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
+/// A core, seen from its own thread.
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    now_ns: Cell<u64>,
+    pub(crate) ring: RefCell<Ring>,
+    pub(crate) timers: RefCell<Wheel<Timer>>,
+    pub(crate) tasks: Tasks,
+    pub(crate) connections: Connections,
+    pub(crate) flights: RefCell<Flights>,
+    pub(crate) servers: RefCell<Vec<Option<Rc<ServerShard>>>>,
+    pub(crate) peers: Peers,
+    pub(crate) routes: Routes,
+    pub(crate) raw_idle: RawIdle,
+    pub(crate) leases: crate::engine::Leases,
+    inbox: RefCell<mailbox::Receiver<Message>>,
+    /// Connections with output that was not handed to the ring.
+    dirty: RefCell<Vec<Rc<Connection>>>,
+    polls: RefCell<slab::Slab<(Waiter, Rc<Cell<Option<i32>>>)>>,
+    spare_outputs: RefCell<Vec<Vec<u8>>>,
+    // The box is what is kept: a context moves through queues as a pointer.
+    #[expect(clippy::vec_box)]
+    spare_contexts: RefCell<Vec<Box<Context>>>,
+    /// Messages that did not fit into another core's mailbox, oldest first.
+    outbox: RefCell<std::collections::VecDeque<(usize, Message)>>,
+    /// Average time of the last runs is so long that the clock is read after each.
+    slow: Cell<bool>,
+    stopping: Cell<bool>,
+    random: Cell<u64>,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        ring: Ring,
+        inbox: mailbox::Receiver<Message>,
+    ) -> Rc<Self> {
+        let now_ns = clock::now_ns();
+        let stacks = shared.config.stacks();
+        let leases = crate::engine::Leases::new(&shared.budgets);
+        Rc::new(Self {
+            index,
+            now_ns: Cell::new(now_ns),
+            ring: RefCell::new(ring),
+            timers: RefCell::new(Wheel::new(now_ns)),
+            tasks: Tasks::new(stacks),
+            connections: Connections::default(),
+            flights: RefCell::default(),
+            servers: RefCell::default(),
+            peers: Peers::default(),
+            routes: Routes::default(),
+            raw_idle: RawIdle::default(),
+            leases,
+            inbox: RefCell::new(inbox),
+            dirty: RefCell::default(),
+            polls: RefCell::default(),
+            spare_outputs: RefCell::default(),
+            spare_contexts: RefCell::default(),
+            outbox: RefCell::default(),
+            slow: Cell::new(false),
+            stopping: Cell::new(false),
+            random: Cell::new(clock::wall_ns() ^ (index as u64) << 32 | 1),
+            shared,
+        })
+    }
+
+    /// The time of this turn of the loop, in nanoseconds of the monotonic clock.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+
+    /// A number that is different each time; not for secrets (xorshift64*, Vigna 2016).
+    pub(crate) fn random(&self) -> u64 {
+        let mut word = self.random.get();
+        word ^= word >> 12;
+        word ^= word << 25;
+        word ^= word >> 27;
+        self.random.set(word);
+        word.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// The server with that number, while it runs.
+    pub(crate) fn server(&self, number: u32) -> Option<Rc<ServerShard>> {
+        self.servers.borrow().get(number as usize)?.clone()
+    }
+
+    /// Runs the loop until the engine stops.
+    pub(crate) fn run(self: &Rc<Self>) {
+        CURRENT.with(|current| *current.borrow_mut() = Some(self.clone()));
+        while !self.stopping.get() {
+            if let Err(error) = self.turn() {
+                // The ring itself fails: nothing on this core can go on.
+                crate::log::error("ring", format_args!("core {}: {error}", self.index));
+                break;
+            }
+        }
+        self.end();
+        CURRENT.with(|current| current.borrow_mut().take());
+    }
+
+    fn turn(self: &Rc<Self>) -> io::Result<()> {
+        let timeout_ns = self.idle_ns();
+        self.ring.borrow_mut().wait(timeout_ns)?;
+        self.inbox.borrow_mut().unpark();
+        self.now_ns.set(clock::now_ns());
+        self.beat();
+        self.take_messages();
+        self.fire_timers();
+        self.take_events();
+        self.run_ready();
+        self.flush();
+        Ok(())
+    }
+
+    /// How long the ring may wait.
+    fn idle_ns(&self) -> Option<u64> {
+        let busy = !self.tasks.ready.borrow().is_empty() || !self.outbox.borrow().is_empty();
+        if busy || !self.inbox.borrow_mut().prepare_park() {
+            return Some(0);
+        }
+        self.shared.cores.beat(self.index).asleep();
+        let deadline_ns = self.timers.borrow().next_deadline_ns()?;
+        // The turn's time is a little old; too long a wait by that little is nothing to a wheel of
+        // one-millisecond ticks.
+        Some(deadline_ns.saturating_sub(self.now_ns()).max(1))
+    }
+
+    fn beat(&self) {
+        self.shared.cores.beat(self.index).awake(self.now_ns());
+    }
+
+    fn take_messages(self: &Rc<Self>) {
+        while let Some((core, message)) = self.outbox.borrow_mut().pop_front() {
+            if let Err(message) = self.shared.cores.try_post(core, message) {
+                self.outbox.borrow_mut().push_front((core, message));
+                break;
+            }
+        }
+        if self.inbox.borrow().is_empty() {
+            return;
+        }
+        let mut messages = Vec::new();
+        self.inbox.borrow_mut().drain(MESSAGES_COUNT_MAX, |message| messages.push(message));
+        for message in messages {
+            match message {
+                Message::Run(function) => function(self),
+                Message::Wake(task) => self.tasks.wake_id(task),
+                Message::Request(context) => {
+                    self.tasks.ready.borrow_mut().push_back(Ready::Start(context));
+                }
+                Message::Answered(answered) => serve::answered(self, *answered),
+            }
+        }
+    }
+
+    /// Sends a message to another core, now or as soon as its mailbox has room.
+    pub(crate) fn post(&self, core: usize, message: Message) {
+        if let Err(message) = self.shared.cores.try_post(core, message) {
+            self.outbox.borrow_mut().push_back((core, message));
+        }
+    }
+
+    fn fire_timers(self: &Rc<Self>) {
+        let mut fired = Vec::new();
+        self.timers.borrow_mut().advance(self.now_ns(), |timer| fired.push(timer));
+        for timer in fired {
+            match timer {
+                Timer::Wake(waiter) => waiter.wake(self),
+                Timer::Stall(id) => {
+                    if let Some(connection) = self.connections.find(id) {
+                        connection.check_stall(self);
+                    }
+                }
+                Timer::Accept { server, listener } => {
+                    if let Some(server) = self.server(server) {
+                        server.accept(self, listener);
+                    }
+                }
+                Timer::Call { connection, sequence } => {
+                    with_side(self, connection, |side, connection| {
+                        side.timed_out(self, connection, sequence);
+                    });
+                }
+                Timer::DatagramCall { peer, sequence } => {
+                    let peer = self.peers.datagrams.borrow().get(peer).cloned();
+                    if let Some(peer) = peer {
+                        peer.timed_out(self, sequence);
+                    }
+                }
+                Timer::Run(function) => function(self),
+            }
+        }
+    }
+
+    fn take_events(self: &Rc<Self>) {
+        loop {
+            let event = self.ring.borrow_mut().next_event();
+            let Some(event) = event else { break };
+            self.take_event(event);
+        }
+    }
+
+    #[inline]
+    fn take_event(self: &Rc<Self>, event: Event) {
+        match event {
+            Event::Received { token, buffer } => {
+                if let Subject::Connection(id) = Subject::from_token(token)
+                    && let Some(connection) = self.connections.find(id)
+                {
+                    connection.received(self, &buffer);
+                }
+            }
+            Event::Sent { token, bytes, result } => {
+                if let Subject::Connection(id) = Subject::from_token(token)
+                    && let Some(connection) = self.connections.find(id)
+                {
+                    connection.sent(self, bytes, result);
+                }
+            }
+            Event::RecvEnded { token, errno } => {
+                if let Subject::Connection(id) = Subject::from_token(token)
+                    && let Some(connection) = self.connections.find(id)
+                {
+                    connection.recv_ended(self, errno);
+                }
+            }
+            Event::Accepted { token, fd } => {
+                if let Subject::Listener(server, _) = Subject::from_token(token)
+                    && let Some(server) = self.server(server)
+                {
+                    server.accepted(self, fd);
+                }
+            }
+            Event::AcceptEnded { token, errno } => {
+                if let Subject::Listener(server, listener) = Subject::from_token(token)
+                    && let Some(server) = self.server(server)
+                {
+                    server.accept_ended(self, listener, errno);
+                }
+            }
+            Event::Ready { token, errno } => self.take_ready(Subject::from_token(token), errno),
+        }
+    }
+
+    fn take_ready(self: &Rc<Self>, subject: Subject, errno: i32) {
+        match subject {
+            Subject::Datagram(server, index) => {
+                if let Some(server) = self.server(server) {
+                    server.datagrams(self, index, errno);
+                }
+            }
+            Subject::DatagramPeer(index) => {
+                let peer = self.peers.datagrams.borrow().get(index as usize).cloned();
+                if let Some(peer) = peer {
+                    peer.ready(self);
+                }
+            }
+            Subject::Connecting(id) => {
+                if let Some(connection) = self.connections.find(id) {
+                    connection.connected(self);
+                }
+            }
+            Subject::Poll(index) => {
+                if let Some((waiter, outcome)) = self.polls.borrow_mut().try_remove(index as usize) {
+                    outcome.set(Some(errno));
+                    waiter.wake(self);
+                }
+            }
+            Subject::Connection(_) | Subject::Listener(..) => {}
+        }
+    }
+
+    /// Starts to wait for a descriptor for the running task; the outcome appears in the cell.
+    pub(crate) fn poll(&self, socket: &Rc<Socket>, interest: Interest) -> (Op, Rc<Cell<Option<i32>>>) {
+        let outcome = Rc::new(Cell::new(None));
+        let entry = (Waiter::current(self), outcome.clone());
+        let index = self.polls.borrow_mut().insert(entry) as u32;
+        let op = self.ring.borrow_mut().poll(socket, interest, Subject::Poll(index).token());
+        (op, outcome)
+    }
+
+    /// Runs what is ready, bounded in number and in time.
+    fn run_ready(self: &Rc<Self>) {
+        let count = self.tasks.ready.borrow().len().min(RUN_COUNT_MAX);
+        let begin_ns = self.now_ns();
+        for run in 0..count {
+            let Some(ready) = self.tasks.ready.borrow_mut().pop_front() else { break };
+            match ready {
+                Ready::Start(context) => serve::start(self, context),
+                Ready::Resume(task) => self.resume(task),
+            }
+            // The clock costs as much as a switch: read it seldom while runs are short.
+            if self.slow.get() || run % 16 == 15 {
+                let spent_ns = clock::now_ns() - begin_ns;
+                self.slow.set(spent_ns > (run as u64 + 1) * RUN_NS_MAX / 16);
+                self.hand_over(begin_ns + spent_ns);
+                if spent_ns > RUN_NS_MAX {
+                    self.now_ns.set(begin_ns + spent_ns);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn resume(self: &Rc<Self>, task: Rc<Task>) {
+        if let Err((exhausted, _job)) = self.tasks.run(task) {
+            // Only a first run can want a stack; a request is answered in `serve::start`, so this
+            // is a spawned function, whose joiner learns of it by the drop of the job.
+            crate::log::error("stacks", format_args!("a task was dropped: {exhausted}"));
+        }
+    }
+
+    /// Gives requests that have waited to a core that sleeps.
+    fn hand_over(&self, now_ns: u64) {
+        if self.shared.cores.count() > 1 {
+            serve::hand_over(self, now_ns);
+        }
+    }
+
+    /// Puts a connection on the list of those with output.
+    #[inline]
+    pub(crate) fn make_dirty(&self, connection: &Rc<Connection>) {
+        self.dirty.borrow_mut().push(connection.clone());
+    }
+
+    fn flush(self: &Rc<Self>) {
+        // Flushing may fail a connection, which makes no other one dirty.
+        let mut dirty = self.dirty.take();
+        for connection in dirty.drain(..) {
+            connection.flush(self);
+        }
+        let mut list = self.dirty.borrow_mut();
+        if list.is_empty() {
+            *list = dirty;
+        }
+    }
+
+    /// An empty output buffer.
+    #[inline]
+    pub(crate) fn output(&self) -> Vec<u8> {
+        self.spare_outputs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes an output buffer back.
+    #[inline]
+    pub(crate) fn give_output(&self, mut bytes: Vec<u8>) {
+        let mut spares = self.spare_outputs.borrow_mut();
+        if bytes.capacity() <= SPARE_BYTES_MAX && spares.len() < SPARES_COUNT_MAX {
+            bytes.clear();
+            spares.push(bytes);
+        }
+    }
+
+    /// A context to be filled.
+    #[inline]
+    pub(crate) fn context(&self) -> Box<Context> {
+        self.spare_contexts.borrow_mut().pop().unwrap_or_else(Context::new)
+    }
+
+    /// Takes a context back.
+    #[inline]
+    pub(crate) fn give_context(&self, mut context: Box<Context>) {
+        let mut spares = self.spare_contexts.borrow_mut();
+        if spares.len() < SPARES_COUNT_MAX {
+            context.recycle();
+            spares.push(context);
+        }
+    }
+
+    /// Ends the loop after this turn.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Lets go of everything that refers back to this core.
+    fn end(self: &Rc<Self>) {
+        self.shared.cores.beat(self.index).asleep();
+        self.shared.cores.beat(self.index).stopped.store(true, Ordering::Release);
+        let servers = self.servers.take();
+        self.peers.clear();
+        self.connections.close_all(self);
+        self.tasks.ready.borrow_mut().clear();
+        drop(servers);
+        self.dirty.borrow_mut().clear();
+        self.polls.borrow_mut().clear();
+        drop(std::mem::replace(&mut *self.timers.borrow_mut(), Wheel::new(0)));
+    }
+}

@@ -1,0 +1,355 @@
+//! Tasks: business code as coroutines of one core thread.
+//!
+//! A task is a job on a coroutine, plus what the job inherits from the request it works for:
+//! deadline, cancellation, flow id, dye. A task never moves to another thread.
+//!
+//! ```text
+//!             spawn, request                 wake
+//!    idle ──────────────────► ready ◄───────────────── parked
+//!      ▲                        │ run_ready               ▲
+//!      └──── job returns ──── running ──── park ──────────┘
+//! ```
+//!
+//! [`park`] and [`Waiter::wake`] are the only way in which anything here blocks. A wake-up that
+//! comes before the park is not lost: it is noted, and the park returns at once. A wake-up may be
+//! meant for something else (a cancel, an older wait), so whoever parks looks again and parks
+//! again; nothing here relies on who woke it.
+//!
+//! Task objects and coroutines are pooled apart: a coroutine's stack goes back the moment its job
+//! ends, so that the next request finds it still in the cache.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use msec_sys::coroutine::{self, Coroutine, Exhausted, Outcome, Pool, StackConfig};
+
+use crate::cancel::{Cancel, TaskId};
+use crate::context::Context;
+use crate::local::Locals;
+use crate::method::Name;
+use crate::shard::{self, Shard, Timer};
+
+/// What a task works for, handed on to the calls it makes and the tasks it spawns.
+#[derive(Clone, Default)]
+pub(crate) struct Inherited {
+    /// When the caller stops waiting; 0: never.
+    pub(crate) deadline_ns: u64,
+    pub(crate) flow_id: u64,
+    pub(crate) coloring: u32,
+    pub(crate) sampled: bool,
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: u64,
+    pub(crate) cancel: Option<Arc<Cancel>>,
+}
+
+/// What a task is to do.
+pub(crate) enum Job {
+    /// Nothing; it is idle.
+    None,
+    /// Serve a request.
+    Request(Box<Context>),
+    /// Run a function.
+    Run(Box<dyn FnOnce()>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Idle,
+    Ready,
+    Running,
+    Parked,
+}
+
+/// A job on a coroutine.
+pub(crate) struct Task {
+    id_index: u32,
+    /// Counts the jobs of this object: a waiter of an earlier job wakes nobody.
+    generation: Cell<u32>,
+    state: Cell<State>,
+    /// Woken while not parked.
+    notified: Cell<bool>,
+    coroutine: Cell<Option<Coroutine>>,
+    job: RefCell<Job>,
+    inherited: RefCell<Inherited>,
+    /// Allocated when the job first stores a value.
+    locals: RefCell<Option<Box<Locals>>>,
+    /// What it waits for, for people.
+    waits_for: Cell<&'static str>,
+    /// Of the server method it runs; for the watchdog and crash messages.
+    name: Cell<Option<Name>>,
+}
+
+impl Task {
+    pub(crate) fn inherited(&self) -> std::cell::Ref<'_, Inherited> {
+        self.inherited.borrow()
+    }
+
+    pub(crate) fn inherit(&self, inherited: Inherited) {
+        *self.inherited.borrow_mut() = inherited;
+    }
+
+    pub(crate) fn locals(&self) -> &RefCell<Option<Box<Locals>>> {
+        &self.locals
+    }
+
+    pub(crate) fn id(&self, core: usize) -> TaskId {
+        TaskId { core: core as u16, index: self.id_index, generation: self.generation.get() }
+    }
+
+    /// Whether what it works for was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.inherited.borrow().cancel.as_ref().is_some_and(|cancel| cancel.is_set())
+    }
+
+    /// Names the method that it runs from now on.
+    pub(crate) fn set_name(&self, name: Name) {
+        self.name.set(Some(name));
+    }
+}
+
+/// Wakes one park of one job.
+#[derive(Clone)]
+pub(crate) struct Waiter {
+    task: Rc<Task>,
+    generation: u32,
+}
+
+impl Waiter {
+    /// Of the running task.
+    ///
+    /// # Panics
+    /// When not called on a coroutine of a core.
+    pub(crate) fn current(shard: &Shard) -> Self {
+        let task = shard.tasks.current().expect("only a task waits");
+        let generation = task.generation.get();
+        Self { task, generation }
+    }
+
+    /// Makes the task ready, unless its job is over.
+    pub(crate) fn wake(&self, shard: &Shard) {
+        if self.task.generation.get() == self.generation {
+            shard.tasks.wake(&self.task);
+        }
+    }
+}
+
+/// What can be run next.
+pub(crate) enum Ready {
+    /// A request that has not started, and may still be handed to another core.
+    Start(Box<Context>),
+    /// A task that goes on or runs its first job.
+    Resume(Rc<Task>),
+}
+
+/// The tasks of a core.
+pub(crate) struct Tasks {
+    pool: Pool,
+    all: RefCell<Vec<Rc<Task>>>,
+    idle: RefCell<Vec<Rc<Task>>>,
+    current: RefCell<Option<Rc<Task>>>,
+    pub(crate) ready: RefCell<VecDeque<Ready>>,
+    panics_count: Cell<u64>,
+}
+
+impl Tasks {
+    pub(crate) fn new(stacks: StackConfig) -> Self {
+        Self {
+            pool: Pool::new(stacks),
+            all: RefCell::default(),
+            idle: RefCell::default(),
+            current: RefCell::default(),
+            ready: RefCell::default(),
+            panics_count: Cell::new(0),
+        }
+    }
+
+    /// The task that is running; `None` on the loop's own stack.
+    pub(crate) fn current(&self) -> Option<Rc<Task>> {
+        self.current.borrow().clone()
+    }
+
+    /// Tasks that have a job.
+    pub(crate) fn live_count(&self) -> usize {
+        self.all.borrow().len() - self.idle.borrow().len()
+    }
+
+    /// Jobs that ended by a panic outside a handler.
+    pub(crate) fn panics_count(&self) -> u64 {
+        self.panics_count.get()
+    }
+
+    /// What every live task waits for, with the method it runs.
+    pub(crate) fn each_live(&self, mut tell: impl FnMut(&'static str, &'static str)) {
+        for task in self.all.borrow().iter().filter(|task| task.state.get() != State::Idle) {
+            tell(task.name.get().map_or("", Name::text), task.waits_for.get());
+        }
+    }
+
+    /// Gives a job to an idle task and makes it ready.
+    pub(crate) fn spawn(&self, job: Job, inherited: Inherited) -> Rc<Task> {
+        let task = self.take(job, inherited);
+        task.state.set(State::Ready);
+        self.ready.borrow_mut().push_back(Ready::Resume(task.clone()));
+        task
+    }
+
+    /// Gives a job to an idle task, to be run at once.
+    pub(crate) fn take(&self, job: Job, inherited: Inherited) -> Rc<Task> {
+        let idle = self.idle.borrow_mut().pop();
+        let task = idle.unwrap_or_else(|| self.grow());
+        *task.job.borrow_mut() = job;
+        *task.inherited.borrow_mut() = inherited;
+        task
+    }
+
+    fn grow(&self) -> Rc<Task> {
+        let mut all = self.all.borrow_mut();
+        let task = Rc::new(Task {
+            id_index: u32::try_from(all.len()).expect("memory ends long before four billion tasks"),
+            generation: Cell::new(0),
+            state: Cell::new(State::Idle),
+            notified: Cell::new(false),
+            coroutine: Cell::new(None),
+            job: RefCell::new(Job::None),
+            inherited: RefCell::default(),
+            locals: RefCell::default(),
+            waits_for: Cell::new(""),
+            name: Cell::new(None),
+        });
+        all.push(task.clone());
+        task
+    }
+
+    /// Wakes by identity; nothing happens if that job is over.
+    pub(crate) fn wake_id(&self, id: TaskId) {
+        let task = self.all.borrow().get(id.index as usize).cloned();
+        if let Some(task) = task.filter(|task| task.generation.get() == id.generation) {
+            self.wake(&task);
+        }
+    }
+
+    fn wake(&self, task: &Rc<Task>) {
+        match task.state.get() {
+            State::Parked => {
+                task.state.set(State::Ready);
+                self.ready.borrow_mut().push_back(Ready::Resume(task.clone()));
+            }
+            State::Ready | State::Running => task.notified.set(true),
+            State::Idle => {}
+        }
+    }
+
+    /// Runs a task until it parks or its job ends. Fails only for want of a stack, and then hands
+    /// the job back.
+    pub(crate) fn run(&self, task: Rc<Task>) -> Result<(), (Exhausted, Job)> {
+        let mut coroutine = match task.coroutine.take() {
+            Some(coroutine) => coroutine,
+            None => match self.pool.take() {
+                Ok(coroutine) => coroutine,
+                Err(exhausted) => {
+                    let job = task.job.replace(Job::None);
+                    self.retire(task);
+                    return Err((exhausted, job));
+                }
+            },
+        };
+        task.state.set(State::Running);
+        let outer = self.current.replace(Some(task.clone()));
+        let outcome = if coroutine.is_suspended() {
+            coroutine.resume()
+        } else {
+            coroutine.start(run_job, 0)
+        };
+        *self.current.borrow_mut() = outer;
+        match outcome {
+            Outcome::Suspended => task.coroutine.set(Some(coroutine)),
+            Outcome::Finished => {
+                self.pool.give_back(coroutine);
+                self.retire(task);
+            }
+            Outcome::Panicked(_) => {
+                // Handlers and spawned functions catch their own; this is a bug of the engine's.
+                self.panics_count.set(self.panics_count.get() + 1);
+                self.pool.give_back(coroutine);
+                self.retire(task);
+            }
+        }
+        Ok(())
+    }
+
+    fn retire(&self, task: Rc<Task>) {
+        task.generation.set(task.generation.get().wrapping_add(1));
+        task.state.set(State::Idle);
+        task.notified.set(false);
+        task.name.set(None);
+        task.inherited.borrow_mut().cancel = None;
+        // Values run code of their own when dropped: take them out first.
+        let locals = task.locals.borrow_mut().take();
+        drop(locals);
+        self.idle.borrow_mut().push(task);
+    }
+
+    /// Most tasks and their stacks are kept; a pool in numbers.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+/// The entry of every coroutine.
+fn run_job(_: usize) {
+    let shard = shard::current().expect("coroutines run on core threads");
+    let task = shard.tasks.current().expect("a coroutine runs for a task");
+    let job = task.job.replace(Job::None);
+    match job {
+        Job::Request(context) => crate::serve::serve(&shard, &task, context),
+        Job::Run(function) => function(),
+        Job::None => {}
+    }
+}
+
+/// Why a park returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Woken {
+    /// Somebody woke the task; look again.
+    Notified,
+    /// The time given has come.
+    TimedOut,
+}
+
+/// Suspends the running task until it is woken.
+///
+/// While the thread unwinds from a panic it returns at once: a destructor that blocks would leave
+/// the coroutine half unwound.
+///
+/// # Panics
+/// When not called on a task.
+pub(crate) fn park(shard: &Shard, waits_for: &'static str) {
+    let task = shard.tasks.current().expect("only a task parks");
+    if std::thread::panicking() || task.notified.replace(false) {
+        return;
+    }
+    task.waits_for.set(waits_for);
+    task.state.set(State::Parked);
+    let running = shard.tasks.current.borrow_mut().take();
+    drop(running);
+    drop(task);
+    coroutine::suspend();
+    // `Tasks::run` has set the current task and its state again.
+}
+
+/// As [`park`], but not longer than until `deadline_ns`; 0 means without limit.
+pub(crate) fn park_until(shard: &Shard, deadline_ns: u64, waits_for: &'static str) -> Woken {
+    if deadline_ns == 0 {
+        park(shard, waits_for);
+        return Woken::Notified;
+    }
+    if shard.now_ns() >= deadline_ns {
+        return Woken::TimedOut;
+    }
+    let timer = shard.timers.borrow_mut().insert(deadline_ns, Timer::Wake(Waiter::current(shard)));
+    park(shard, waits_for);
+    let fired = shard.timers.borrow_mut().cancel(timer).is_none();
+    if fired && shard.now_ns() >= deadline_ns { Woken::TimedOut } else { Woken::Notified }
+}
