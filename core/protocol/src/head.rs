@@ -616,6 +616,16 @@ mod tests {
     }
 
     #[test]
+    fn names_of_every_length_are_written_whole() {
+        let name: Vec<u8> = (0..200).collect();
+        for length in 0..200 {
+            let request = RequestHead { method_name: &name[..length], ..RequestHead::default() };
+            let expect = Fields::default().varint(10, 0).bytes(51, &name[..length]);
+            assert_eq!(encoded_request(&request), expect.0, "{length}");
+        }
+    }
+
+    #[test]
     fn hop_is_written_exactly_where_it_guards_something() {
         let bare = RequestHead { sequence: 300, method_name: b"m", ..RequestHead::default() };
         let bare_bytes = encoded_request(&bare);
