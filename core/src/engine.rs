@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use msec_protocol::Code;
 use msec_sys::ring::{Ring, Waker};
+use msec_sys::process::{self, CrashNote};
 use msec_sys::{clock, cpu};
 
 pub(crate) use crate::budget::Lease;
@@ -321,6 +322,10 @@ fn core_thread(
         && let Err(error) = cpu::pin_current(cpu)
     {
         crate::log::warn("pin", format_args!("core {index} is not pinned to CPU {cpu}: {error}"));
+    }
+    CrashNote::set_core(index);
+    if let Err(error) = process::name_crashes_thread() {
+        crate::log::warn("crash", format_args!("core {index} cannot say what crashes it: {error}"));
     }
     let (choice, features) = (shared.config.io_choice(), shared.config.io_features());
     let (ring, refused) = match Ring::open(choice, features) {

@@ -46,6 +46,7 @@ mod mailbox;
 mod method;
 mod offload;
 mod pool;
+pub mod process;
 pub mod raw;
 mod route;
 mod serve;

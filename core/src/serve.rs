@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use msec_protocol::serve::{Admission, State, admit};
 use msec_protocol::{AnswerHead, BadHead, Code, Counters, Frame, Head, frame, head, limits, report};
+use msec_sys::process::CrashNote;
 use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
 
@@ -445,7 +446,7 @@ impl ServerSide {
     ) {
         let mut answer = *answer;
         if !self.told_features.replace(true) {
-            answer.features = msec_protocol::head::FEATURES;
+            answer.features = head::FEATURES;
         }
         answer.leaving = self.server.draining.get();
         let limits = &shard.shared.config.limits;
@@ -660,7 +661,9 @@ pub(crate) fn serve(shard: &Rc<Shard>, task: &Task, context: Box<Context>) {
 #[inline]
 fn run_here(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
     let local = context.origin.core() == shard.index;
-    shard.shared.cores.beat(shard.index).runs(server.method_name(&context));
+    let name = server.method_name(&context);
+    shard.shared.cores.beat(shard.index).runs(name);
+    CrashNote::set(name.text());
     let (outcome, body) = run(&server.plan, &context, local.then_some((shard, server)));
     finish(shard, server, context, outcome, body);
 }

@@ -12,3 +12,4 @@ pub mod process;
 pub mod ring;
 pub mod socket;
 mod stack;
+pub mod stderr;

@@ -76,7 +76,9 @@ fn several_connections_are_accepted_by_one_operation_and_a_cancel_ends_it_once()
         }
         assert_eq!(accepted, 3);
         ring.cancel(op);
-        until(ring, |event| matches!(event, Event::AcceptEnded { token: 7, errno: libc::ECANCELED }));
+        until(ring, |event| {
+            matches!(event, Event::AcceptEnded { token: 7, errno: libc::ECANCELED })
+        });
         ring.cancel(op);
         ring.wait(Some(0)).unwrap();
         assert!(ring.next_event().is_none());
