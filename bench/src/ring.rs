@@ -11,6 +11,10 @@
 //!   └──────┴──────┴──────┴───┘◄── give_back(id)      └─────────┴─────────┴───
 //! ```
 //!
+//! Few buffers are offered at first and more when they run out ([`Ring::offer_more`]): the kernel takes them in turn, so
+//! a ring that offers more than the load needs drags every byte through cold memory. With 64 KiB bodies that was a
+//! quarter of the processor time.
+//!
 //! It never knows a protocol, and it retries nothing: the callers see every result.
 
 use std::io;
@@ -23,11 +27,13 @@ const SUBMISSIONS: u32 = 4096;
 /// Four completions for each submission: multishot operations complete often.
 const COMPLETIONS: u32 = SUBMISSIONS * 4;
 const GROUP: u16 = 0;
-/// A line more than the payload of a buffer: neighbours 16 KiB apart would fall into the same sets of the first cache.
+const BUFFERS_MAX: u16 = 4096;
+const BUFFERS_FIRST: u16 = 64;
+/// A line more than a buffer holds: neighbours a multiple of 4 KiB apart would fall into the same sets of the first cache.
 const BUFFER_STRIDE_EXTRA: usize = 64;
 
-/// Bytes that one provided buffer holds.
-pub const BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes that one provided buffer holds: a body of 64 KiB with its frame, so that one receive takes it whole.
+pub const BUFFER_BYTES: usize = 68 * 1024;
 
 /// What came out of the ring.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +53,13 @@ pub struct Ring {
     uring: IoUring,
     buffers: Buffers,
     completions: Vec<Completion>,
+    /// Since the last wait.
+    offered_more: bool,
 }
 
 impl Ring {
-    /// A ring with `buffers_count` (a power of two, at most 32,768) provided buffers.
-    pub fn new(buffers_count: u16) -> io::Result<Self> {
+    /// A ring that offers a few buffers.
+    pub fn new() -> io::Result<Self> {
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -59,17 +67,30 @@ impl Ring {
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
-        let mut buffers = Buffers::new(buffers_count)?;
-        // SAFETY: the mapping holds `buffers_count` entries and lives as long as the ring: both fields drop together, the
+        let buffers = Buffers::new()?;
+        // SAFETY: the mapping holds BUFFERS_MAX entries and lives as long as the ring: both fields drop together, the
         // ring first.
         unsafe {
             let entries = buffers.entries.start as u64;
-            uring.submitter().register_buf_ring_with_flags(entries, buffers_count, GROUP, 0)?;
+            uring.submitter().register_buf_ring_with_flags(entries, BUFFERS_MAX, GROUP, 0)?;
         }
-        for id in 0..buffers_count {
-            buffers.give_back(id);
+        let mut ring = Ring { uring, buffers, completions: Vec::new(), offered_more: false };
+        ring.completions.reserve(COMPLETIONS as usize);
+        ring.offer_more();
+        Ok(ring)
+    }
+
+    /// Doubles the buffers that the kernel may fill, for a receive that ended with ENOBUFS: once a turn, however many
+    /// receives ended in it. False when all are out already.
+    pub fn offer_more(&mut self) -> bool {
+        let offered = self.buffers.offered;
+        if std::mem::replace(&mut self.offered_more, true) {
+            return true;
         }
-        Ok(Ring { uring, buffers, completions: Vec::with_capacity(COMPLETIONS as usize) })
+        let wanted = (offered * 2).clamp(BUFFERS_FIRST, BUFFERS_MAX);
+        self.buffers.offered = wanted;
+        (offered..wanted).for_each(|id| self.buffers.give_back(id));
+        wanted > offered
     }
 
     /// Accepts connections until cancelled: one completion each.
@@ -132,6 +153,7 @@ impl Ring {
 
     /// Submits what was pushed and waits for one completion, or until `timeout`; then takes all that are there.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Completion>> {
+        self.offered_more = false;
         let outcome = match timeout {
             None => self.uring.submit_and_wait(1),
             Some(timeout) => {
@@ -163,7 +185,7 @@ impl Ring {
 
     /// The first `length` bytes of a provided buffer that a completion named.
     pub fn bytes(&self, buffer: u16, length: usize) -> &[u8] {
-        assert!(length <= BUFFER_BYTES && buffer < self.buffers.count);
+        assert!(length <= BUFFER_BYTES && buffer < self.buffers.offered);
         // SAFETY: the range lies in the mapping, and the kernel writes to a buffer only between give_back and the
         // completion that names it; the taker of that completion gives it back only with `&mut self`.
         unsafe { std::slice::from_raw_parts(self.buffers.address(buffer), length) }
@@ -183,32 +205,34 @@ fn is_pause(error: &io::Error) -> bool {
 struct Buffers {
     entries: Mapping,
     memory: Mapping,
-    count: u16,
+    /// Buffers below this id exist for the kernel.
+    offered: u16,
     /// Free-running; the kernel masks it.
     tail: u16,
 }
 
 impl Buffers {
-    fn new(count: u16) -> io::Result<Self> {
-        assert!(count.is_power_of_two() && count <= 32_768);
-        let entries = Mapping::new(usize::from(count) * size_of::<types::BufRingEntry>())?;
-        let memory = Mapping::new(usize::from(count) * (BUFFER_BYTES + BUFFER_STRIDE_EXTRA))?;
-        Ok(Buffers { entries, memory, count, tail: 0 })
+    fn new() -> io::Result<Self> {
+        const { assert!(BUFFERS_MAX.is_power_of_two()) };
+        let count = usize::from(BUFFERS_MAX);
+        let entries = Mapping::new(count * size_of::<types::BufRingEntry>())?;
+        let memory = Mapping::new(count * (BUFFER_BYTES + BUFFER_STRIDE_EXTRA))?;
+        Ok(Buffers { entries, memory, offered: 0, tail: 0 })
     }
 
     fn address(&self, id: u16) -> *mut u8 {
-        // SAFETY: callers pass ids below `count`, so the offset lies in the mapping.
+        // SAFETY: callers pass ids below BUFFERS_MAX, so the offset lies in the mapping.
         unsafe { self.memory.start.add(usize::from(id) * (BUFFER_BYTES + BUFFER_STRIDE_EXTRA)) }
     }
 
     fn give_back(&mut self, id: u16) {
-        assert!(id < self.count);
+        assert!(id < self.offered);
         let base = self.entries.start.cast::<types::BufRingEntry>();
         let address = self.address(id) as u64;
-        // SAFETY: the slot lies in the mapping of `count` entries; the kernel reads a slot only after the tail has passed
+        // SAFETY: the slot lies in the mapping of BUFFERS_MAX entries; the kernel reads a slot only after the tail has passed
         // it, which the release store below does last.
         unsafe {
-            let entry = &mut *base.add(usize::from(self.tail & (self.count - 1)));
+            let entry = &mut *base.add(usize::from(self.tail & (BUFFERS_MAX - 1)));
             entry.set_addr(address);
             entry.set_len(BUFFER_BYTES as u32);
             entry.set_bid(id);

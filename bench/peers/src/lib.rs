@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 /// Bytes a raw echo reads at once: the size of the floor servers' receive buffers, so that no server has an edge by it.
-pub const BUFFER_BYTES: usize = 16 * 1024;
+pub const BUFFER_BYTES: usize = 68 * 1024;
 
 /// The address after `--listen`; anything else ends the process with a message.
 pub fn listen_address() -> SocketAddr {

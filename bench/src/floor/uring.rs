@@ -18,7 +18,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::ring::{Completion, Ring};
 
-const BUFFERS_COUNT: u16 = 2048;
 /// The kernel's own limit of pieces a message (UIO_MAXIOV).
 const PIECES_MAX: usize = 1024;
 
@@ -53,15 +52,16 @@ struct Server {
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     dirty: Vec<usize>,
-    /// Receives that ended because no buffer was left; armed again when some came back.
+    /// Receives that ended because no buffer was left; armed again when there are some.
     starved: Vec<usize>,
+    /// Buffers were added or came back since the last flush.
     returned: bool,
 }
 
 /// Serves until the process is killed.
 pub fn serve(listener: TcpListener) -> io::Result<()> {
     let mut server = Server {
-        ring: Ring::new(BUFFERS_COUNT)?,
+        ring: Ring::new()?,
         listener,
         accepting: false,
         connections: Vec::new(),
@@ -143,6 +143,7 @@ impl Server {
         }
         if completion.result == -libc::ENOBUFS {
             self.starved.push(index);
+            self.returned |= self.ring.offer_more();
         } else {
             self.close_when_done(index);
         }

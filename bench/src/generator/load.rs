@@ -28,7 +28,6 @@ use super::{connect, wait_at_gate};
 use crate::process::now_ns;
 use crate::ring::{Completion, Ring};
 
-const BUFFERS_COUNT: u16 = 2048;
 /// How long answers may take after the window before their requests count as lost; longer than the one second for which
 /// the stop check stands the server still.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
@@ -116,7 +115,7 @@ pub fn run<D: Dialect>(dialect: &D, options: &Options) -> io::Result<Report> {
     let mut load = Load {
         dialect,
         options,
-        ring: Ring::new(BUFFERS_COUNT)?,
+        ring: Ring::new()?,
         connections,
         dirty: Vec::new(),
         open,
@@ -316,7 +315,12 @@ impl<D: Dialect> Load<'_, D> {
         if completion.token & SEND != 0 {
             return self.handle_sent(index, completion.result);
         }
-        if !completion.more && (completion.result > 0 || completion.result == -libc::ENOBUFS) {
+        let starved = completion.result == -libc::ENOBUFS;
+        if starved {
+            // Where all are out already, this turn's completions give theirs back before the next wait.
+            self.ring.offer_more();
+        }
+        if !completion.more && (completion.result > 0 || starved) {
             let socket = self.connections[index].stream.as_raw_fd();
             self.ring.receive(socket, RECEIVE | index as u64);
         }
@@ -324,7 +328,7 @@ impl<D: Dialect> Load<'_, D> {
             (Some(buffer), 1..) => {
                 self.handle_bytes(index, buffer, completion.result as usize, now)
             }
-            (_, result) if result == -libc::ENOBUFS => Ok(()),
+            (..) if starved => Ok(()),
             (_, 0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed")),
             (_, result) => Err(io::Error::from_raw_os_error(-result)),
         }

@@ -21,7 +21,6 @@ use super::{socket, source_address, wait_at_gate};
 use crate::process::now_ns;
 use crate::ring::{Completion, Ring};
 
-const BUFFERS_COUNT: u16 = 1024;
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 const RECEIVE: u64 = 0;
 const SEND: u64 = 1 << 32;
@@ -52,7 +51,7 @@ pub fn run(options: &Options) -> io::Result<Report> {
     let mut short = Short {
         dialect: &dialect,
         options,
-        ring: Ring::new(BUFFERS_COUNT)?,
+        ring: Ring::new()?,
         attempts: (0..options.connections).map(|_| None).collect(),
         count: 0,
         measuring: false,
@@ -121,6 +120,11 @@ impl Short<'_> {
     fn handle(&mut self, completion: &Completion) -> io::Result<()> {
         let index = (completion.token & u64::from(u32::MAX)) as usize;
         let attempt = self.attempts[index].as_mut().expect("an operation's attempt is kept");
+        if completion.result == -libc::ENOBUFS {
+            self.ring.offer_more();
+            self.ring.receive_once(attempt.socket.as_raw_fd(), RECEIVE | index as u64);
+            return Ok(());
+        }
         if completion.result < 0 {
             return Err(io::Error::from_raw_os_error(-completion.result));
         }
