@@ -1,1 +1,129 @@
-//! Helpers of the end-to-end tests.
+//! What the end-to-end tests share: a stage with a running server, a peer that speaks the protocol
+//! byte by byte, bounded waits, the engine's log lines, and child processes.
+//!
+//! ```text
+//!   Stage  = Engine + Server, in this process       Peer = a raw socket + msec-protocol
+//!   (one back end, an echo method)          ◄────►  (sends what no sane client would)
+//! ```
+//!
+//! The peer does not use the engine: what it sends and sees are the bytes of the wire, so an error
+//! that client and server of the engine had in common would not hide here.
+//!
+//! Nothing here waits for a time to pass. [`wait_until`] asks for a state again and again, and
+//! fails with what it waited for when [`PATIENCE`] is over.
+
+#![allow(clippy::unwrap_used)]
+
+pub mod child;
+pub mod peer;
+pub mod stage;
+
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
+
+pub use child::Child;
+pub use msec::log::Level;
+pub use peer::{Answer, End, Peer, UdpPeer};
+pub use stage::{Bystander, ECHO, Stage, config};
+
+/// How long a state may take to come about. Far more than any does, on a machine that is busy
+/// with other things as well.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long [`wait_until`] rests before it asks again.
+const REST: Duration = Duration::from_millis(1);
+
+/// Makes of one story two tests, one on each back end.
+///
+/// ```
+/// msec_tests::on_both! {
+///     fn a_fact_holds(io: msec::Io) {
+///         assert!(matches!(io, msec::Io::Uring | msec::Io::Epoll));
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$note:meta])* fn $name:ident($io:ident: $kind:ty) $story:block)*) => {$(
+        $(#[$note])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn story($io: $kind) $story
+
+            #[test]
+            fn uring() {
+                story(::msec::Io::Uring);
+            }
+
+            #[test]
+            fn epoll() {
+                story(::msec::Io::Epoll);
+            }
+        }
+    )*};
+}
+
+/// The monotonic time, for bounds and for measuring.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are no part of the engine: they read time here"
+)]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits until `holds`, asking again and again. Panics with `what` when patience is over.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = now() + PATIENCE;
+    while !holds() {
+        assert!(now() < end, "waited in vain for: {what}");
+        wait_a_little();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the rest between two looks at a state")]
+fn wait_a_little() {
+    std::thread::sleep(REST);
+}
+
+/// A line that the engine has logged.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// How bad it is.
+    pub level: Level,
+    /// The kind of trouble.
+    pub kind: &'static str,
+    /// What happened.
+    pub text: String,
+}
+
+static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+
+/// Collects the engine's log lines of this process from now on; [`Stage`] does it by itself.
+///
+/// Lines are rationed by kind, ten in ten seconds, so a test program that looks for lines of one
+/// kind must not provoke more of that kind.
+pub fn collect_lines() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        msec::log::set_sink(|level, kind, text| {
+            LINES.lock().unwrap().push(Line { level, kind, text: text.into() });
+        });
+    });
+}
+
+/// The collected lines of a kind that contain `part`.
+pub fn lines(kind: &str, part: &str) -> Vec<Line> {
+    let lines = LINES.lock().unwrap();
+    lines.iter().filter(|line| line.kind == kind && line.text.contains(part)).cloned().collect()
+}
+
+/// Waits for a line of that kind that contains `part`, and returns the first.
+#[track_caller]
+pub fn wait_for_line(kind: &str, part: &str) -> Line {
+    wait_until(&format!("a line of `{kind}` with `{part}`"), || !lines(kind, part).is_empty());
+    lines(kind, part).remove(0)
+}

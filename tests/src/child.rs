@@ -1,0 +1,181 @@
+//! Child processes: the test program once more, for one test, in other circumstances.
+//!
+//! What changes a process for good (limits of files, forbidden system calls, a crash) happens in a
+//! child. A test that needs one begins like this:
+//!
+//! ```no_run
+//! # fn story() {}
+//! use msec_tests::Child;
+//! if Child::is_running("files") {
+//!     return story();
+//! }
+//! let child = Child::of_test("the_name_of_this_test", "files", &[("MSEC_IO", "epoll")]);
+//! ```
+//!
+//! The child says what its parent is to know on standard output, in lines that begin with
+//! [`MARK`]; the test harness writes there, too.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{self, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use crate::{PATIENCE, wait_until};
+
+/// The variable that tells a child what it is.
+const ROLE: &str = "MSEC_TESTS_CHILD";
+/// What lines for the parent begin with.
+const MARK: &str = "child: ";
+
+/// A child process. Dropped, it is killed.
+pub struct Child {
+    process: process::Child,
+    said: mpsc::Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Child {
+    /// Whether this process is a child in that role.
+    pub fn is_running(role: &str) -> bool {
+        std::env::var(ROLE).is_ok_and(|value| value == role)
+    }
+
+    /// Tells the parent something, in one line.
+    pub fn say(text: &str) {
+        // Past the harness, which holds back what a test prints.
+        let mut out = std::io::stdout().lock();
+        // The harness writes the name of the test without ending the line.
+        writeln!(out, "\n{MARK}{text}").and_then(|()| out.flush()).unwrap();
+    }
+
+    /// Waits until the parent closes our standard input, which it does when it ends, too.
+    pub fn wait_for_parent() {
+        let _ = std::io::stdin().read(&mut [0]);
+    }
+
+    /// Starts one test of this program in a role, with more variables in its environment.
+    pub fn of_test(test: &str, role: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start(Self::command(test), role, variables)
+    }
+
+    /// As [`Child::of_test`], with at most so many files open.
+    pub fn with_files_max(
+        files: usize,
+        test: &str,
+        role: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let program = std::env::current_exe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh", &files.to_string()]);
+        command.arg(program).args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        Self::start(command, role, variables)
+    }
+
+    /// Starts any program.
+    pub fn of_program(program: &std::path::Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Self::start(command, "", &[])
+    }
+
+    fn command(test: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        command
+    }
+
+    fn start(mut command: Command, role: &str, variables: &[(&str, &str)]) -> Self {
+        command.env(ROLE, role).envs(variables.iter().copied());
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = pipes.spawn().unwrap();
+        let (tell, said) = mpsc::channel();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // The parent may have lost its interest.
+                let _ = tell.send(line);
+            }
+        });
+        let mut stderr = process.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Self { process, said, stderr: Some(stderr) }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The next line that it says to us.
+    #[track_caller]
+    pub fn said(&self) -> String {
+        loop {
+            let line = self.line();
+            if let Some(text) = line.strip_prefix(MARK) {
+                return text.into();
+            }
+        }
+    }
+
+    /// The next line of its standard output, whatever it is.
+    #[track_caller]
+    pub fn line(&self) -> String {
+        self.said.recv_timeout(PATIENCE).expect("the child was to say something")
+    }
+
+    /// Sends it a signal by name, as `kill` spells it.
+    pub fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Tells it to end.
+    pub fn release(&mut self) {
+        self.process.stdin.take();
+    }
+
+    /// Waits for its end; its status, and what it wrote to standard error.
+    #[track_caller]
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        self.release();
+        let mut status = None;
+        wait_until("the end of a child process", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        let stderr = self.stderr.take().unwrap().join().unwrap();
+        (status.unwrap(), stderr)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Most are dead already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Resident memory of a process in bytes; of this one without an id.
+pub fn rss_bytes(id: Option<u32>) -> usize {
+    let id = id.map_or("self".to_owned(), |id| id.to_string());
+    let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap();
+    let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // Every machine that we run on has pages of 4 KiB.
+    pages * 4096
+}
+
+/// CPU time that all threads of a process have used so far, in milliseconds.
+pub fn cpu_ms(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let ticks = |index: usize| after_name.split_whitespace().nth(index).unwrap().parse::<u64>();
+    // proc_pid_stat(5): utime is field 14 and stime 15, in ticks of 10 ms; the name is field 2.
+    (ticks(11).unwrap() + ticks(12).unwrap()) * 10
+}
