@@ -66,16 +66,6 @@ impl Budget {
         })
     }
 
-    /// The limit.
-    pub(crate) fn total(&self) -> u64 {
-        self.total
-    }
-
-    /// How much is leased at this moment: an upper bound of what is used.
-    pub(crate) fn leased(&self) -> u64 {
-        self.total - self.available.0.load(Ordering::Relaxed)
-    }
-
     /// Takes between `least` and `most` out of what is available, as much as there is.
     fn withdraw(&self, least: u64, most: u64) -> Option<u64> {
         let mut available = self.available.0.load(Ordering::Relaxed);
@@ -144,19 +134,6 @@ impl Lease {
         }
     }
 
-    /// What was taken and not given back.
-    pub(crate) fn used(&self) -> u64 {
-        self.used.get()
-    }
-
-    /// Returns to the process all that is not used; for a core that has nothing to do for a while.
-    pub(crate) fn return_spare(&self) {
-        let spare = self.spare.take();
-        if spare > 0 {
-            self.budget.deposit(spare);
-        }
-    }
-
     /// Leases what is missing for `amount`, and a batch over if there is one.
     #[cold]
     fn lease_more(&self, amount: u64) -> bool {
@@ -196,6 +173,12 @@ mod tests {
 
     use super::*;
 
+    impl Budget {
+        fn leased(&self) -> u64 {
+            self.total - self.available.0.load(Ordering::Relaxed)
+        }
+    }
+
     #[test]
     fn a_small_budget_counts_each_single_one() {
         let budget = Budget::new(10);
@@ -218,7 +201,7 @@ mod tests {
         for _ in 0..1000 {
             assert!(lease.take(1));
         }
-        assert_eq!((budget.leased(), lease.used()), (1001, 1001));
+        assert_eq!((budget.leased(), lease.used.get()), (1001, 1001));
         assert!(lease.take(1));
         assert_eq!(budget.leased(), 2002);
     }
@@ -230,8 +213,6 @@ mod tests {
         assert!(lease.take(9_000));
         lease.give(9_000);
         assert_eq!(budget.leased(), 1000, "a batch is kept");
-        lease.return_spare();
-        assert_eq!(budget.leased(), 0);
     }
 
     #[test]
@@ -251,8 +232,8 @@ mod tests {
     fn the_last_bit_is_given_even_if_it_is_less_than_a_batch() {
         let budget = Budget::new(16_000);
         let (one, other) = (Lease::new(&budget), Lease::new(&budget));
-        assert!(one.take(15_990));
-        one.return_spare();
+        assert!(one.take(15_490));
+        assert_eq!(budget.leased(), 15_990, "with a batch over");
         assert!(!other.take(11), "all or nothing");
         assert!(other.take(10));
         assert!(!other.take(1));
@@ -276,14 +257,13 @@ mod tests {
         lease.give(1);
         let twice = std::panic::AssertUnwindSafe(|| lease.give(1));
         assert!(std::panic::catch_unwind(twice).is_err());
-        assert_eq!((lease.used(), budget.leased()), (0, 0), "and changes nothing");
+        assert_eq!((lease.used.get(), budget.leased()), (0, 0), "and changes nothing");
     }
 
     #[derive(Debug, Clone)]
     enum Step {
         Take { lease: usize, amount: usize },
         Give { lease: usize, part: usize },
-        ReturnSpare { lease: usize },
         Replace { lease: usize },
     }
 
@@ -292,7 +272,6 @@ mod tests {
             4 => (0..4usize, 0..total + 2).prop_map(|(lease, amount)| Step::Take { lease, amount }),
             4 => (0..4usize, 0..10usize).prop_map(|(lease, _)| Step::Take { lease, amount: 1 }),
             4 => (0..4usize, 0..5usize).prop_map(|(lease, part)| Step::Give { lease, part }),
-            1 => (0..4usize).prop_map(|lease| Step::ReturnSpare { lease }),
             1 => (0..4usize).prop_map(|lease| Step::Replace { lease }),
         ]
     }
@@ -325,7 +304,6 @@ mod tests {
                         leases[lease].give(amount);
                         used[lease] -= amount;
                     }
-                    Step::ReturnSpare { lease } => leases[lease].return_spare(),
                     Step::Replace { lease } => {
                         leases[lease] = Lease::new(&budget);
                         used[lease] = 0;
@@ -334,7 +312,7 @@ mod tests {
                 let sum: usize = used.iter().sum();
                 prop_assert!(sum <= total);
                 for (lease, used) in leases.iter().zip(used) {
-                    prop_assert_eq!(lease.used(), used as u64);
+                    prop_assert_eq!(lease.used.get(), used as u64);
                 }
                 prop_assert!(sum as u64 <= budget.leased() && budget.leased() <= total as u64);
             }

@@ -1,8 +1,13 @@
 //! The configuration of an engine: what an operator or a program may set, with its default.
 //!
-//! A program sets values with the methods here; the environment sets them from outside
-//! ([`Config::from_env`]). A value that makes no sense is an error that names the variable and what
-//! is allowed; nothing is silently corrected.
+//! A program sets values with the methods of [`Config`]; an operator sets the same ones from
+//! outside, by variables of the environment ([`Config::from_env`]). The two differ in what they do
+//! with nonsense. A program's number outside of its range counts as the nearest one inside, as the
+//! method's documentation says. A variable that is not understood is an error which names it and
+//! what is allowed: an operator who mistyped `epol` must not find out from a graph.
+//!
+//! This is the only file of the engine that reads the environment, and the table at its end is the
+//! only place that knows the names of the variables.
 
 use std::env;
 
@@ -12,6 +17,7 @@ use msec_sys::ring::{Choice, Features};
 use msec_sys::{cpu, process};
 
 use crate::error::{Error, Result};
+use crate::log::Level;
 
 /// Which back end does the I/O.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +28,18 @@ pub enum Io {
     Uring,
     /// epoll.
     Epoll,
+}
+
+/// Which CPUs the core threads run on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Pin {
+    /// Where the kernel puts them: right where services share a machine.
+    Off,
+    /// Each on a CPU of its own, if this process is in a cpuset that it shares with nobody; else
+    /// as [`Off`](Pin::Off).
+    Auto,
+    /// Core n on the n-th of these CPUs, in turn. Empty: as [`Off`](Pin::Off).
+    Cpus(Vec<usize>),
 }
 
 /// What an engine is started with. Every value has a default.
@@ -36,24 +54,48 @@ pub enum Io {
 pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) cores: usize,
-    pub(crate) io: Io,
+    io: Io,
+    /// Kernel features that are not to be used: names out of [`Features::NAMES`], or
+    /// [`FEATURE_GUARD`].
     without: Vec<String>,
     stack_kb: usize,
     pub(crate) stall_ms: u64,
     pub(crate) busy_poll_us: u64,
-    pin: Vec<usize>,
+    pin: Pin,
     offload_threads: usize,
     connections_max: usize,
     pub(crate) connections_per_peer: usize,
     buffered_bytes_max: u64,
+    pub(crate) log_level: Level,
 }
 
-/// Threads of the offload pool, by default: enough for blocking libraries, few enough to be paid.
-const OFFLOAD_THREADS: usize = 16;
 /// Cores of one engine at most; identities of tasks have eight bits for it.
 const CORES_MAX: usize = 255;
+/// A stack is a multiple of this, in KiB: the largest page that Linux has on any machine.
+const STACK_STEP_KB: usize = 64;
+const STACK_KB_MIN: usize = STACK_BYTES_MIN / 1024;
+const STACK_KB_MAX: usize = STACK_BYTES_MAX / 1024;
+/// The watchdog looks four times as often as this, and must not become a load itself.
+const STALL_MS_MIN: usize = 10;
+const STALL_MS_MAX: usize = 3_600_000;
+/// A second: whoever wants to poll longer wants to poll always.
+const BUSY_POLL_US_MAX: usize = 1_000_000;
+/// By default: enough for blocking libraries, few enough to be paid.
+const OFFLOAD_THREADS: usize = 16;
+const OFFLOAD_THREADS_MAX: usize = 1024;
+/// More connections than that to one peer do not help any core.
+const CONNECTIONS_PER_PEER_MAX: usize = 64;
+/// CPU numbers end here (`CPU_SETSIZE`).
+const CPU_MAX: usize = 1023;
+/// A petabyte.
+const BUFFERED_BYTES_MAX: usize = 1 << 50;
+/// What a machine that does not tell its memory is taken for: a small one.
+const MEMORY_BYTES_UNKNOWN: u64 = 1 << 30;
 /// A feature outside the ring that can be switched off: guards by `MADV_GUARD_INSTALL`.
 const FEATURE_GUARD: &str = "guard";
+
+const _: () = assert!(STACK_KB_MIN.is_multiple_of(STACK_STEP_KB));
+const _: () = assert!(STACK_KB_MAX.is_multiple_of(STACK_STEP_KB));
 
 impl Default for Config {
     fn default() -> Self {
@@ -62,10 +104,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults.
+    /// The defaults, some of which this machine decides.
     pub fn new() -> Self {
-        // A machine that does not tell its memory is taken for a small one.
-        let memory = process::memory_limit_bytes().unwrap_or(1 << 30);
+        let memory_bytes = process::memory_limit_bytes().unwrap_or(MEMORY_BYTES_UNKNOWN);
         let files = process::nofile_limit().map_or(1024, |limit| limit.soft as usize);
         Self {
             limits: Limits::DEFAULT,
@@ -75,44 +116,53 @@ impl Config {
             stack_kb: 256,
             stall_ms: 200,
             busy_poll_us: 0,
-            pin: Vec::new(),
+            pin: Pin::Off,
             offload_threads: OFFLOAD_THREADS,
             connections_max: files
                 .saturating_sub(limits::FILES_RESERVED)
                 .clamp(1, limits::CONNECTIONS_MAX),
             connections_per_peer: 1,
-            buffered_bytes_max: memory / limits::BUFFERED_BYTES_DIVISOR,
+            buffered_bytes_max: memory_bytes / limits::BUFFERED_BYTES_DIVISOR,
+            log_level: Level::Warn,
         }
     }
 
-    /// The defaults, with what these variables of the environment say:
+    /// The defaults, with what these variables of the environment say. An empty one counts as not
+    /// set.
     ///
     /// | variable | value |
     /// |---|---|
-    /// | `MSEC_CORES` | core threads, 1 to 255 |
-    /// | `MSEC_IO` | `auto`, `uring` or `epoll` |
-    /// | `MSEC_IO_WITHOUT` | kernel features not to be used, for tests, separated by commas |
-    /// | `MSEC_STACK_KB` | KiB of address space a coroutine stack, 64 to 65536 |
-    /// | `MSEC_STALL_MS` | when the watchdog reports a core that does not loop, from 10 |
+    /// | `MSEC_CORES` | core threads: 1 to 255 |
+    /// | `MSEC_IO` | back end: `auto`, `uring` or `epoll` |
+    /// | `MSEC_IO_WITHOUT` | kernel features not to be used, for tests: a list with commas |
+    /// | `MSEC_PIN` | `off`, `auto`, or CPU numbers: `0,2,4-7` |
+    /// | `MSEC_STACK_KB` | KiB of address space a coroutine's stack: 64 to 65536 |
+    /// | `MSEC_STALL_MS` | when the watchdog reports a core that does not loop: 10 or more |
     /// | `MSEC_BUSY_POLL_US` | how long an idle core polls before it sleeps; 0: not at all |
-    /// | `MSEC_PIN` | CPU numbers that the cores are pinned to in turn, separated by commas |
-    /// | `MSEC_CONNECTIONS_MAX` | open connections of servers |
+    /// | `MSEC_OFFLOAD_THREADS` | threads for heavy methods and `offload`: 1 to 1024 |
+    /// | `MSEC_CONNECTIONS_MAX` | connections that servers accept |
+    /// | `MSEC_CONNECTIONS_PER_PEER` | connections of a core to one peer: 1 to 64 |
+    /// | `MSEC_REQUESTS_MAX` | requests in flight in the process |
+    /// | `MSEC_BODY_BYTES_MAX` | longest body of a request or answer |
+    /// | `MSEC_BUFFERED_BYTES_MAX` | bytes of incomplete frames and unsent answers |
+    /// | `MSEC_LOG` | least level of the engine's own log: `debug`, `warn` or `error` |
     ///
     /// # Errors
-    /// -1, naming the variable and what is allowed.
+    /// -1, naming the variable, its value and what is allowed.
     pub fn from_env() -> Result<Self> {
+        Self::from_variables(|name| env::var_os(name).map(|value| value.to_string_lossy().into()))
+    }
+
+    fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut config = Self::new();
-        for (name, set) in VARIABLES {
-            match env::var(name) {
-                Ok(value) => set(&mut config, value.trim()).map_err(|allowed| {
-                    let text = format!("{name}=`{value}`: allowed is {allowed}");
-                    Error::new(Code::INVALID_PARAMETER, text)
-                })?,
-                Err(env::VarError::NotPresent) => {}
-                Err(env::VarError::NotUnicode(_)) => {
-                    let text = format!("{name} is not UTF-8");
-                    return Err(Error::new(Code::INVALID_PARAMETER, text));
-                }
+        for (name, form) in VARIABLES {
+            let value = read(name).unwrap_or_default();
+            let value = value.trim();
+            if !value.is_empty() && form.set(&mut config, value).is_none() {
+                let text = format!("{name} is `{value}`; allowed is {}", form.allowed());
+                return Err(
+                    Error::new(Code::INVALID_PARAMETER, text).during("reading the environment")
+                );
             }
         }
         Ok(config)
@@ -130,53 +180,68 @@ impl Config {
         self
     }
 
-    /// Bounds of frames and of requests in flight.
+    /// Bounds of frames and of requests in flight; what is over a ceiling is lowered to it.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits.clamped();
         self
     }
 
-    /// Address space of a coroutine's stack in KiB; 64 to 65536, default 256. Memory is used as
-    /// it is touched.
+    /// Address space of a coroutine's stack in KiB; 64 to 65536 in steps of 64, default 256.
+    /// Memory is used as it is touched.
     pub fn stack_kb(mut self, kib: usize) -> Self {
-        self.stack_kb = kib.clamp(STACK_BYTES_MIN / 1024, STACK_BYTES_MAX / 1024).next_multiple_of(4);
+        self.stack_kb = kib.clamp(STACK_KB_MIN, STACK_KB_MAX).next_multiple_of(STACK_STEP_KB);
         self
     }
 
-    /// When a core that does not loop is reported, in milliseconds; from 10, default 200.
+    /// When a core that does not loop is reported, in milliseconds; 10 to an hour, default 200.
     pub fn stall_ms(mut self, ms: u64) -> Self {
-        self.stall_ms = ms.max(10);
+        self.stall_ms = ms.clamp(STALL_MS_MIN as u64, STALL_MS_MAX as u64);
         self
     }
 
-    /// Pins core n to the n-th of these CPUs, in turn; empty (the default) pins nothing.
-    pub fn pin(mut self, cpus: impl Into<Vec<usize>>) -> Self {
-        self.pin = cpus.into();
+    /// How long a core with nothing to do polls before it sleeps, in microseconds; up to a second,
+    /// default 0. It trades CPU time for latency at low load.
+    pub fn busy_poll_us(mut self, us: u64) -> Self {
+        self.busy_poll_us = us.min(BUSY_POLL_US_MAX as u64);
         self
     }
 
-    /// Threads of the offload pool at most; default 16.
+    /// Which CPUs the cores run on; default [`Pin::Off`].
+    pub fn pin(mut self, pin: Pin) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// Threads of the offload pool at most; 1 to 1024, default 16. They are started when needed.
     pub fn offload_threads(mut self, count: usize) -> Self {
-        self.offload_threads = count.max(1);
+        self.offload_threads = count.clamp(1, OFFLOAD_THREADS_MAX);
         self
     }
 
-    /// Connections that servers accept at most; default the file limit less 256, at most 100,000.
+    /// Connections that servers accept at most, 1 to 100,000; default that or the file limit less
+    /// 256, whichever is lower. At the limit accepting pauses.
     pub fn connections_max(mut self, count: usize) -> Self {
-        self.connections_max = count.max(1);
+        self.connections_max = count.clamp(1, limits::CONNECTIONS_MAX);
         self
     }
 
-    /// Multiplexed connections of a core to one peer; default 1.
+    /// Multiplexed connections of a core to one peer at most; 1 to 64, default 1.
     pub fn connections_per_peer(mut self, count: usize) -> Self {
-        self.connections_per_peer = count.max(1);
+        self.connections_per_peer = count.clamp(1, CONNECTIONS_PER_PEER_MAX);
         self
     }
 
     /// Bytes of incomplete frames and unsent answers in the whole process; default a quarter of
     /// the memory that this process may use. Beyond it, requests are answered with -101.
     pub fn buffered_bytes_max(mut self, bytes: u64) -> Self {
-        self.buffered_bytes_max = bytes.max(1);
+        self.buffered_bytes_max = bytes.clamp(1, BUFFERED_BYTES_MAX as u64);
+        self
+    }
+
+    /// Least level of the engine's own log on standard error; default [`Level::Warn`]. The log is
+    /// the process's: the engine that is started last decides.
+    pub fn log_level(mut self, least: Level) -> Self {
+        self.log_level = least;
         self
     }
 
@@ -194,7 +259,12 @@ impl Config {
 
     /// The CPU that a core is pinned to.
     pub(crate) fn pin_to(&self, core: usize) -> Option<usize> {
-        (!self.pin.is_empty()).then(|| self.pin[core % self.pin.len()])
+        let turn = |cpus: &[usize]| cpus.get(core % cpus.len().max(1)).copied();
+        match &self.pin {
+            Pin::Off => None,
+            Pin::Auto => cpu::exclusive().and_then(|cpus| turn(&cpus)),
+            Pin::Cpus(cpus) => turn(cpus),
+        }
     }
 
     pub(crate) fn io_choice(&self) -> Choice {
@@ -221,86 +291,230 @@ impl Config {
     }
 }
 
-/// Sets a value from its text, or says what is allowed.
-type Set = fn(&mut Config, &str) -> std::result::Result<(), String>;
+/// What the value of a variable looks like, and what it sets.
+enum Form {
+    Number(usize, usize, fn(&mut Config, usize)),
+    Io,
+    Features,
+    Pin,
+    Level,
+}
 
-const VARIABLES: &[(&str, Set)] = &[
-    ("MSEC_CORES", |config, text| number(text, 1, CORES_MAX).map(|n| config.cores = n)),
-    ("MSEC_IO", |config, text| {
-        config.io = match text {
-            "auto" => Io::Auto,
-            "uring" => Io::Uring,
-            "epoll" => Io::Epoll,
-            _ => return Err("auto, uring or epoll".into()),
-        };
-        Ok(())
-    }),
-    ("MSEC_IO_WITHOUT", |config, text| {
-        config.without = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let known = |name: &String| name == FEATURE_GUARD || Features::NAMES.contains(&&**name);
-        match config.without.iter().all(known) {
-            true => Ok(()),
-            false => Err(format!("a list of {} and {FEATURE_GUARD}", Features::NAMES.join(", "))),
-        }
-    }),
-    ("MSEC_STACK_KB", |config, text| {
-        let (least, most) = (STACK_BYTES_MIN / 1024, STACK_BYTES_MAX / 1024);
-        number(text, least, most).map(|kib| config.stack_kb = kib.next_multiple_of(4))
-    }),
-    ("MSEC_STALL_MS", |config, text| {
-        number(text, 10, 3_600_000).map(|ms| config.stall_ms = ms as u64)
-    }),
-    ("MSEC_BUSY_POLL_US", |config, text| {
-        number(text, 0, 1_000_000).map(|us| config.busy_poll_us = us as u64)
-    }),
-    ("MSEC_PIN", |config, text| {
-        let cpus = text.split(',').map(|cpu| number(cpu, 0, 4095));
-        config.pin = cpus.collect::<std::result::Result<_, _>>()?;
-        Ok(())
-    }),
-    ("MSEC_CONNECTIONS_MAX", |config, text| {
-        number(text, 1, limits::CONNECTIONS_MAX).map(|count| config.connections_max = count)
-    }),
+/// Each variable of the environment. The table in the documentation of [`Config::from_env`] has the
+/// same names, as a test sees to.
+const VARIABLES: &[(&str, Form)] = &[
+    ("MSEC_CORES", Form::Number(1, CORES_MAX, |config, count| config.cores = count)),
+    ("MSEC_IO", Form::Io),
+    ("MSEC_IO_WITHOUT", Form::Features),
+    ("MSEC_PIN", Form::Pin),
+    (
+        "MSEC_STACK_KB",
+        Form::Number(STACK_KB_MIN, STACK_KB_MAX, |config, kib| {
+            config.stack_kb = kib.next_multiple_of(STACK_STEP_KB);
+        }),
+    ),
+    (
+        "MSEC_STALL_MS",
+        Form::Number(STALL_MS_MIN, STALL_MS_MAX, |config, ms| config.stall_ms = ms as u64),
+    ),
+    (
+        "MSEC_BUSY_POLL_US",
+        Form::Number(0, BUSY_POLL_US_MAX, |config, us| config.busy_poll_us = us as u64),
+    ),
+    (
+        "MSEC_OFFLOAD_THREADS",
+        Form::Number(1, OFFLOAD_THREADS_MAX, |config, count| config.offload_threads = count),
+    ),
+    (
+        "MSEC_CONNECTIONS_MAX",
+        Form::Number(1, limits::CONNECTIONS_MAX, |config, count| config.connections_max = count),
+    ),
+    (
+        "MSEC_CONNECTIONS_PER_PEER",
+        Form::Number(1, CONNECTIONS_PER_PEER_MAX, |config, count| {
+            config.connections_per_peer = count;
+        }),
+    ),
+    (
+        "MSEC_REQUESTS_MAX",
+        Form::Number(1, u32::MAX as usize, |config, count| {
+            config.limits.requests_per_process_max = count as u32;
+        }),
+    ),
+    (
+        "MSEC_BODY_BYTES_MAX",
+        Form::Number(0, limits::BODY_BYTES_CEILING, |config, bytes| {
+            config.limits.body_bytes_max = bytes;
+        }),
+    ),
+    (
+        "MSEC_BUFFERED_BYTES_MAX",
+        Form::Number(1, BUFFERED_BYTES_MAX, |config, bytes| {
+            config.buffered_bytes_max = bytes as u64;
+        }),
+    ),
+    ("MSEC_LOG", Form::Level),
 ];
 
-fn number(text: &str, least: usize, most: usize) -> std::result::Result<usize, String> {
-    match text.parse() {
-        Ok(value) if (least..=most).contains(&value) => Ok(value),
-        _ => Err(format!("a number from {least} to {most}")),
+impl Form {
+    /// Sets what the text says; `None` if it is not allowed.
+    fn set(&self, config: &mut Config, text: &str) -> Option<()> {
+        match self {
+            Form::Number(least, most, set) => set(config, number(text, *least, *most)?),
+            Form::Io => config.io = named(&IO_NAMES, text)?,
+            Form::Features => config.without = features(text)?,
+            Form::Pin => config.pin = pin(text)?,
+            Form::Level => config.log_level = named(&Level::ALL, text)?,
+        }
+        Some(())
     }
+
+    fn allowed(&self) -> String {
+        match self {
+            Form::Number(least, most, _) => format!("a number from {least} to {most}"),
+            Form::Io => names(&IO_NAMES),
+            Form::Features => {
+                format!("a list, with commas, of {}, {FEATURE_GUARD}", Features::NAMES.join(", "))
+            }
+            Form::Pin => format!("off, auto, or CPU numbers up to {CPU_MAX} such as 0,2,4-7"),
+            Form::Level => names(&Level::ALL),
+        }
+    }
+}
+
+const IO_NAMES: [(&str, Io); 3] = [("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)];
+
+fn named<T: Copy>(choices: &[(&str, T)], text: &str) -> Option<T> {
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+}
+
+fn names<T>(choices: &[(&str, T)]) -> String {
+    choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn number(text: &str, least: usize, most: usize) -> Option<usize> {
+    text.parse().ok().filter(|value| (least..=most).contains(value))
+}
+
+fn features(text: &str) -> Option<Vec<String>> {
+    let known = |name: &&str| *name == FEATURE_GUARD || Features::NAMES.contains(name);
+    text.split(',').map(|name| Some(name.trim()).filter(known).map(str::to_owned)).collect()
+}
+
+/// `0,2,4-7`, in the order that is written: the first core gets the first one.
+fn pin(text: &str) -> Option<Pin> {
+    match text {
+        "off" => return Some(Pin::Off),
+        "auto" => return Some(Pin::Auto),
+        _ => {}
+    }
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let first = number(first.trim(), 0, CPU_MAX)?;
+        cpus.extend(first..=number(last.trim(), first, CPU_MAX)?);
+    }
+    Some(Pin::Cpus(cpus))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(name: &str, value: &str, expect: std::result::Result<(), &str>) -> Config {
-        let mut config = Config::new();
-        let (_, set) = VARIABLES.iter().find(|(known, _)| *known == name).unwrap();
-        assert_eq!(set(&mut config, value).map_err(|_| ()), expect.map_err(|_| ()), "{value}");
-        config
+    fn with(name: &str, value: &str) -> Result<Config> {
+        assert!(VARIABLES.iter().any(|(known, _)| *known == name), "no such variable: {name}");
+        Config::from_variables(|asked| (asked == name).then(|| value.to_owned()))
+    }
+
+    fn set(name: &str, value: &str) -> Config {
+        with(name, value).expect("the value is allowed")
     }
 
     #[test]
-    fn variables_are_read_and_nonsense_is_refused() {
-        assert_eq!(check("MSEC_CORES", "3", Ok(())).cores, 3);
-        check("MSEC_CORES", "0", Err(""));
-        check("MSEC_CORES", "many", Err(""));
-        assert_eq!(check("MSEC_IO", "epoll", Ok(())).io, Io::Epoll);
-        check("MSEC_IO", "iouring", Err(""));
-        let config = check("MSEC_IO_WITHOUT", "multishot,guard", Ok(()));
-        assert!(!config.io_features().multishot && config.io_features().buf_ring);
+    fn variables_set_their_values() {
+        assert_eq!(set("MSEC_CORES", " 3 ").cores, 3);
+        assert_eq!(set("MSEC_IO", "epoll").io_choice(), Choice::Epoll);
+        assert_eq!(set("MSEC_STACK_KB", "100").stacks().stack_bytes, 128 * 1024);
+        assert_eq!(set("MSEC_STALL_MS", "50").stall_ms, 50);
+        assert_eq!(set("MSEC_BUSY_POLL_US", "7").busy_poll_us, 7);
+        assert_eq!(set("MSEC_OFFLOAD_THREADS", "4").offload_threads_max(), 4);
+        assert_eq!(set("MSEC_CONNECTIONS_MAX", "10").connections_count_max(), 10);
+        assert_eq!(set("MSEC_CONNECTIONS_PER_PEER", "2").connections_per_peer, 2);
+        assert_eq!(set("MSEC_REQUESTS_MAX", "9").limits.requests_per_process_max, 9);
+        assert_eq!(set("MSEC_BODY_BYTES_MAX", "8").limits.body_bytes_max, 8);
+        assert_eq!(set("MSEC_BUFFERED_BYTES_MAX", "12345").bytes_max(), 12_345);
+        assert_eq!(set("MSEC_LOG", "debug").log_level, Level::Debug);
+    }
+
+    #[test]
+    fn features_are_switched_off_by_name() {
+        let config = set("MSEC_IO_WITHOUT", "multishot, guard");
+        let expect = Features { multishot: false, ..Features::ALL };
+        assert!(config.io_features() == expect);
         assert_eq!(config.stacks().guard, Guard::Mprotect);
-        check("MSEC_IO_WITHOUT", "multishots", Err(""));
-        check("MSEC_STACK_KB", "1", Err(""));
-        assert_eq!(check("MSEC_PIN", "1,0", Ok(())).pin_to(3), Some(0));
-        assert_eq!(Config::new().pin_to(0), None);
+        assert!(Config::new().io_features() == Features::ALL);
+        assert_eq!(Config::new().stacks(), StackConfig::default());
     }
 
     #[test]
-    fn a_refused_value_says_what_is_allowed() {
-        let mut config = Config::new();
-        let (_, set) = VARIABLES.iter().find(|(name, _)| *name == "MSEC_STALL_MS").unwrap();
-        assert_eq!(set(&mut config, "5").unwrap_err(), "a number from 10 to 3600000");
+    fn cores_are_pinned_in_turn() {
+        let check = |value, expect: [Option<usize>; 5]| {
+            let config = set("MSEC_PIN", value);
+            assert_eq!([0, 1, 2, 3, 4].map(|core| config.pin_to(core)), expect, "{value}");
+        };
+        check("off", [None; 5]);
+        check("6", [Some(6); 5]);
+        check("5,0-2", [Some(5), Some(0), Some(1), Some(2), Some(5)]);
+        let none = Config::new().pin(Pin::Cpus(Vec::new()));
+        assert_eq!(none.pin_to(0), None);
+        let auto = set("MSEC_PIN", "auto").pin_to(0);
+        assert_eq!(auto, cpu::exclusive().map(|cpus| cpus[0]));
+    }
+
+    #[test]
+    fn a_refused_value_is_named_with_what_is_allowed() {
+        let check = |name, value, allowed: &str| {
+            let error = with(name, value).expect_err("the value is not allowed");
+            assert_eq!(error.code(), Code::INVALID_PARAMETER);
+            assert_eq!(error.message(), format!("{name} is `{value}`; allowed is {allowed}"));
+        };
+        check("MSEC_IO", "epol", "auto, uring, epoll");
+        check("MSEC_LOG", "loud", "debug, warn, error");
+        check("MSEC_CORES", "0", "a number from 1 to 255");
+        check("MSEC_CORES", "many", "a number from 1 to 255");
+        check("MSEC_STALL_MS", "5", "a number from 10 to 3600000");
+        let pin = "off, auto, or CPU numbers up to 1023 such as 0,2,4-7";
+        for value in ["on", "1,", "3-1", "1024", "-1"] {
+            check("MSEC_PIN", value, pin);
+        }
+        let features = "a list, with commas, of defer, coop, no_sqarray, registered, multishot, \
+                        buf_ring, guard";
+        check("MSEC_IO_WITHOUT", "multishots", features);
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_none() {
+        let config = Config::from_variables(|_| Some(String::new())).expect("not set");
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::new()));
+    }
+
+    #[test]
+    fn a_programs_value_outside_of_its_range_counts_as_the_nearest_inside() {
+        let low = Config::new().cores(0).stack_kb(0).stall_ms(0).offload_threads(0);
+        assert_eq!((low.cores, low.stack_kb, low.stall_ms, low.offload_threads), (1, 64, 10, 1));
+        let high = Config::new().cores(1000).stack_kb(usize::MAX).connections_max(usize::MAX);
+        assert_eq!((high.cores, high.stack_kb), (255, 65_536));
+        assert_eq!(high.connections_count_max(), limits::CONNECTIONS_MAX);
+    }
+
+    #[test]
+    fn every_variable_is_in_the_documentation() {
+        let text = include_str!("config.rs");
+        let row = |line: &str| line.trim().strip_prefix("/// | `").map(|rest| rest.to_owned());
+        let documented = text.lines().filter_map(row);
+        let documented: Vec<_> =
+            documented.filter_map(|row| row.split('`').next().map(str::to_owned)).collect();
+        let names: Vec<_> = VARIABLES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(documented, names);
     }
 }

@@ -175,6 +175,7 @@ impl Engine {
 
     /// Starts an engine. It runs until its last handle, and every server on it, is gone.
     pub fn with(config: Config) -> Result<Self> {
+        crate::log::set_level(config.log_level);
         let count = config.cores;
         let wakers: Vec<Arc<OnceLock<Waker>>> = (0..count).map(|_| Arc::default()).collect();
         let (senders, inboxes): (Vec<_>, Vec<_>) = wakers

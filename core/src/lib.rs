@@ -42,7 +42,8 @@ mod flight;
 mod future;
 mod local;
 pub mod log;
-mod mailbox;
+#[doc(hidden)]
+pub mod mailbox;
 mod method;
 mod offload;
 mod pool;
@@ -59,7 +60,7 @@ pub mod timer;
 
 pub use answer::Reply;
 pub use client::{CallOptions, Client, Pending, TIMEOUT_DEFAULT};
-pub use config::{Config, Io};
+pub use config::{Config, Io, Pin};
 pub use context::Context;
 pub use engine::Engine;
 pub use error::{Error, Result};

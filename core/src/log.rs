@@ -208,7 +208,7 @@ mod tests {
         let wall_ns = 1_795_373_622_123_456_789;
         let (level, kind) = (Level::Warn, "accept");
         let line = Line { level, kind, text, withheld_count, lost_count, wall_ns };
-        let line = String::from_utf8(line.into_bytes()).unwrap();
+        let line = String::from_utf8(line.into_bytes()).expect("it was a string");
         let start = "2026-11-22T18:53:42.123Z msec warn accept: ";
         assert_eq!(line, format!("{start}{expect}"));
     }
@@ -246,15 +246,15 @@ mod tests {
         static HEARD: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
         set_sink(|level, kind, text| {
             if kind == "unrationed" {
-                HEARD.lock().unwrap().push((level, text.to_owned()));
+                HEARD.lock().expect("nobody panics with it").push((level, text.to_owned()));
             }
         });
         for number in 0..2 * LINES_MAX {
             debug("unrationed", format_args!("{number}"));
         }
         error("unrationed", format_args!("last"));
-        *SINK.write().unwrap() = None;
-        let heard = std::mem::take(&mut *HEARD.lock().unwrap());
+        *SINK.write().expect("nobody panics with it") = None;
+        let heard = std::mem::take(&mut *HEARD.lock().expect("nobody panics with it"));
         assert_eq!(heard.len(), 2 * LINES_MAX as usize + 1);
         assert_eq!(heard[3], (Level::Debug, "3".to_owned()));
         assert_eq!(heard.last(), Some(&(Level::Error, "last".to_owned())));

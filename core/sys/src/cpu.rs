@@ -5,8 +5,10 @@
 //! methods and the benches. A reading of CPU time is a system call (about 150 ns), unlike the
 //! clocks in `clock.rs`: it does not belong on the path of every call.
 
+use std::fs;
 use std::io;
 use std::mem;
+use std::path::Path;
 
 use crate::clock;
 
@@ -32,6 +34,26 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     let numbers = 0..libc::CPU_SETSIZE as usize;
     // SAFETY: every number asked for is below CPU_SETSIZE, the number of bits in the set.
     Ok(numbers.filter(|&number| unsafe { libc::CPU_ISSET(number, &set) }).collect())
+}
+
+/// The CPUs that the calling thread may run on, if its control group shares them with no other;
+/// `None` where that is not known.
+///
+/// Known means a cpuset partition of control groups version 2 (`cpuset.cpus.partition` is `root` or
+/// `isolated`, see the kernel's cgroup-v2.rst). A narrow affinity mask alone says nothing: the next
+/// container may have the same.
+pub fn exclusive() -> Option<Vec<usize>> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let file = Path::new("/sys/fs/cgroup").join(path).join("cpuset.cpus.partition");
+    let partition = fs::read_to_string(file).ok()?;
+    is_partition(&partition).then(allowed)?.ok()
+}
+
+/// Whether the text of `cpuset.cpus.partition` is that of a valid partition. An invalid one reads
+/// `root invalid (reason)`.
+fn is_partition(text: &str) -> bool {
+    matches!(text.trim(), "root" | "isolated")
 }
 
 /// Binds the calling thread to one CPU, by the number that [`allowed`] gives.
@@ -77,6 +99,20 @@ mod tests {
         })
         .join()
         .expect("the asserts above hold");
+    }
+
+    #[test]
+    fn only_a_valid_partition_is_exclusive() {
+        for (text, expect) in [
+            ("root\n", true),
+            ("isolated\n", true),
+            ("member\n", false),
+            ("root invalid (Cpu list in cpuset.cpus not exclusive)\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_partition(text), expect, "{text}");
+        }
+        assert!(exclusive().is_none_or(|cpus| Ok(cpus) == allowed().map_err(drop)));
     }
 
     #[test]
