@@ -316,7 +316,13 @@ impl ServerShard {
         if self.plan.methods.list[method as usize].kind == Kind::Callback {
             return run_here(shard, self, context);
         }
-        shard.tasks.ready.borrow_mut().push_back(Ready::Start(context));
+        if shard.may_start_now() {
+            // While its bytes are in the cache: queues of whole batches fall out of it.
+            start(shard, context);
+            shard.started_now();
+        } else {
+            shard.tasks.ready.borrow_mut().push_back(Ready::Start(context));
+        }
     }
 
     #[inline]

@@ -39,6 +39,8 @@ use crate::timer::Wheel;
 
 /// Ready tasks run in one turn before I/O is looked at again.
 const RUN_COUNT_MAX: usize = 256;
+/// Requests started in one turn as they are read.
+const STARTED_COUNT_MAX: usize = 1024;
 /// Time after which a turn looks at I/O again and sends what is written.
 const RUN_NS_MAX: u64 = 200_000;
 /// Messages taken from the mailbox in one turn.
@@ -156,8 +158,11 @@ pub(crate) struct Shard {
     spare_contexts: RefCell<Vec<Box<Context>>>,
     /// Messages that did not fit into another core's mailbox, oldest first.
     outbox: RefCell<std::collections::VecDeque<(usize, Message)>>,
-    /// Average time of the last runs is so long that the clock is read after each.
+    /// Average time of the last runs is so long that the clock is read after each, and that
+    /// requests are queued, where an idle core can get at them.
     slow: Cell<bool>,
+    /// Requests started in this turn as they were read.
+    started_count: Cell<usize>,
     stopping: Cell<bool>,
     random: Cell<u64>,
 }
@@ -192,6 +197,7 @@ impl Shard {
             spare_contexts: RefCell::default(),
             outbox: RefCell::default(),
             slow: Cell::new(false),
+            started_count: Cell::new(0),
             stopping: Cell::new(false),
             random: Cell::new(clock::wall_ns() ^ (index as u64) << 32 | 1),
             shared,
@@ -238,6 +244,7 @@ impl Shard {
         self.ring.borrow_mut().wait(timeout_ns)?;
         self.inbox.borrow_mut().unpark();
         self.now_ns.set(clock::now_ns());
+        self.started_count.set(0);
         self.beat();
         self.take_messages();
         self.fire_timers();
@@ -412,6 +419,26 @@ impl Shard {
         let index = self.polls.borrow_mut().insert(entry) as u32;
         let op = self.ring.borrow_mut().poll(socket, interest, Subject::Poll(index).token());
         (op, outcome)
+    }
+
+    /// Whether a request may start as it is read, instead of queueing up: handlers are quick, the
+    /// turn is young, and nobody waits in front of it.
+    #[inline]
+    pub(crate) fn may_start_now(&self) -> bool {
+        !self.slow.get()
+            && self.started_count.get() < STARTED_COUNT_MAX
+            && self.tasks.ready.borrow().is_empty()
+    }
+
+    /// A request was started as it was read.
+    #[inline]
+    pub(crate) fn started_now(&self) {
+        let count = self.started_count.get() + 1;
+        self.started_count.set(count);
+        if count.is_multiple_of(16) {
+            let spent_ns = clock::now_ns() - self.now_ns();
+            self.slow.set(spent_ns > count as u64 * RUN_NS_MAX / 16);
+        }
     }
 
     /// Runs what is ready, bounded in number and in time.
