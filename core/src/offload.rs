@@ -1,8 +1,20 @@
 //! Offload: a bounded pool of plain threads for what must not hold up a core.
 //!
 //! Heavy methods and [`offload`] run here: work that burns CPU for milliseconds, or that blocks in
-//! a library which knows nothing of coroutines. Threads are started as they are needed, up to the
-//! configured number; jobs that find no thread wait in a bounded queue, and beyond that are refused.
+//! a library which knows nothing of coroutines.
+//!
+//! ```text
+//!   core thread ── submit ──► jobs, 4096 at most ──► threads, started one by one when needed
+//!        ▲                                               │
+//!        └────── the coroutine's waker, or a message ────┘ the job itself tells its outcome
+//! ```
+//!
+//! A thread is started when more jobs wait than threads do, up to the configured number, and stays.
+//! Jobs beyond the bound are refused, and so is a job for which there is no thread at all. What was
+//! accepted is run, even if the pool goes meanwhile: somebody waits for its outcome.
+//!
+//! One lock guards everything. It is held for a push or a pop, or for the start of a thread, and
+//! never while a job runs.
 //!
 //! A job inherits what the coroutine that sent it works for, so that calls it makes still carry
 //! deadline, flow id and dye.
@@ -10,7 +22,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use msec_protocol::Code;
@@ -25,11 +37,10 @@ const JOBS_COUNT_MAX: usize = 4096;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The pool of an engine.
+/// The pool of an engine. Dropped, it runs what waits, and joins its threads.
 pub(crate) struct Offload {
     shared: Arc<Shared>,
     threads_max: usize,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -40,12 +51,15 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    idle: usize,
+    threads: Vec<JoinHandle<()>>,
+    /// Threads that wait for the bell, those included for which it was rung but that do not run
+    /// yet: the job that it was rung for is still among `jobs`.
+    idle_count: usize,
     ended: bool,
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -53,48 +67,51 @@ impl Shared {
 impl Offload {
     pub(crate) fn new(threads_max: usize) -> Self {
         let shared = Shared { state: Mutex::default(), bell: Condvar::new() };
-        Self { shared: Arc::new(shared), threads_max, threads: Mutex::default() }
+        Self { shared: Arc::new(shared), threads_max }
     }
 
-    /// Queues a job; false when too many wait already, or no thread can be had.
+    /// Queues a job; false, and the job is dropped, when too many wait already or no thread can be
+    /// had.
+    #[must_use = "the job is gone if it is false"]
     pub(crate) fn submit(&self, job: Job) -> bool {
         let mut state = self.shared.lock();
         if state.jobs.len() == JOBS_COUNT_MAX || state.ended {
             return false;
         }
+        if state.jobs.len() >= state.idle_count && state.threads.len() < self.threads_max {
+            self.start_thread(&mut state);
+        }
+        if state.threads.is_empty() {
+            return false;
+        }
         state.jobs.push_back(job);
-        let wanting = state.jobs.len() > state.idle;
         drop(state);
         self.shared.bell.notify_one();
-        if wanting {
-            self.start_thread();
-        }
         true
     }
 
-    fn start_thread(&self) {
-        let mut threads = self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if threads.len() == self.threads_max {
-            return;
-        }
+    fn start_thread(&self, state: &mut State) {
         let shared = self.shared.clone();
-        let name = format!("msec-offload-{}", threads.len());
-        // Without the memory for one more thread, those that run take the job.
-        if let Ok(thread) = std::thread::Builder::new().name(name).spawn(move || work(&shared)) {
-            threads.push(thread);
+        let name = format!("msec-offload-{}", state.threads.len());
+        match std::thread::Builder::new().name(name).spawn(move || work(&shared)) {
+            Ok(thread) => state.threads.push(thread),
+            // Those that run take the job.
+            Err(error) => crate::log::warn("offload", format_args!("no further thread: {error}")),
         }
     }
 }
 
 impl Drop for Offload {
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
+        let mut state = self.shared.lock();
+        state.ended = true;
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
         self.shared.bell.notify_all();
-        let threads =
-            std::mem::take(self.threads.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()));
         for thread in threads {
             // The pool goes with the last user of the engine, which may be a job of its own.
             if thread.thread().id() != std::thread::current().id() {
+                // Its panics are caught where they happen.
                 let _ = thread.join();
             }
         }
@@ -106,17 +123,19 @@ fn work(shared: &Shared) {
     loop {
         if let Some(job) = state.jobs.pop_front() {
             drop(state);
-            // A job that wants its panic known catches it itself.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                let text = panic_text(&*payload);
+                crate::log::error("panic", format_args!("an offloaded job panicked: {text}"));
+            }
             state = shared.lock();
             continue;
         }
         if state.ended {
             return;
         }
-        state.idle += 1;
+        state.idle_count += 1;
         state = shared.bell.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-        state.idle -= 1;
+        state.idle_count -= 1;
     }
 }
 
@@ -127,10 +146,17 @@ thread_local! {
 
 /// Runs `function` with something to inherit from.
 pub(crate) fn inheriting<R>(inherited: Inherited, function: impl FnOnce() -> R) -> R {
-    INHERITED.with(|slot| *slot.borrow_mut() = Some(inherited));
-    let result = function();
-    INHERITED.with(|slot| slot.borrow_mut().take());
-    result
+    /// Takes back what was inherited, also when the function panics.
+    struct Restore(Option<Inherited>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            INHERITED.replace(self.0.take());
+        }
+    }
+
+    let _restore = Restore(INHERITED.replace(Some(inherited)));
+    function()
 }
 
 /// What the job of this thread inherits; `None` when this is no offload thread.
@@ -215,5 +241,128 @@ impl<T> Future for Told<T> {
                 std::task::Poll::Pending
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Occupies a thread of the pool until the returned end is dropped.
+    fn occupy(pool: &Offload) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let job = move || {
+            tell.send(()).expect("the test waits for it");
+            let _ = released.recv();
+        };
+        assert!(pool.submit(Box::new(job)));
+        told.recv_timeout(PATIENCE).expect("the job is started");
+        release
+    }
+
+    fn threads_count(pool: &Offload) -> usize {
+        pool.shared.lock().threads.len()
+    }
+
+    fn wait_until_idle(pool: &Offload, count: usize) {
+        let mut tries_count = 0u64;
+        while pool.shared.lock().idle_count != count {
+            std::thread::yield_now();
+            tries_count += 1;
+            assert!(tries_count < 100_000_000, "never {count} idle threads");
+        }
+    }
+
+    #[test]
+    fn threads_are_started_when_needed_and_no_more_than_allowed() {
+        let pool = Offload::new(2);
+        assert_eq!(threads_count(&pool), 0, "none before the first job");
+        drop(occupy(&pool));
+        wait_until_idle(&pool, 1);
+        let first = occupy(&pool);
+        assert_eq!(threads_count(&pool), 1, "an idle thread is used first");
+        let _second = occupy(&pool);
+        let (tell, told) = mpsc::channel();
+        assert!(pool.submit(Box::new(move || tell.send(()).expect("the test waits for it"))));
+        assert_eq!(threads_count(&pool), 2);
+        assert!(told.try_recv().is_err(), "both threads are occupied");
+        drop(first);
+        told.recv_timeout(PATIENCE).expect("the freed thread takes the job");
+    }
+
+    #[test]
+    fn a_job_too_many_is_refused_and_dropped() {
+        let pool = Offload::new(1);
+        let release = occupy(&pool);
+        let alive = Arc::new(());
+        let job = || {
+            let alive = alive.clone();
+            Box::new(move || drop(alive))
+        };
+        for _ in 0..JOBS_COUNT_MAX {
+            assert!(pool.submit(job()));
+        }
+        assert!(!pool.submit(job()));
+        assert_eq!(Arc::strong_count(&alive), JOBS_COUNT_MAX + 1);
+        drop(release);
+        wait_until_idle(&pool, 1);
+        assert_eq!(Arc::strong_count(&alive), 1, "all others were run");
+        assert!(pool.submit(job()), "and there is room again");
+    }
+
+    #[test]
+    fn without_any_thread_a_job_is_refused_rather_than_kept_for_ever() {
+        assert!(!Offload::new(0).submit(Box::new(|| ())));
+    }
+
+    #[test]
+    fn a_panicking_job_takes_no_thread_with_it_and_leaves_nothing_to_inherit() {
+        let pool = Offload::new(1);
+        let panicking = || inheriting(Inherited::default(), || panic!("on purpose"));
+        assert!(pool.submit(Box::new(panicking)));
+        let (tell, told) = mpsc::channel();
+        let job = move || tell.send(inherited().is_some()).expect("the test waits for it");
+        assert!(pool.submit(Box::new(job)));
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(false));
+        assert_eq!(threads_count(&pool), 1);
+    }
+
+    #[test]
+    fn what_was_accepted_is_run_before_the_pool_is_gone() {
+        let pool = Offload::new(2);
+        let release = occupy(&pool);
+        let _release = occupy(&pool);
+        let run_count = Arc::new(AtomicUsize::new(0));
+        for _ in 0..100 {
+            let run_count = run_count.clone();
+            assert!(pool.submit(Box::new(move || {
+                run_count.fetch_add(1, Ordering::Relaxed);
+            })));
+        }
+        assert_eq!(run_count.load(Ordering::Relaxed), 0);
+        drop((release, _release));
+        drop(pool);
+        assert_eq!(run_count.load(Ordering::Relaxed), 100);
+    }
+
+    #[test]
+    fn the_last_handle_may_go_in_a_job_of_its_own() {
+        let pool = Arc::new(Offload::new(1));
+        let (hand, handed) = mpsc::channel::<Arc<Offload>>();
+        let (tell, told) = mpsc::channel();
+        let job = move || {
+            drop(handed.recv());
+            tell.send(()).expect("the test waits for it");
+        };
+        assert!(pool.submit(Box::new(job)));
+        hand.send(pool).expect("the job waits for it");
+        told.recv_timeout(PATIENCE).expect("a thread does not join itself");
     }
 }
