@@ -137,8 +137,8 @@ pub struct Head {
     pub auth: Span,
     /// How many user headers there are; see [`Head::metadata`].
     pub metadata_pairs: u32,
-    /// Length of the user headers together, in bytes.
-    pub metadata_bytes: u32,
+    /// The user headers are over a bound: the request is to be refused.
+    pub metadata_excess: bool,
     /// What the server understands, bits `FEATURE_*`; answers.
     pub features: u64,
     /// The server drains; answers.
@@ -195,8 +195,9 @@ pub fn decode_request(bytes: &[u8]) -> Result<Head, BadHead> {
     if seen.guarded && seen.hop != Some(head.sequence) {
         head.clear_guarded();
     }
-    if head.metadata_pairs != 0 && !metadata::are_well_formed(bytes, head.metadata_pairs as usize) {
-        return Err(BadHead::Metadata);
+    if head.metadata_pairs != 0 {
+        let within = metadata::are_within_bounds(bytes, head.metadata_pairs as usize);
+        head.metadata_excess = !within.ok_or(BadHead::Metadata)?;
     }
     if head.flow_id == 0 {
         head.flow_id = u64::from_be_bytes(low_half(head.trace_id));
@@ -331,7 +332,6 @@ fn take_bytes(head: &mut Head, seen: &mut Seen, key: u64, span: Span, bytes: &[u
         AUTH => (head.auth, seen.guarded) = (span, true),
         METADATA => {
             head.metadata_pairs += 1;
-            head.metadata_bytes += span.len;
             seen.guarded = true;
         }
         _ => {}
@@ -361,7 +361,6 @@ impl Head {
             attempt: 0,
             compress: 0,
             metadata_pairs: 0,
-            metadata_bytes: 0,
             one_way: false,
             cancel: false,
             auth: Span::default(),

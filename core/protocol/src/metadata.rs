@@ -40,7 +40,7 @@ impl Metadata {
     }
 
     /// A copy of the headers of a request; `bytes` are those that `head` was decoded from.
-    /// Fails if they are over the bounds, as an unadmitted request's may be.
+    /// Fails where [`Head::metadata_excess`](head::Head::metadata_excess) is set.
     pub fn copied(head: &head::Head, bytes: &[u8]) -> Result<Metadata, MetadataFull> {
         let mut metadata = Metadata::new();
         for (key, value) in head.metadata(bytes) {
@@ -54,17 +54,12 @@ impl Metadata {
     /// `key` is 1 to 128 bytes long ([`METADATA_KEY_BYTES_MAX`]), there are at most 64 headers
     /// ([`METADATA_PAIRS_MAX`]) of together at most 8 KiB ([`METADATA_BYTES_MAX`]).
     pub fn add(&mut self, key: &str, value: &[u8]) -> Result<(), MetadataFull> {
-        let pair_bytes = field_bytes(key.len()) + field_bytes(value.len());
-        let bytes = self.encoded.len() + 2 + varint::bytes_count(pair_bytes as u64) + pair_bytes;
-        if self.pairs == METADATA_PAIRS_MAX
-            || key.is_empty()
-            || key.len() > METADATA_KEY_BYTES_MAX
-            || bytes > METADATA_BYTES_MAX
-        {
+        let bytes = self.encoded.len() + pair_bytes(key, value);
+        if !is_key(key) || self.pairs == METADATA_PAIRS_MAX || bytes > METADATA_BYTES_MAX {
             return Err(MetadataFull);
         }
         self.encoded.extend_from_slice(&head::METADATA_KEY);
-        push_length(&mut self.encoded, pair_bytes);
+        push_length(&mut self.encoded, content_bytes(key, value));
         self.encoded.push(PAIR_KEY);
         push_length(&mut self.encoded, key.len());
         self.encoded.extend_from_slice(key.as_bytes());
@@ -139,9 +134,24 @@ impl<'head> Iterator for Pairs<'head> {
     }
 }
 
-/// Whether each pair in the bytes of a head can be read.
-pub(crate) fn are_well_formed(bytes: &[u8], pairs_count: usize) -> bool {
-    Pairs::within(bytes).count() == pairs_count
+/// Whether the user headers in the bytes of a head are such as could be added to a [`Metadata`];
+/// `None` if one of them cannot be read.
+pub(crate) fn are_within_bounds(bytes: &[u8], pairs_count: usize) -> Option<bool> {
+    let mut pairs = 0;
+    let mut pairs_bytes = 0;
+    let mut are_keys = true;
+    for (key, value) in Pairs::within(bytes) {
+        pairs += 1;
+        // As they would be passed on, which may be shorter than how they came.
+        pairs_bytes += pair_bytes(key, value);
+        are_keys &= is_key(key);
+    }
+    let within = are_keys && pairs <= METADATA_PAIRS_MAX && pairs_bytes <= METADATA_BYTES_MAX;
+    (pairs == pairs_count).then_some(within)
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=METADATA_KEY_BYTES_MAX).contains(&key.len())
 }
 
 const PAIR_KEY: u8 = 1 << 3 | 2;
@@ -164,6 +174,16 @@ fn decode_pair(bytes: &[u8]) -> Option<(&str, &[u8])> {
         at = field.end;
     }
     Some((key, value))
+}
+
+/// Bytes of a user header as a field of a head.
+fn pair_bytes(key: &str, value: &[u8]) -> usize {
+    let content = content_bytes(key, value);
+    head::METADATA_KEY.len() + varint::bytes_count(content as u64) + content
+}
+
+fn content_bytes(key: &str, value: &[u8]) -> usize {
+    field_bytes(key.len()) + field_bytes(value.len())
 }
 
 /// Bytes of a field with a one-byte key and `length` bytes of content.
@@ -226,6 +246,40 @@ mod tests {
         metadata.add("k", &value).unwrap();
         assert_eq!(metadata.encoded().len(), METADATA_BYTES_MAX);
         assert_eq!(metadata.find("k"), Some(&value[..]));
+    }
+
+    #[test]
+    fn received_headers_are_excessive_exactly_where_they_could_not_be_passed_on() {
+        let pairs = |count: usize, key: &str, value_bytes: usize| {
+            let value = vec![7; value_bytes];
+            let mut bytes = b"\x50\x01\x9a\x03\x01m\x88\x05\x01".to_vec();
+            for _ in 0..count {
+                bytes.extend_from_slice(&head::METADATA_KEY);
+                push_length(&mut bytes, content_bytes(key, &value));
+                bytes.push(PAIR_KEY);
+                push_length(&mut bytes, key.len());
+                bytes.extend_from_slice(key.as_bytes());
+                bytes.push(PAIR_VALUE);
+                push_length(&mut bytes, value.len());
+                bytes.extend_from_slice(&value);
+            }
+            bytes
+        };
+        let longest = "k".repeat(METADATA_KEY_BYTES_MAX);
+        let longer = "k".repeat(METADATA_KEY_BYTES_MAX + 1);
+        for (bytes, excess) in [
+            (pairs(METADATA_PAIRS_MAX, "k", 1), false),
+            (pairs(METADATA_PAIRS_MAX + 1, "k", 1), true),
+            (pairs(1, &longest, 1), false),
+            (pairs(1, &longer, 1), true),
+            (pairs(1, "", 1), true),
+            (pairs(1, "k", METADATA_BYTES_MAX - 10), false),
+            (pairs(1, "k", METADATA_BYTES_MAX - 9), true),
+        ] {
+            let head = decode_request(&bytes).unwrap();
+            assert_eq!(head.metadata_excess, excess);
+            assert_eq!(Metadata::copied(&head, &bytes).is_err(), excess);
+        }
     }
 
     #[test]

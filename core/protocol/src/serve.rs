@@ -20,7 +20,7 @@
 //! connection's death finds all of them, and a sequence that is already in flight is refused: its
 //! two answers could not be told apart.
 use crate::head::Head;
-use crate::limits::{DEADLINE_MS_MAX, Limits, METADATA_BYTES_MAX, METADATA_PAIRS_MAX};
+use crate::limits::{DEADLINE_MS_MAX, Limits};
 use crate::sequences::Sequences;
 use crate::status::Code;
 
@@ -66,7 +66,7 @@ pub fn admit(head: &Head, state: &State, limits: &Limits) -> Admission {
     if head.cancel {
         return Admission::Cancel;
     }
-    if head.metadata_pairs != 0 && !metadata_is_within_bounds(head) {
+    if head.metadata_excess {
         return Admission::Refuse(Code::INVALID_HEAD);
     }
     if head.compress != 0 {
@@ -97,12 +97,6 @@ fn deadline_ns(head: &Head, limits: &Limits, arrived_ns: u64) -> u64 {
     let asked_ms =
         if head.deadline_ms == 0 { limits.deadline_ms_default } else { head.deadline_ms };
     arrived_ns.saturating_add(u64::from(asked_ms.min(DEADLINE_MS_MAX)) * 1_000_000)
-}
-
-#[cold]
-fn metadata_is_within_bounds(head: &Head) -> bool {
-    head.metadata_pairs as usize <= METADATA_PAIRS_MAX
-        && head.metadata_bytes as usize <= METADATA_BYTES_MAX
 }
 
 /// The requests in flight of one connection. `T` is whatever finds the running method.
@@ -256,17 +250,16 @@ mod tests {
 
     #[test]
     fn a_cancel_is_taken_whatever_goes_on() {
-        let head = Head { cancel: true, metadata_pairs: 1000, ..Head::default() };
+        let head = Head { cancel: true, metadata_excess: true, ..Head::default() };
         let state = State { draining: true, memory_short: true, process_requests: 30, ..IDLE };
         check(head, state, Admission::Cancel);
     }
 
     #[test]
     fn user_headers_over_their_bounds_are_refused() {
-        let within = Head { metadata_pairs: 64, metadata_bytes: 8192, ..Head::default() };
+        let within = Head { metadata_pairs: 64, ..Head::default() };
         check(within, IDLE, Admission::Run { deadline_ns: 1_050_000_000 });
-        check(Head { metadata_pairs: 65, ..within }, IDLE, refused(Code::INVALID_HEAD));
-        check(Head { metadata_bytes: 8193, ..within }, IDLE, refused(Code::INVALID_HEAD));
+        check(Head { metadata_excess: true, ..within }, IDLE, refused(Code::INVALID_HEAD));
     }
 
     #[test]
