@@ -180,6 +180,13 @@ impl Config {
         self
     }
 
+    /// Does without a kernel feature, as `MSEC_IO_WITHOUT` does; for tests of the other ways.
+    /// A name that is none has no effect.
+    pub fn without(mut self, feature: &str) -> Self {
+        self.without.push(feature.into());
+        self
+    }
+
     /// Bounds of frames and of requests in flight; what is over a ceiling is lowered to it.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits.clamped();
