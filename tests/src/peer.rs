@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use msec_protocol::{Code, Cut, Head, Limits, RequestHead, cut, frame, head};
+use msec_protocol::{Code, Cut, Head, Limits, RequestHead, Span, cut, frame, head};
 
 use crate::PATIENCE;
 use crate::stage::ECHO;
