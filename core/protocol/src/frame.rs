@@ -35,7 +35,7 @@
 //! A body over its limit is not the end of a connection: its head is handed out, so that the
 //! request can be answered by its sequence, and the body's bytes are thrown away as they come. A
 //! head over its limit is the end, for there is no sequence to answer.
-use crate::limits::{ASSEMBLY_GROWTH_FACTOR, Limits};
+use crate::limits::{ASSEMBLY_BYTES_MIN, ASSEMBLY_GROWTH_FACTOR, Limits};
 use crate::status::Code;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -426,7 +426,8 @@ impl Cutter {
     fn append(&mut self, piece: &[u8], total: usize) {
         let bytes = self.partial.len() + piece.len();
         if bytes > self.partial.capacity() {
-            let room = total.min(bytes.saturating_mul(ASSEMBLY_GROWTH_FACTOR)).max(bytes);
+            let room = bytes.saturating_mul(ASSEMBLY_GROWTH_FACTOR).max(ASSEMBLY_BYTES_MIN);
+            let room = room.min(total).max(bytes);
             self.partial.reserve_exact(room - self.partial.len());
         }
         self.partial.extend_from_slice(piece);
@@ -716,7 +717,8 @@ mod tests {
         for end in 1..=arrived.len() {
             let mut input = &arrived[end - 1..end];
             assert_eq!(cutter.next(&Limits::DEFAULT, &mut input), Ok(None));
-            assert!(cutter.buffered() <= (ASSEMBLY_GROWTH_FACTOR * end).max(PREFIX_BYTES));
+            let most = (ASSEMBLY_GROWTH_FACTOR * end).max(ASSEMBLY_BYTES_MIN);
+            assert!(cutter.buffered() <= most);
         }
     }
 

@@ -25,9 +25,13 @@ pub const HEAD_BYTES_CEILING: usize = MIB;
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// A frame that arrives in pieces is given at most this many times the memory that has arrived.
-/// One is the least memory and the most copying; at four, a 64 KiB body that comes in 16 KiB
-/// pieces is moved never, and a peer that promises 16 MiB and sends 1 KiB is given 4 KiB.
+/// One is the least memory and the most copying; at four, a body is moved at most twice in all.
 pub const ASSEMBLY_GROWTH_FACTOR: usize = 4;
+
+/// A frame that arrives in pieces is given this many bytes at once, if it promises to be so long.
+/// A 64 KiB body with its head then is never moved; whoever promises and does not send still finds
+/// the bytes counted against the process's budget.
+pub const ASSEMBLY_BYTES_MIN: usize = 96 * KIB;
 
 /// Greatest sequence that we send. Old Python and PHP peers keep it in a signed 32-bit number.
 pub const SEQUENCE_MAX: u64 = i32::MAX as u64;
