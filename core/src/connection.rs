@@ -354,12 +354,7 @@ impl Connection {
     }
 
     /// Accounts for a frame that is incomplete; without budget its body is thrown away.
-    fn lease_input(
-        self: &Rc<Self>,
-        shard: &Rc<Shard>,
-        cutter: &mut Cutter,
-        partial_bytes: usize,
-    ) {
+    fn lease_input(self: &Rc<Self>, shard: &Rc<Shard>, cutter: &mut Cutter, partial_bytes: usize) {
         self.watch_progress(shard);
         if self.lease(shard, partial_bytes + self.unsent_bytes()) {
             return;
@@ -501,22 +496,23 @@ impl Connection {
         }
     }
 
-    /// Hands the output to the ring, unless a send is under way.
+    /// Hands the output to the ring, unless a send is under way; either way looks how much waits.
     pub(crate) fn flush(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.dirty.set(false);
-        let able = matches!(self.phase.get(), Phase::Open | Phase::Ending);
-        if !able || self.sending_bytes.get() > 0 {
+        if !matches!(self.phase.get(), Phase::Open | Phase::Ending) {
             return;
         }
-        let bytes = self.output.take();
-        if bytes.is_empty() {
-            if bytes.capacity() > 0 {
-                shard.give_output(bytes);
+        if self.sending_bytes.get() == 0 {
+            let bytes = self.output.take();
+            if bytes.is_empty() {
+                if bytes.capacity() > 0 {
+                    shard.give_output(bytes);
+                }
+                return;
             }
-            return;
+            self.send(shard, bytes, 0);
         }
-        self.send(shard, bytes, 0);
-        if self.sending_bytes.get() > OUTPUT_BYTES_MAX && !self.full.get() {
+        if self.unsent_bytes() > OUTPUT_BYTES_MAX && !self.full.get() {
             // The peer asks faster than it takes answers.
             self.pause(shard);
         }
@@ -588,9 +584,8 @@ impl Connection {
     /// The time to look has come.
     pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.stall_timed.set(false);
-        let waits = self.full.get()
-            || self.unsent_bytes() > 0
-            || !self.input.borrow().cutter.at_boundary();
+        let waits =
+            self.full.get() || self.unsent_bytes() > 0 || !self.input.borrow().cutter.at_boundary();
         if !waits || self.phase.get() == Phase::Dead {
             return;
         }

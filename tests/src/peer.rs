@@ -47,7 +47,7 @@ impl Answer {
         let head_bytes = &bytes[head];
         let head = head::decode_answer(head_bytes).unwrap();
         let text =
-            |span: msec_protocol::Span| String::from_utf8(span.of(head_bytes).to_vec()).unwrap();
+            |span: msec_protocol::Span| String::from_utf8_lossy(span.of(head_bytes)).into_owned();
         Self {
             head,
             err_msg: text(head.err_msg),

@@ -1,0 +1,165 @@
+//! Peers that are slow, greedy, or gone half-way: memory stays bounded, nothing that was read is
+//! lost, others do not notice.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use msec_protocol::{Code, Limits};
+use msec_tests::peer::{framed, promised, request};
+use msec_tests::{ECHO, End, Gate, Peer, Stage, config, lines, on_both};
+
+const MIB: usize = 1 << 20;
+
+/// A stage with a method `test.Gate.Pass` that is held at the gate and then echoes.
+fn gated(config: msec::Config, gate: &Gate) -> Stage {
+    let held = gate.clone();
+    Stage::with(config, move |builder| {
+        builder.raw("test.Gate.Pass", move |context| {
+            held.pass()?;
+            Ok(context.body_bytes())
+        })
+    })
+}
+
+/// Reads so many answers, which are all OK; their sequences.
+fn sequences(peer: &mut Peer, count: usize) -> BTreeSet<u64> {
+    let answers = (0..count).map(|_| {
+        let answer = peer.answer();
+        assert_eq!(answer.code(), Code::OK, "{}", answer.err_msg);
+        answer.head.sequence
+    });
+    answers.collect()
+}
+
+on_both! {
+    fn a_sender_byte_by_byte_is_served(io: msec::Io) {
+        let stage = Stage::echo(io);
+        let mut bystander = stage.bystander();
+        let mut peer = stage.peer();
+        let mut frames = framed(&request(1, ECHO), b"slowly");
+        frames.extend(framed(&request(2, ECHO), b""));
+        let last = frames.len() - 1;
+        for byte in &frames[..last] {
+            peer.send_bytes(&[*byte]);
+        }
+        assert_eq!(peer.answer().body, b"slowly");
+        bystander.is_served();
+        peer.send_bytes(&frames[last..]);
+        assert_eq!(peer.answer().head.sequence, 2);
+        bystander.is_served();
+    }
+
+    fn large_bodies_in_pieces_come_back_whole(io: msec::Io) {
+        let stage = Stage::echo(io);
+        let mut peer = stage.peer();
+        let body: Vec<u8> = (0..5 * MIB).map(|index| (index * 31 >> 3) as u8).collect();
+        for _ in 0..3 {
+            peer.echo(&body);
+        }
+        let exactly = vec![1; Limits::DEFAULT.body_bytes_max];
+        peer.echo(&exactly);
+    }
+
+    fn a_half_closed_connection_is_answered_then_closed(io: msec::Io) {
+        let gate = Gate::new();
+        let stage = gated(config(io), &gate);
+        let mut bystander = stage.bystander();
+        let mut peer = stage.peer();
+        for sequence in 1..=20 {
+            peer.send(&request(sequence, "test.Gate.Pass"), &[sequence as u8; 1000]);
+        }
+        peer.end();
+        gate.wait_for_arrivals(20);
+        bystander.is_served();
+        gate.open();
+        assert_eq!(sequences(&mut peer, 20).len(), 20);
+        assert_eq!(peer.wait_for_end(), End::Fin);
+        assert_eq!(gate.passed_count(), 20, "an end of the requests cancels none of them");
+        bystander.is_served();
+    }
+
+    fn half_closed_in_mid_frame_the_whole_frames_are_answered(io: msec::Io) {
+        let stage = Stage::echo(io);
+        let mut peer = stage.peer();
+        let mut bytes = framed(&request(1, ECHO), b"whole");
+        bytes.extend(&framed(&request(2, ECHO), b"cut off")[..20]);
+        peer.send_bytes(&bytes);
+        peer.end();
+        assert_eq!(peer.answer().body, b"whole");
+        assert_eq!(peer.wait_for_end(), End::Fin);
+        stage.wait_for_connections(0);
+    }
+
+    fn a_reset_in_mid_frame_frees_everything(io: msec::Io) {
+        let gate = Gate::new();
+        let stage = gated(config(io), &gate);
+        let mut bystander = stage.bystander();
+        for count in 1..=20 {
+            let mut peer = stage.peer();
+            peer.send(&request(1, "test.Gate.Pass"), b"runs when the reset comes");
+            // The kernel throws away what it has not handed over when a reset comes.
+            gate.wait_for_arrivals(count);
+            peer.send_bytes(&promised(&request(2, ECHO), MIB));
+            peer.send_bytes(&vec![0; MIB / 2]);
+            peer.reset();
+        }
+        // Death cancels what runs.
+        assert!(gate.wait_for_failures(20).iter().all(|code| *code == Code::CANCELLED));
+        stage.wait_for_connections(1);
+        stage.wait_for_requests(0);
+        bystander.is_served();
+        // A peer's bad luck is no news for the operator.
+        assert!(lines("connection", "closed: ").is_empty());
+    }
+
+    fn more_than_the_limit_in_flight_is_not_read_and_answered_later(io: msec::Io) {
+        let gate = Gate::new();
+        let stage = gated(config(io), &gate);
+        let mut bystander = stage.bystander();
+        let mut peer = stage.peer();
+        let (limit, count) = (1024, 3000);
+        let frames: Vec<u8> =
+            (1..=count).flat_map(|n| framed(&request(n, "test.Gate.Pass"), b"x")).collect();
+        peer.send_bytes(&frames);
+        gate.wait_for_arrivals(limit);
+        bystander.is_served();
+        assert_eq!((gate.arrived_count(), stage.server.load().requests_count), (limit, limit));
+        gate.open();
+        assert_eq!(sequences(&mut peer, count as usize).len(), count as usize);
+        stage.wait_for_requests(0);
+    }
+
+    fn more_than_the_limit_in_flight_then_half_closed_is_answered(io: msec::Io) {
+        let gate = Gate::new();
+        let stage = gated(config(io), &gate);
+        let mut peer = stage.peer();
+        let frames: Vec<u8> =
+            (1..=3000).flat_map(|n| framed(&request(n, "test.Gate.Pass"), b"x")).collect();
+        peer.send_bytes(&frames);
+        peer.end();
+        gate.wait_for_arrivals(1024);
+        gate.open();
+        assert_eq!(sequences(&mut peer, 3000).len(), 3000);
+        assert_eq!(peer.wait_for_end(), End::Fin);
+    }
+
+    fn many_connections_at_once_share_the_receive_buffers(io: msec::Io) {
+        // One core: all connections live on one pool of buffers, which they empty together.
+        let stage = Stage::with(config(io).cores(1), |builder| builder);
+        let mut peers: Vec<Peer> = (0..64).map(|_| stage.peer()).collect();
+        let body = vec![9; MIB];
+        let frame = framed(&request(1, ECHO), &body);
+        // All write before anybody reads; what does not fit at once follows from threads.
+        std::thread::scope(|scope| {
+            for peer in &mut peers {
+                scope.spawn(|| {
+                    peer.send_bytes(&frame);
+                    let answer = peer.answer();
+                    assert_eq!((answer.code(), answer.body.len()), (Code::OK, body.len()));
+                });
+            }
+        });
+        stage.wait_for_requests(0);
+    }
+}
