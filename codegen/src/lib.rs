@@ -178,6 +178,13 @@ impl Build {
         self.generate_from(self.sources()?.descriptors)
     }
 
+    /// Compiles only, and gives back what the files and all that they import declare.
+    ///
+    /// Errors: a file that cannot be found, read or parsed.
+    pub fn descriptors(&self) -> Result<FileDescriptorSet, Error> {
+        Ok(self.sources()?.descriptors)
+    }
+
     fn sources(&self) -> Result<Sources, Error> {
         if self.protos.is_empty() {
             return Err(Error::new("no .proto file was given"));

@@ -54,6 +54,7 @@ pub struct CallOptions {
     pub(crate) dyed: bool,
     pub(crate) one_way: bool,
     pub(crate) attempt: u32,
+    pub(crate) lane: Option<u16>,
     caller: Option<Arc<str>>,
 }
 
@@ -88,6 +89,14 @@ impl CallOptions {
     /// Wants no answer: the call returns when the request is written.
     pub fn one_way(mut self, one_way: bool) -> Self {
         self.one_way = one_way;
+        self
+    }
+
+    /// Sends the call on the connection of a lane: a core has one connection to a peer for each
+    /// lane that is used, apart from those that calls share. Calls on a lane leave in the order in
+    /// which they were made. Over UDP there are no lanes.
+    pub fn lane(mut self, index: u16) -> Self {
+        self.lane = Some(index);
         self
     }
 

@@ -67,6 +67,7 @@ pub use error::{Error, Result};
 pub use future::block_on;
 pub use method::{MethodOptions, Methods, Service};
 pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Side};
+pub use msec_sys::{clock, cpu};
 pub use offload::offload;
 pub use prost;
 pub use server::{Load, MethodReport, Server, ServerBuilder};

@@ -2,7 +2,9 @@
 //!
 //! One multiplexed connection a core and peer carries all calls; `connections_per_peer` in the
 //! configuration asks for more, and calls then take turns. A connection is opened by the first
-//! call that needs it; calls are written while it connects and leave when it is there.
+//! call that needs it; calls are written while it connects and leave when it is there. A call that
+//! names a lane ([`CallOptions::lane`](crate::CallOptions::lane)) uses that lane's connection and
+//! no other.
 //!
 //! A peer that cannot be reached is not dialled for every call: after a failure it is left alone
 //! for a while that doubles from 10 ms to 1 s (with a random half, so that callers spread), and
@@ -35,6 +37,8 @@ const CONNECT_NS_MAX: u64 = 1_000_000_000;
 struct Peer {
     connections: Vec<ConnectionId>,
     turn: usize,
+    /// By lane; `None` where none is open.
+    lanes: Vec<Option<ConnectionId>>,
     failures: u32,
     /// Not dialled before this; 0: at once.
     rest_until_ns: u64,
@@ -103,7 +107,9 @@ pub(crate) fn begin(
         let sequence = peer.begin(shard, ask, done, write_body)?;
         return Ok(Begun { line: Line { id: LineId::Datagram(peer.id()) }, sequence });
     }
-    let connection = connection(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;
+    let lane = ask.options.lane.map(usize::from);
+    let connection =
+        connection(shard, ask.address, lane).map_err(|e| e.while_calling(ask.method))?;
     let Role::Client(side) = &connection.role else {
         return Err(Error::internal("a pooled connection is a client's"));
     };
@@ -112,25 +118,19 @@ pub(crate) fn begin(
 }
 
 /// A connection to the peer: one that is there, or a new one.
-fn connection(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Connection>> {
+fn connection(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<Connection>> {
     let most = shard.shared.config.connections_per_peer;
     let mut peers = shard.peers.peers.borrow_mut();
     let peer = match peers.get_mut(address) {
         Some(peer) => peer,
         None => peers.entry(address.clone()).or_default(),
     };
-    let mut best = None;
-    for _ in 0..peer.connections.len() {
-        peer.turn = (peer.turn + 1) % peer.connections.len();
-        let Some(found) = shard.connections.find(peer.connections[peer.turn]) else { continue };
-        if found.is_usable()
-            && matches!(&found.role, Role::Client(side) if side.is_open_for_calls())
-        {
-            best = Some(found);
-            break;
+    if let Some(lane) = lane {
+        let id = peer.lanes.get(lane).copied().flatten();
+        if let Some(found) = id.and_then(|id| usable(shard, id)) {
+            return Ok(found);
         }
-    }
-    if let Some(found) = best
+    } else if let Some(found) = peer.take_turn(shard)
         && (peer.connections.len() >= most || found.is_connecting())
     {
         return Ok(found);
@@ -144,10 +144,17 @@ fn connection(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Connection>> {
         return Err(Error::new(Code::NETWORK, text));
     }
     drop(peers);
-    dial(shard, address)
+    dial(shard, address, lane)
 }
 
-fn dial(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Connection>> {
+/// The connection, if calls may use it.
+fn usable(shard: &Shard, id: ConnectionId) -> Option<Rc<Connection>> {
+    let found = shard.connections.find(id).filter(|found| found.is_usable())?;
+    let open = matches!(&found.role, Role::Client(side) if side.is_open_for_calls());
+    open.then_some(found)
+}
+
+fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<Connection>> {
     let socket_address = socket_address(address);
     let fd = match socket::connect(&socket_address) {
         Ok(fd) => fd,
@@ -162,7 +169,7 @@ fn dial(shard: &Rc<Shard>, address: &Address) -> Result<Rc<Connection>> {
     let connection = Connection::open(shard, Socket::new(fd), socket_address, role, true);
     let id = connection.id();
     if let Some(peer) = shard.peers.peers.borrow_mut().get_mut(address) {
-        peer.connections.push(id);
+        peer.keep(id, lane);
     }
     shard.peers.dials_count.set(shard.peers.dials_count.get() + 1);
     let give_up = Timer::Run(Box::new(move |shard: &Rc<Shard>| {
@@ -188,6 +195,34 @@ fn datagram_peer(shard: &Rc<Shard>, address: &Address) -> Result<Rc<DatagramPeer
     Ok(opened)
 }
 
+impl Peer {
+    /// The next of the shared connections that may be used.
+    fn take_turn(&mut self, shard: &Shard) -> Option<Rc<Connection>> {
+        for _ in 0..self.connections.len() {
+            self.turn = (self.turn + 1) % self.connections.len();
+            if let Some(found) = usable(shard, self.connections[self.turn]) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    fn keep(&mut self, id: ConnectionId, lane: Option<usize>) {
+        let Some(lane) = lane else { return self.connections.push(id) };
+        if self.lanes.len() <= lane {
+            self.lanes.resize(lane + 1, None);
+        }
+        self.lanes[lane] = Some(id);
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        self.connections.retain(|known| *known != id);
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| **lane == Some(id)) {
+            *lane = None;
+        }
+    }
+}
+
 impl Peers {
     /// A connect succeeded: the peer is forgiven.
     pub(crate) fn connected(&self, address: &Address) {
@@ -200,7 +235,7 @@ impl Peers {
     /// A connection is not to be used for further calls.
     pub(crate) fn forget(&self, address: &Address, id: ConnectionId) {
         if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
-            peer.connections.retain(|known| *known != id);
+            peer.forget(id);
         }
     }
 

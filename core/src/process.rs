@@ -29,6 +29,14 @@ pub fn serve_until_signal(signals: Signals, server: &Server, grace: Duration) ->
 /// The termination signals, blocked for this process's threads.
 pub struct Signals(TerminationSignals);
 
+impl Signals {
+    /// Waits until one of the two comes, but not longer than `time`; whether one has come. Blocks
+    /// the thread.
+    pub fn wait_at_most(&self, time: Duration) -> bool {
+        self.0.wait_at_most(time).is_some()
+    }
+}
+
 /// Blocks SIGTERM and SIGINT, so that [`serve_until_signal`] can wait for them. To be called before
 /// any thread is started: threads inherit it.
 pub fn block_signals() -> Result<Signals> {
