@@ -10,9 +10,9 @@
 //! those in flight, and closes.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use msec_protocol::{Address, Code, Counters};
@@ -108,14 +108,14 @@ impl ServerBuilder {
         for text in &self.listen {
             let place = place(text)?;
             let list = if place.datagram { &mut datagrams } else { &mut streams };
-            let bound = open(&place, list).map_err(|error| {
-                Error::from_io(&format!("listen on {text}"), &error)
-            })?;
+            let bound = open(&place, list)
+                .map_err(|error| Error::from_io(&format!("listen on {text}"), &error))?;
             addresses.push(if place.datagram { format!("{bound}@udp") } else { bound.to_string() });
         }
         let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
-        let method_budgets = methods.list.iter().map(|method| budget(method.requests_max)).collect();
+        let method_budgets =
+            methods.list.iter().map(|method| budget(method.requests_max)).collect();
         let plan = Arc::new(Plan { number, methods, method_budgets });
         let (tell, told) = mpsc::channel();
         for (core, (streams, datagrams)) in streams.into_iter().zip(datagrams).enumerate() {
@@ -131,7 +131,7 @@ impl ServerBuilder {
             return Err(Error::internal("a core has stopped"));
         }
         let stopped = AtomicBool::new(false);
-        Ok(Server { engine: engine.clone(), plan, addresses, stopped })
+        Ok(Server { engine: engine.clone(), plan, addresses, stopped, last: OnceLock::new() })
     }
 }
 
@@ -141,6 +141,8 @@ pub struct Server {
     plan: Arc<Plan>,
     addresses: Vec<String>,
     stopped: AtomicBool,
+    /// What each core had counted when the server stopped.
+    last: OnceLock<Vec<Vec<Counters>>>,
 }
 
 /// A method's numbers, added up over all cores since the server's start.
@@ -163,11 +165,16 @@ impl Server {
         &self.addresses
     }
 
-    /// The numbers of each method.
+    /// The numbers of each method; after a stop, those at its end.
+    ///
+    /// # Panics
+    /// When called on a core thread.
     pub fn report(&self) -> Vec<MethodReport> {
         let number = self.plan.number;
-        let cores = self.engine.ask_all(move |shard| {
-            shard.server(number).map(|server| server.counters()).unwrap_or_default()
+        let cores = self.last.get().cloned().unwrap_or_else(|| {
+            self.engine.ask_all(move |shard| {
+                shard.server(number).map(|server| server.counters()).unwrap_or_default()
+            })
         });
         let names = self.plan.methods.list.iter().map(|method| method.name.text());
         let mut reports: Vec<_> =
@@ -183,9 +190,9 @@ impl Server {
     /// Open connections and requests in flight.
     pub fn load(&self) -> Load {
         let number = self.plan.number;
-        let cores = self.engine.ask_all(move |shard| {
-            shard.server(number).map_or((0, 0), |server| server.load())
-        });
+        let cores = self
+            .engine
+            .ask_all(move |shard| shard.server(number).map_or((0, 0), |server| server.load()));
         let (connections, requests) =
             cores.iter().fold((0, 0), |sum, core| (sum.0 + core.0, sum.1 + core.1));
         Load { connections_count: connections, requests_count: requests }
@@ -219,11 +226,13 @@ impl Server {
             });
             self.wait_until_empty(FINISH_GRACE);
         }
-        self.engine.ask_all(move |shard| {
-            if let Some(server) = shard.server(number) {
-                server.end(shard);
-            }
+        let last = self.engine.ask_all(move |shard| {
+            let Some(server) = shard.server(number) else { return Vec::new() };
+            server.end(shard);
+            server.counters()
         });
+        // Nobody else stops: `stopped` lets one through.
+        let _ = self.last.set(last);
         for address in &self.addresses {
             if let Some(path) = address.strip_prefix("unix:") {
                 // Somebody else may have removed it.
