@@ -13,13 +13,16 @@
 //! refusal is an answer with a code. Nothing is answered with silence but a one-way request.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use msec_protocol::serve::{Admission, State, admit};
-use msec_protocol::{AnswerHead, BadHead, Code, Counters, Frame, Head, frame, head, limits, report};
+use msec_protocol::{
+    AnswerHead, BadHead, Code, Counters, Frame, Head, frame, head, limits, report,
+};
 use msec_sys::process::CrashNote;
 use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
@@ -53,6 +56,8 @@ pub(crate) struct ServerShard {
     counters: RefCell<Vec<Counters>>,
     method_leases: Vec<Option<Lease>>,
     listeners: RefCell<Vec<Listener>>,
+    /// Connections that were accepted over the limit, before accepting had paused: not served yet.
+    over_limit: RefCell<VecDeque<OwnedFd>>,
     datagrams: RefCell<Vec<(Rc<Socket>, Op)>>,
     pub(crate) connections_count: Cell<usize>,
     pub(crate) in_flight: Cell<usize>,
@@ -88,6 +93,7 @@ impl ServerShard {
             counters: RefCell::new(vec![Counters::new(); plan.methods.list.len()]),
             method_leases: leases,
             listeners: RefCell::default(),
+            over_limit: RefCell::default(),
             datagrams: RefCell::default(),
             connections_count: Cell::new(0),
             in_flight: Cell::new(0),
@@ -117,8 +123,11 @@ impl ServerShard {
         }
     }
 
-    /// Starts to accept, again.
-    pub(crate) fn accept(&self, shard: &Shard, index: u32) {
+    /// Starts to accept, again; at the limit of connections only after another rest.
+    pub(crate) fn accept(&self, shard: &Rc<Shard>, index: u32) {
+        if !self.serve_over_limit(shard) {
+            return self.accept_later(shard, index);
+        }
         if self.draining.get() {
             return;
         }
@@ -128,18 +137,45 @@ impl ServerShard {
         listener.accept.set(Some(shard.ring.borrow_mut().accept(&listener.socket, token)));
     }
 
-    /// A connection was accepted, maybe while we drain: it is served all the same.
+    fn accept_later(&self, shard: &Shard, index: u32) {
+        let again = Timer::Accept { server: self.plan.number, listener: index };
+        shard.timers.borrow_mut().insert(shard.now_ns() + ACCEPT_REST_NS, again);
+    }
+
+    /// Serves those who were accepted over the limit, as far as there is room now; whether all are.
+    fn serve_over_limit(&self, shard: &Rc<Shard>) -> bool {
+        while !self.over_limit.borrow().is_empty() {
+            if !shard.leases.connections.take(1) {
+                return false;
+            }
+            let fd = self.over_limit.borrow_mut().pop_front();
+            fd.map(|fd| self.serve(shard, fd));
+        }
+        true
+    }
+
+    /// A connection was accepted, maybe while we drain: it is served all the same. Over the limit
+    /// it is neither served nor refused until there is room.
     pub(crate) fn accepted(&self, shard: &Rc<Shard>, fd: OwnedFd) {
-        let socket = Socket::new(fd);
-        let Ok(peer) = socket.peer_address() else { return };
-        let Some(server) = self.self_rc.upgrade() else { return };
-        let leased = shard.leases.connections.take(1);
-        self.connections_count.set(self.connections_count.get() + 1);
-        let side = ServerSide::new(server, leased);
-        Connection::open(shard, socket, peer, Role::Server(side), false);
-        if !leased {
+        let first = self.over_limit.borrow().is_empty();
+        if first && shard.leases.connections.take(1) {
+            return self.serve(shard, fd);
+        }
+        self.over_limit.borrow_mut().push_back(fd);
+        if first {
             self.pause_accepting(shard, "the limit of connections is reached");
         }
+    }
+
+    /// Serves a connection, which is leased.
+    fn serve(&self, shard: &Rc<Shard>, fd: OwnedFd) {
+        let socket = Socket::new(fd);
+        let (Ok(peer), Some(server)) = (socket.peer_address(), self.self_rc.upgrade()) else {
+            // It is dead already.
+            return shard.leases.connections.give(1);
+        };
+        self.connections_count.set(self.connections_count.get() + 1);
+        Connection::open(shard, socket, peer, Role::Server(ServerSide::new(server)), false);
     }
 
     fn pause_accepting(&self, shard: &Shard, why: &str) {
@@ -156,15 +192,14 @@ impl ServerShard {
         if let Some(listener) = self.listeners.borrow().get(index as usize) {
             listener.accept.set(None);
         }
-        if self.draining.get() {
+        if self.draining.get() && self.over_limit.borrow().is_empty() {
             return;
         }
         if errno != libc::ECANCELED {
             let error = std::io::Error::from_raw_os_error(errno);
             crate::log::warn("accept", format_args!("accepting pauses: {error}"));
         }
-        let again = Timer::Accept { server: self.plan.number, listener: index };
-        shard.timers.borrow_mut().insert(shard.now_ns() + ACCEPT_REST_NS, again);
+        self.accept_later(shard, index);
     }
 
     /// Stops accepting; answers say from now on that this server leaves.
@@ -192,6 +227,7 @@ impl ServerShard {
     /// Ends what is left, politely: no more requests are read, those in flight are answered.
     pub(crate) fn finish(&self, shard: &Rc<Shard>) {
         self.finishing.set(true);
+        self.over_limit.take();
         for (_, op) in self.datagrams.take() {
             shard.ring.borrow_mut().cancel(op);
         }
@@ -221,7 +257,9 @@ impl ServerShard {
         if errno != 0 {
             return;
         }
-        let Some((socket, _)) = self.datagrams.borrow().get(index as usize).cloned() else { return };
+        let Some((socket, _)) = self.datagrams.borrow().get(index as usize).cloned() else {
+            return;
+        };
         let mut memory = vec![0; limits::DATAGRAM_BYTES_MAX];
         for _ in 0..DATAGRAMS_COUNT_MAX {
             // An ICMP error of an earlier answer shows up here; the socket works on.
@@ -330,7 +368,13 @@ impl ServerShard {
         let Some(side) = side else { return self.plan.methods.find(name) };
         // A connection mostly asks for the same method again.
         let last = side.last_method.get();
-        if self.plan.methods.list.get(last as usize).is_some_and(|m| m.name.text().as_bytes() == name) {
+        if self
+            .plan
+            .methods
+            .list
+            .get(last as usize)
+            .is_some_and(|m| m.name.text().as_bytes() == name)
+        {
             return Some(last);
         }
         let found = self.plan.methods.find(name)?;
@@ -356,11 +400,10 @@ pub(crate) struct ServerSide {
     told_features: Cell<bool>,
     /// The peer has sent fields that only new peers send.
     new_peer: Cell<bool>,
-    leased: bool,
 }
 
 impl ServerSide {
-    fn new(server: Rc<ServerShard>, leased: bool) -> Self {
+    fn new(server: Rc<ServerShard>) -> Self {
         Self {
             server,
             flights: Cell::new(flight::NONE),
@@ -368,7 +411,6 @@ impl ServerSide {
             last_method: Cell::new(0),
             told_features: Cell::new(false),
             new_peer: Cell::new(false),
-            leased,
         }
     }
 
@@ -403,8 +445,7 @@ impl ServerSide {
         context.fill(head, frame);
         // Kept for the refusals, which are written before there is a flight.
         let core = shard.index as u16;
-        context.origin =
-            Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
+        context.origin = Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
         self.server.admit(shard, context, Some((self, connection)));
         let most = shard.shared.config.limits.requests_per_connection_max;
         Ok(if self.in_flight.get() >= most { Taken::LastForNow } else { Taken::Yes })
@@ -456,9 +497,8 @@ impl ServerSide {
         }
         answer.leaving = self.server.draining.get();
         let limits = &shard.shared.config.limits;
-        let written = connection.append(shard, |out| {
-            head::encode_answer(&answer, limits, out, write_body)
-        });
+        let written =
+            connection.append(shard, |out| head::encode_answer(&answer, limits, out, write_body));
         if let Err(too_large) = written {
             let text = format!("the answer does not fit: {too_large}");
             let refusal = AnswerHead {
@@ -467,9 +507,8 @@ impl ServerSide {
                 caller: &[],
                 ..answer
             };
-            let again = connection.append(shard, |out| {
-                head::encode_answer(&refusal, limits, out, |_| ())
-            });
+            let again =
+                connection.append(shard, |out| head::encode_answer(&refusal, limits, out, |_| ()));
             // Cannot be: the head is the request's, which was within its limit, less the caller.
             debug_assert!(again.is_ok());
         }
@@ -487,19 +526,22 @@ impl ServerSide {
     pub(crate) fn closed(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, why: &Closed) {
         match why {
             Closed::Ended | Closed::Stopped => {}
-            Closed::Failed(_) => crate::log::debug("connection", format_args!(
-                "connection from {} is dead: {why}", connection.peer
-            )),
-            Closed::Bad(_) | Closed::BadHead(_) | Closed::Stalled | Closed::Silent
+            Closed::Failed(_) => crate::log::debug(
+                "connection",
+                format_args!("connection from {} is dead: {why}", connection.peer),
+            ),
+            Closed::Bad(_)
+            | Closed::BadHead(_)
+            | Closed::Stalled
+            | Closed::Silent
             | Closed::TooMuch => {
-                crate::log::warn("connection", format_args!(
-                    "connection from {} closed: {why}", connection.peer
-                ));
+                crate::log::warn(
+                    "connection",
+                    format_args!("connection from {} closed: {why}", connection.peer),
+                );
             }
         }
-        if self.leased {
-            shard.leases.connections.give(1);
-        }
+        shard.leases.connections.give(1);
         self.server.connections_count.set(self.server.connections_count.get() - 1);
         let cancels = shard.flights.borrow_mut().remove_all(self.flights.replace(flight::NONE));
         for cancel in cancels {
@@ -644,13 +686,7 @@ pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
 }
 
 /// Ends a request that does not run.
-fn give_up(
-    shard: &Rc<Shard>,
-    server: &ServerShard,
-    context: Box<Context>,
-    code: Code,
-    text: &str,
-) {
+fn give_up(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, code: Code, text: &str) {
     finish(shard, server, context, Outcome { code, text: text.into() }, None);
 }
 
@@ -694,7 +730,10 @@ fn run(
         Ok(Err(error)) => Outcome { code: error.code(), text: error.message().into() },
         Err(payload) => {
             let text = panic_text(payload.as_ref());
-            crate::log::error("panic", format_args!("method {} panicked: {text}", method.name.text()));
+            crate::log::error(
+                "panic",
+                format_args!("method {} panicked: {text}", method.name.text()),
+            );
             Outcome { code: Code::SERVICE_FAILED, text: format!("the handler panicked: {text}") }
         }
     };
@@ -822,7 +861,7 @@ impl ServerShard {
 
     /// Connections and requests in flight on this core.
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.connections_count.get(), self.in_flight.get())
+        (self.connections_count.get() + self.over_limit.borrow().len(), self.in_flight.get())
     }
 
     fn method_name(&self, context: &Context) -> Name {

@@ -58,6 +58,19 @@ impl Child {
         Self::start(Self::command(test), role, variables)
     }
 
+    /// Runs a story of [`on_both`](crate::on_both) in a process of its own, where nothing else
+    /// uses memory or fails on purpose. `module` is the story's `module_path!()`.
+    #[track_caller]
+    pub fn alone(module: &str, io: msec::Io, story: impl FnOnce()) {
+        if Self::is_running("alone") {
+            return story();
+        }
+        let child = Self::of_test(&test_name(module, io), "alone", &[]);
+        let (status, stderr) = child.wait();
+        eprintln!("{stderr}");
+        assert!(status.success(), "{stderr}");
+    }
+
     /// As [`Child::of_test`], with at most so many files open.
     pub fn with_files_max(
         files: usize,
@@ -152,6 +165,17 @@ impl Child {
         let stderr = self.stderr.take().unwrap().join().unwrap();
         (status.unwrap(), stderr)
     }
+}
+
+/// The name of a test that [`on_both`](crate::on_both) made, from its `module_path!()`.
+pub fn test_name(module: &str, io: msec::Io) -> String {
+    let story = module.split_once("::").map_or(module, |(_program, story)| story);
+    let io = match io {
+        msec::Io::Uring => "uring",
+        msec::Io::Epoll => "epoll",
+        msec::Io::Auto => unreachable!("a story runs on a back end"),
+    };
+    format!("{story}::{io}")
 }
 
 impl Drop for Child {

@@ -183,11 +183,7 @@ impl Peer {
 
     /// Sends as much as fits into the pipe without waiting; how much that was.
     pub fn send_now(&mut self, bytes: &[u8]) -> usize {
-        let set_nonblocking = |stream: &Stream, on| match stream {
-            Stream::Tcp(stream) => stream.set_nonblocking(on).unwrap(),
-            Stream::Unix(stream) => stream.set_nonblocking(on).unwrap(),
-        };
-        set_nonblocking(&self.stream, true);
+        self.set_nonblocking(true);
         let mut sent = 0;
         while sent < bytes.len() {
             let result = match &mut self.stream {
@@ -200,8 +196,37 @@ impl Peer {
                 Err(error) => panic!("cannot send: {error}"),
             }
         }
-        set_nonblocking(&self.stream, false);
+        self.set_nonblocking(false);
         sent
+    }
+
+    /// The next answer, if it is there already.
+    #[track_caller]
+    pub fn answer_now(&mut self) -> Option<Answer> {
+        self.set_nonblocking(true);
+        let mut memory = [0; 64 * 1024];
+        let arrived = match &mut self.stream {
+            Stream::Tcp(stream) => stream.read(&mut memory),
+            Stream::Unix(stream) => stream.read(&mut memory),
+        };
+        self.set_nonblocking(false);
+        match arrived {
+            Ok(0) => panic!("the connection was to answer, not to end"),
+            Ok(count) => self.input.extend_from_slice(&memory[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("the connection was to answer: {error}"),
+        }
+        match cut(&self.input, &LIMITS) {
+            Cut::Need { .. } => None,
+            Cut::Frame { .. } | Cut::BodyTooLarge { .. } | Cut::Bad(_) => Some(self.answer()),
+        }
+    }
+
+    fn set_nonblocking(&self, on: bool) {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_nonblocking(on).unwrap(),
+            Stream::Unix(stream) => stream.set_nonblocking(on).unwrap(),
+        }
     }
 
     /// Sends a request.
