@@ -1,6 +1,7 @@
 //! An echo service: `echo --listen 127.0.0.1:7963 [--cores N]`, over TCP and UDP.
 //!
-//! With `unix:/path` it listens there alone. It runs until SIGTERM or Ctrl-C, then drains.
+//! With `unix:/path` it listens there alone. It runs until SIGTERM or Ctrl-C, then drains and says
+//! how much it has served.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use msec::{Config, Context, Engine, Server, process};
 mod echo {
     include!("generated/echo.rs");
 }
+mod served;
 use echo::{EchoRequest, EchoResponse, EchoService, EchoServiceServer};
 
 struct Echo;
@@ -42,5 +44,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = server.start(&engine)?;
     println!("echo listens on {} by {}", server.addresses().join(" and "), engine.io_backend());
     process::serve_until_signal(signals, &server, Duration::from_secs(5))?;
+    served::print(&server);
     Ok(())
 }

@@ -1,4 +1,7 @@
-//! A relay: an echo service that asks another echo service. `relay --listen ADDR --to ADDR`.
+//! A relay: an echo service that asks another echo service.
+//! `relay --listen 127.0.0.1:7964 --to 127.0.0.1:7963 [--cores N]`
+//!
+//! It runs until SIGTERM or Ctrl-C, then drains and says how much it has served.
 
 use std::time::Duration;
 
@@ -8,6 +11,7 @@ use msec::{Client, Config, Context, Engine, Server, process};
 mod echo {
     include!("generated/echo.rs");
 }
+mod served;
 use echo::{EchoRequest, EchoResponse, EchoService, EchoServiceClient, EchoServiceServer};
 
 struct Relay {
@@ -44,5 +48,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start(&engine)?;
     println!("relay listens on {} and asks {to}", server.addresses().join(" and "));
     process::serve_until_signal(signals, &server, Duration::from_secs(5))?;
+    served::print(&server);
     Ok(())
 }
