@@ -80,7 +80,8 @@ impl Done {
 
 /// The deadline of a call: what its options say, but never later than what it inherits.
 pub(crate) fn deadline_ns(options: &CallOptions, inherited: &Inherited, now_ns: u64) -> u64 {
-    let own_ns = now_ns.saturating_add(options.timeout_or_default().as_nanos() as u64);
+    let timeout_ns = u64::try_from(options.timeout_or_default().as_nanos()).unwrap_or(u64::MAX);
+    let own_ns = now_ns.saturating_add(timeout_ns);
     match inherited.deadline_ns {
         0 => own_ns,
         theirs_ns => own_ns.min(theirs_ns),
@@ -102,8 +103,10 @@ pub(crate) fn blocking(
         return Err(cancelled(method));
     }
     let inherited = running.inherited().clone();
-    let deadline_ns = deadline_ns(options, &inherited, shard.now_ns());
-    if deadline_ns <= shard.now_ns() {
+    // The handler may have computed for long since this turn of the loop began.
+    let now_ns = shard.fresh_ns();
+    let deadline_ns = deadline_ns(options, &inherited, now_ns);
+    if deadline_ns <= now_ns {
         return Err(timed_out(address, method));
     }
     let ask = Ask { address, method, options, inherited: &inherited, deadline_ns };
@@ -144,7 +147,7 @@ pub(crate) fn cancelled(method: &str) -> Error {
         .while_calling(method)
 }
 
-pub(crate) fn timed_out(address: &Address, method: &str) -> Error {
+pub(crate) fn timed_out(address: &impl std::fmt::Display, method: &str) -> Error {
     Error::new(Code::TIMEOUT, format!("no answer from {address} within the deadline"))
         .while_calling(method)
 }

@@ -12,11 +12,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Condvar, Mutex};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 use std::time::Duration;
 
 use msec_protocol::{
@@ -24,14 +21,13 @@ use msec_protocol::{
 };
 
 use crate::answer::{Answer, Reply};
-use crate::call::{self, Ask, Begun, Done};
+use crate::call::{self, Ask, Done};
 use crate::connection::{Closed, Connection, ConnectionId, Taken};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::method;
-use crate::pool;
-use crate::shard::{self, Message, Shard, Timer};
-use crate::task::Inherited;
+use crate::pending::{Pending, Posted, Tell};
+use crate::shard::{self, Shard, Timer};
 use crate::timer::TimerId;
 
 /// How long a call waits that says nothing.
@@ -128,7 +124,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn target_text(target: &Target) -> String {
+pub(crate) fn target_text(target: &Target) -> String {
     match target {
         Target::Service(name) => name.clone(),
         Target::Address(address) => address.to_string(),
@@ -193,12 +189,13 @@ impl Client {
         options: &CallOptions,
         write_body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Reply> {
-        let Some(shard) = shard::current() else {
+        let home = |shard: &Rc<Shard>| Arc::ptr_eq(&shard.shared, self.engine.shared());
+        let Some(shard) = shard::current().filter(home) else {
             let mut body = Vec::new();
             write_body(&mut body);
             return self.start_body::<()>(method, body, options).wait_raw();
         };
-        let address = shard.routes.pick(&self.target, method)?;
+        let address = shard.pick(&self.target, method)?;
         call::blocking(&shard, &address, method, options, write_body)
     }
 
@@ -235,13 +232,17 @@ impl Client {
         body: Vec<u8>,
         options: &CallOptions,
     ) -> Pending<Response> {
-        let shared = Arc::new(Waiting::default());
-        let tell = shared.clone();
-        self.begin_body(method, body, options, shared.clone(), move |result| tell.tell(result));
-        Pending { waiting: shared, engine: self.engine.clone(), response: std::marker::PhantomData }
+        let waiting = Arc::default();
+        let tell = |deadline_ns| Tell::waiting(Arc::clone(&waiting), deadline_ns);
+        let deadline_ns = self.post(method, body, options, tell);
+        Pending::new(waiting, deadline_ns, self.engine.clone())
     }
 
-    /// Calls and has a function called with the answer, on a core's loop: it must not block.
+    /// Calls and has a function called with the answer: exactly once, also when the call fails
+    /// before it leaves, and never before this returns.
+    ///
+    /// The function runs on a core's loop, where it must not block; as an engine stops, it may run
+    /// on the thread that stops it. A panic in it is logged.
     pub fn call_back<Request, Response>(
         &self,
         method: &str,
@@ -252,23 +253,21 @@ impl Client {
         Request: prost::Message,
         Response: prost::Message + Default,
     {
-        let body = request.encode_to_vec();
         let done = move |result: Result<Reply>| done(result.and_then(Reply::decode));
-        self.begin_body(method, body, options, Arc::default(), done);
+        let tell = |deadline_ns| Tell::callback(done, deadline_ns);
+        self.post(method, request.encode_to_vec(), options, tell);
     }
 
-    /// Begins a call on this core, or on one of the engine's.
-    fn begin_body(
+    /// Begins a call on this core, or on one of the engine's; returns its deadline.
+    fn post(
         &self,
         method: &str,
         body: Vec<u8>,
         options: &CallOptions,
-        waiting: Arc<Waiting>,
-        done: impl FnOnce(Result<Reply>) + Send + 'static,
-    ) {
+        tell: impl FnOnce(u64) -> Tell,
+    ) -> u64 {
         let inherited = crate::inherited();
-        let deadline_ns =
-            call::deadline_ns(options, &inherited, msec_sys::clock::now_ns());
+        let deadline_ns = call::deadline_ns(options, &inherited, msec_sys::clock::now_ns());
         let request = Posted {
             target: self.target.clone(),
             method: method.into(),
@@ -276,201 +275,15 @@ impl Client {
             options: options.clone(),
             inherited,
             deadline_ns,
-            waiting,
-            done: Box::new(done),
+            tell: tell(deadline_ns),
         };
-        if let Some(shard) = shard::current() {
-            return request.begin(&shard);
-        }
-        let cores = &self.engine.shared().cores;
-        let core = thread_number() % cores.count();
-        let message = Message::Run(Box::new(move |shard: &Rc<Shard>| request.begin(shard)));
-        cores.post_patiently(core, message);
+        request.post(self.engine.shared());
+        deadline_ns
     }
-}
-
-/// A number that spreads plain threads over the cores.
-fn thread_number() -> usize {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-    MINE.with(|mine| *mine)
 }
 
 fn encode<M: prost::Message>(message: &M, out: &mut Vec<u8>) {
     message.encode(out).expect("a vector has room for whatever memory holds");
-}
-
-/// A call on its way to a core.
-struct Posted {
-    target: Arc<Target>,
-    method: String,
-    body: Vec<u8>,
-    options: CallOptions,
-    inherited: Inherited,
-    deadline_ns: u64,
-    waiting: Arc<Waiting>,
-    done: Box<dyn FnOnce(Result<Reply>) + Send>,
-}
-
-impl Posted {
-    fn begin(self, shard: &Rc<Shard>) {
-        if self.inherited.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
-            return (self.done)(Err(call::cancelled(&self.method)));
-        }
-        let address = match shard.routes.pick(&self.target, &self.method) {
-            Ok(address) => address,
-            Err(error) => return (self.done)(Err(error)),
-        };
-        let ask = Ask {
-            address: &address,
-            method: &self.method,
-            options: &self.options,
-            inherited: &self.inherited,
-            deadline_ns: self.deadline_ns,
-        };
-        // The call may fail before it begins, and then the function must still be told.
-        let done = Rc::new(Cell::new(Some(self.done)));
-        let late = done.clone();
-        let method = self.method.clone();
-        let tell = move |_: &Rc<Shard>, result: Result<Answer>| {
-            if let Some(done) = late.take() {
-                done(result.and_then(|answer| answer.into_reply(&method)));
-            }
-        };
-        let body = self.body;
-        let begun = pool::begin(shard, &ask, Done::Callback(Box::new(tell)), |out| {
-            out.extend_from_slice(&body);
-        });
-        match begun {
-            Ok(begun) => self.waiting.begun(shard.index, begun),
-            Err(error) => {
-                if let Some(done) = done.take() {
-                    done(Err(error));
-                }
-            }
-        }
-    }
-}
-
-/// What the waiting side and the core share about a started call.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    state: Mutex<WaitingState>,
-    bell: Condvar,
-}
-
-#[derive(Default)]
-struct WaitingState {
-    result: Option<Result<Reply>>,
-    waker: Option<Waker>,
-    /// Core, connection and sequence, to cancel by.
-    begun: Option<(usize, pool::LineId, u64)>,
-    abandoned: bool,
-}
-
-impl Waiting {
-    fn lock(&self) -> std::sync::MutexGuard<'_, WaitingState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn tell(&self, result: Result<Reply>) {
-        let mut state = self.lock();
-        state.result = Some(result);
-        let waker = state.waker.take();
-        drop(state);
-        self.bell.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn begun(&self, core: usize, begun: Begun) {
-        let mut state = self.lock();
-        state.begun = Some((core, begun.line.id(), begun.sequence));
-        let abandoned = state.abandoned;
-        drop(state);
-        if abandoned && let Some(shard) = shard::current() {
-            begun.cancel(&shard);
-        }
-    }
-}
-
-/// A call that was started. Wait for it, or await it; dropped, it is cancelled.
-#[must_use = "a call that nobody waits for is cancelled"]
-pub struct Pending<Response> {
-    waiting: Arc<Waiting>,
-    engine: Engine,
-    response: std::marker::PhantomData<fn() -> Response>,
-}
-
-impl<Response> Pending<Response> {
-    /// Waits for the answer as it came. Suspends the coroutine, or blocks the thread.
-    pub fn wait_raw(self) -> Result<Reply> {
-        if shard::current().is_some() {
-            return crate::block_on(RawPending(&self)).and_then(|result| result);
-        }
-        let mut state = self.waiting.lock();
-        loop {
-            // Every call ends by its deadline, so this does too.
-            if let Some(result) = state.result.take() {
-                return result;
-            }
-            state = self.waiting.bell.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-        }
-    }
-
-    fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
-        let mut state = self.waiting.lock();
-        if let Some(result) = state.result.take() {
-            return Poll::Ready(result);
-        }
-        state.waker = Some(waker.clone());
-        Poll::Pending
-    }
-}
-
-impl<Response: prost::Message + Default> Pending<Response> {
-    /// Waits for the answer. Suspends the coroutine, or blocks the thread.
-    pub fn wait(self) -> Result<Response> {
-        self.wait_raw()?.decode()
-    }
-}
-
-impl<Response: prost::Message + Default> Future for Pending<Response> {
-    type Output = Result<Response>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        self.poll_raw(context.waker()).map(|result| result.and_then(Reply::decode))
-    }
-}
-
-struct RawPending<'a, Response>(&'a Pending<Response>);
-
-impl<Response> Future for RawPending<'_, Response> {
-    type Output = Result<Reply>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_raw(context.waker())
-    }
-}
-
-impl<Response> Drop for Pending<Response> {
-    fn drop(&mut self) {
-        let mut state = self.waiting.lock();
-        state.abandoned = true;
-        let begun = state.begun.take().filter(|_| state.result.is_none());
-        drop(state);
-        let Some((core, line, sequence)) = begun else { return };
-        let cancel = move |shard: &Rc<Shard>| line.cancel(shard, sequence);
-        match shard::current() {
-            Some(shard) if shard.index == core => cancel(&shard),
-            Some(shard) => shard.post(core, Message::Run(Box::new(cancel))),
-            None => {
-                self.engine.shared().cores.post_patiently(core, Message::Run(Box::new(cancel)));
-            }
-        }
-    }
 }
 
 /// A call in flight on a connection.
@@ -496,7 +309,10 @@ pub(crate) struct ClientSide {
     calls: RefCell<Calls<Flying>>,
     /// What the server said it understands.
     features: Cell<u64>,
+    /// No further calls: the server leaves, or is silent.
     leaving: Cell<bool>,
+    /// It has answered something, so whoever listens there speaks the protocol.
+    heard: Cell<bool>,
     connect_timer: Cell<Option<TimerId>>,
 }
 
@@ -507,6 +323,7 @@ impl ClientSide {
             calls: RefCell::new(Calls::new(first_sequence)),
             features: Cell::new(0),
             leaving: Cell::new(false),
+            heard: Cell::new(false),
             connect_timer: Cell::new(None),
         }
     }
@@ -535,6 +352,10 @@ impl ClientSide {
         write_body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64> {
         let limits = &shard.shared.config.limits;
+        if connection.unsent_bytes() > limits::CLIENT_UNSENT_BYTES_MAX {
+            let text = format!("{} does not take what is sent to it", ask.address);
+            return Err(Error::new(Code::OVERLOADED, text).while_calling(ask.method));
+        }
         if ask.options.one_way {
             let head = ask.head(shard, 0);
             connection
@@ -544,21 +365,21 @@ impl ClientSide {
             return Ok(0);
         }
         let id = connection.id();
-        let mut calls = self.calls.borrow_mut();
         let flying = Flying { done, timer: None, method: method::intern(ask.method) };
-        let sequence = calls.begin(flying).map_err(|_| {
+        let begun = self.calls.borrow_mut().begin(flying);
+        // What a refused call is dropped with may call again: not with the table borrowed.
+        let sequence = begun.map_err(|_| {
             let text = format!("too many calls in flight to {}", ask.address);
             Error::new(Code::OVERLOADED, text).while_calling(ask.method)
         })?;
         let timer = Timer::Call { connection: id, sequence };
         let timer = shard.timers.borrow_mut().insert(ask.deadline_ns, timer);
-        if let Some(flying) = calls.get_mut(sequence) {
+        if let Some(flying) = self.calls.borrow_mut().get_mut(sequence) {
             flying.timer = Some(timer);
         }
-        drop(calls);
         let head = ask.head(shard, sequence);
-        let written = connection
-            .append(shard, |out| head::encode_request(&head, limits, out, write_body));
+        let written =
+            connection.append(shard, |out| head::encode_request(&head, limits, out, write_body));
         if let Err(large) = written {
             self.take(shard, sequence);
             return Err(call::too_large(ask.method, large));
@@ -581,6 +402,12 @@ impl ClientSide {
         self.close_if_left(shard, connection);
     }
 
+    /// Bytes came: the peer is alive.
+    #[inline]
+    pub(crate) fn received(&self) {
+        self.calls.borrow_mut().handle_bytes();
+    }
+
     /// An answer came.
     #[inline]
     pub(crate) fn frame(
@@ -593,31 +420,30 @@ impl ClientSide {
         if head.features != 0 {
             self.features.set(head.features);
         }
-        let mut calls = self.calls.borrow_mut();
-        calls.handle_bytes();
+        if !self.heard.replace(true) {
+            shard.peers.heard(&self.address);
+        }
         // Late, twice, or nobody's: it finds no call and is dropped.
-        let flying = calls.handle_answer(head.sequence);
-        drop(calls);
+        let flying = self.calls.borrow_mut().handle_answer(head.sequence);
+        if head.leaving && !self.leaving.replace(true) {
+            shard.peers.left(shard, &self.address, connection.id());
+        }
         if let Some(flying) = flying {
             flying.stop_timer(shard);
             flying.done.tell(shard, Ok(Answer::keep(head, frame)));
-        }
-        if head.leaving {
-            self.leave(shard, connection);
         }
         self.close_if_left(shard, connection);
         Ok(Taken::Yes)
     }
 
-    fn leave(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
-        if !self.leaving.replace(true) {
-            shard.peers.forget(&self.address, connection.id());
-        }
-    }
-
-    /// A server that leaves is left when the last call is answered.
+    /// A connection that is left is closed when its last call is over.
     fn close_if_left(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
-        if self.leaving.get() && self.calls.borrow().is_empty() {
+        if !self.leaving.get() || !self.calls.borrow().is_empty() {
+            return;
+        }
+        if self.calls.borrow().is_silent() {
+            connection.close(shard, &Closed::Silent);
+        } else {
             connection.finish(shard);
         }
     }
@@ -626,7 +452,7 @@ impl ClientSide {
     pub(crate) fn refused(
         &self,
         shard: &Rc<Shard>,
-        _connection: &Rc<Connection>,
+        connection: &Rc<Connection>,
         head_bytes: &[u8],
     ) -> std::result::Result<Taken, BadHead> {
         let head = head::decode_answer(head_bytes)?;
@@ -635,20 +461,23 @@ impl ClientSide {
             let error = Error::new(Code::TOO_LARGE, text).while_calling(flying.method.text());
             flying.done.tell(shard, Err(error));
         }
+        self.close_if_left(shard, connection);
         Ok(Taken::Yes)
     }
 
     /// The deadline of a call has come.
     pub(crate) fn timed_out(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
-        let Some(flying) = self.calls.borrow_mut().handle_timeout(sequence) else { return };
+        let flying = self.calls.borrow_mut().handle_timeout(sequence);
+        let Some(flying) = flying else { return };
         let error = call::timed_out(&self.address, flying.method.text());
         flying.done.tell(shard, Err(error));
         self.send_cancel(shard, connection, sequence);
-        if self.calls.borrow().is_silent() {
-            connection.close(shard, &Closed::Silent);
-        } else {
-            self.close_if_left(shard, connection);
+        // The peer may have vanished, or only be slow: further calls take a new connection, and
+        // those in flight keep this one until their answers or deadlines.
+        if self.calls.borrow().is_silent() && !self.leaving.replace(true) {
+            shard.peers.forget(&self.address, connection.id());
         }
+        self.close_if_left(shard, connection);
     }
 
     /// Nobody waits for that call any more.
@@ -675,7 +504,11 @@ impl ClientSide {
             shard.timers.borrow_mut().cancel(timer);
         }
         let connected = connection.was_connected();
-        let failed = (!connected).then_some(why);
+        // A peer that accepts and hangs up at once is no better than one that refuses.
+        let theirs =
+            matches!(why, Closed::Ended | Closed::Failed(_) | Closed::Bad(_) | Closed::BadHead(_));
+        let in_vain = !connected || (theirs && !self.heard.get());
+        let failed = in_vain.then_some(why);
         shard.peers.closed(shard, &self.address, connection.id(), failed);
         let calls: Vec<_> = self.calls.borrow_mut().handle_death().collect();
         for (_, flying) in calls {

@@ -81,7 +81,9 @@ impl Connections {
         for connection in self.all() {
             connection.close(shard, &Closed::Stopped);
         }
-        self.table.borrow_mut().clear();
+        // Out of the table first: what is dropped with a connection may look for others.
+        let table = self.table.take();
+        drop(table);
     }
 }
 
@@ -314,6 +316,9 @@ impl Connection {
         if let Role::Raw(raw) = &self.role {
             return raw.received(shard, self, bytes);
         }
+        if let Role::Client(client) = &self.role {
+            client.received();
+        }
         let mut rest = bytes;
         // Taken out while roles run: a callback may well close this very connection.
         let mut cutter = std::mem::take(&mut self.input.borrow_mut().cutter);
@@ -511,9 +516,12 @@ impl Connection {
                 return;
             }
             self.send(shard, bytes, 0);
+            self.watch_progress(shard);
         }
-        if self.unsent_bytes() > OUTPUT_BYTES_MAX && !self.full.get() {
-            // The peer asks faster than it takes answers.
+        // The peer asks faster than it takes answers. Only a server stops reading: if both sides
+        // did, waiting for each other, neither would ever go on.
+        let serves = matches!(self.role, Role::Server(_));
+        if serves && self.unsent_bytes() > OUTPUT_BYTES_MAX && !self.full.get() {
             self.pause(shard);
         }
     }

@@ -40,6 +40,9 @@ impl Flying {
     }
 }
 
+/// Datagrams read in one go.
+const DATAGRAMS_COUNT_MAX: usize = 128;
+
 /// A peer that is called by datagrams.
 pub(crate) struct DatagramPeer {
     id: Cell<DatagramId>,
@@ -78,9 +81,9 @@ impl DatagramPeer {
         done: Done,
         write_body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64> {
-        let flying =
-            Flying { done, timer: None, method: method::intern(ask.method) };
-        let sequence = self.calls.borrow_mut().begin(flying).map_err(|_| {
+        let flying = Flying { done, timer: None, method: method::intern(ask.method) };
+        let begun = self.calls.borrow_mut().begin(flying);
+        let sequence = begun.map_err(|_| {
             let text = format!("too many calls in flight to {}", self.address);
             Error::new(Code::OVERLOADED, text).while_calling(ask.method)
         })?;
@@ -142,16 +145,27 @@ impl DatagramPeer {
     /// Datagrams came, or an error.
     pub(crate) fn ready(&self, shard: &Rc<Shard>) {
         let mut memory = vec![0; limits::DATAGRAM_BYTES_MAX];
-        loop {
+        for _ in 0..DATAGRAMS_COUNT_MAX {
             match self.socket.recv_now(&mut memory) {
                 Ok(length) => self.datagram(shard, &memory[..length]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                    // Nobody listens there: the calls need not wait for their deadlines.
-                    self.fail_all(shard, error.raw_os_error().unwrap_or(0));
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // Nobody listens there, or no way leads there (an ICMP message, which is told
+                // once): the calls need not wait for their deadlines. Datagrams may follow.
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    self.fail_all(shard, &Closed::Failed(errno));
                 }
-                Err(_) => return,
             }
         }
+        // There may be more, and no edge will tell: look again after the others had their turn.
+        let id = self.id();
+        let again = move |shard: &Rc<Shard>| {
+            let peer = shard.peers.datagrams.borrow().get(id).cloned();
+            if let Some(peer) = peer {
+                peer.ready(shard);
+            }
+        };
+        shard.timers.borrow_mut().insert(shard.now_ns(), Timer::Run(Box::new(again)));
     }
 
     fn datagram(&self, shard: &Rc<Shard>, bytes: &[u8]) {
@@ -164,13 +178,16 @@ impl DatagramPeer {
         }
     }
 
-    fn fail_all(&self, shard: &Rc<Shard>, errno: i32) {
+    pub(crate) fn fail_all(&self, shard: &Rc<Shard>, why: &Closed) {
         let calls: Vec<_> = self.calls.borrow_mut().handle_death().collect();
         for (_, flying) in calls {
             flying.stop_timer(shard);
-            let why = Closed::Failed(errno);
-            flying.done.tell(shard, Err(dead(&self.address, &why, true, flying.method.text())));
+            flying.done.tell(shard, Err(dead(&self.address, why, true, flying.method.text())));
         }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.calls.borrow().len()
     }
 
     /// The deadline of a call has come.

@@ -72,7 +72,9 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
     let waker = Waker::from(flag.clone());
     let mut context = Context::from_waker(&waker);
     loop {
-        flag.woken.store(false, Ordering::Release);
+        // A swap, not a store: it sees what a wake-up before it has published, and one after it
+        // sees the flag down and wakes. With a store both could miss each other.
+        flag.woken.swap(false, Ordering::AcqRel);
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Ok(output);
         }
@@ -82,4 +84,3 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
         task::park(&shard, "a future");
     }
 }
-

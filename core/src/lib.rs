@@ -45,7 +45,9 @@ pub mod log;
 #[doc(hidden)]
 pub mod mailbox;
 mod method;
+pub mod naming;
 mod offload;
+mod pending;
 mod pool;
 pub mod process;
 pub mod raw;
@@ -57,9 +59,10 @@ mod spawn;
 mod task;
 #[doc(hidden)]
 pub mod timer;
+mod vitals;
 
 pub use answer::Reply;
-pub use client::{CallOptions, Client, Pending, TIMEOUT_DEFAULT};
+pub use client::{CallOptions, Client, TIMEOUT_DEFAULT};
 pub use config::{Config, Io, Pin};
 pub use context::Context;
 pub use engine::Engine;
@@ -69,6 +72,7 @@ pub use method::{MethodOptions, Methods, Service};
 pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Side};
 pub use msec_sys::{clock, cpu};
 pub use offload::offload;
+pub use pending::Pending;
 pub use prost;
 pub use server::{Load, MethodReport, Server, ServerBuilder};
 pub use spawn::{JoinHandle, Scope, scope, spawn};

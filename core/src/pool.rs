@@ -9,7 +9,9 @@
 //! A peer that cannot be reached is not dialled for every call: after a failure it is left alone
 //! for a while that doubles from 10 ms to 1 s (with a random half, so that callers spread), and
 //! calls fail at once in the meantime, with the reason of the last failure. A call thus waits
-//! neither for its deadline nor in a queue that grows.
+//! neither for its deadline nor in a queue that grows. A peer that hangs up before it has ever
+//! answered counts as one that cannot be reached. While a peer is left alone, or has said that it
+//! leaves, a service's calls go to its other instances, if there are any.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -31,6 +33,10 @@ const REST_MS_MIN: u64 = 10;
 const REST_MS_MAX: u64 = 1000;
 /// How long a connect may take.
 const CONNECT_NS_MAX: u64 = 1_000_000_000;
+/// How long a service's calls avoid an instance that has said that it leaves.
+const LEFT_NS: u64 = 1_000_000_000;
+/// With so many peers known, those that are nothing but known are forgotten before another comes.
+const PEERS_COUNT_MANY: usize = 1024;
 
 /// What a core knows of one peer.
 #[derive(Default)]
@@ -42,6 +48,8 @@ struct Peer {
     failures: u32,
     /// Not dialled before this; 0: at once.
     rest_until_ns: u64,
+    /// Other instances are preferred before this.
+    avoid_until_ns: u64,
     /// Why the last connect failed.
     reason: String,
     datagram: Option<Rc<DatagramPeer>>,
@@ -53,6 +61,8 @@ pub(crate) struct Peers {
     peers: RefCell<HashMap<Address, Peer>>,
     pub(crate) datagrams: RefCell<slab::Slab<Rc<DatagramPeer>>>,
     dials_count: Cell<u64>,
+    /// Before this some peer is avoided; after it nobody has to be asked.
+    avoid_until_ns: Cell<u64>,
 }
 
 /// A way to a peer that a call took.
@@ -121,21 +131,22 @@ pub(crate) fn begin(
 fn connection(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<Connection>> {
     let most = shard.shared.config.connections_per_peer;
     let mut peers = shard.peers.peers.borrow_mut();
-    let peer = match peers.get_mut(address) {
-        Some(peer) => peer,
-        None => peers.entry(address.clone()).or_default(),
-    };
+    let peer = peer_of(&mut peers, address, shard.now_ns());
+    let rests = shard.now_ns() < peer.rest_until_ns;
     if let Some(lane) = lane {
         let id = peer.lanes.get(lane).copied().flatten();
         if let Some(found) = id.and_then(|id| usable(shard, id)) {
             return Ok(found);
         }
-    } else if let Some(found) = peer.take_turn(shard)
-        && (peer.connections.len() >= most || found.is_connecting())
-    {
+    } else if let Some(found) = peer.take_turn(shard) {
+        // One more is dialled if it may be; until it is there, and if it never is, this one does.
+        if peer.connections.len() < most && !found.is_connecting() && !rests {
+            drop(peers);
+            let _ = dial(shard, address, None);
+        }
         return Ok(found);
     }
-    if shard.now_ns() < peer.rest_until_ns {
+    if rests {
         let rest_ms = (peer.rest_until_ns - shard.now_ns()) / 1_000_000 + 1;
         let text = format!(
             "cannot connect to {address}: {}; it is tried again in {rest_ms} ms",
@@ -147,6 +158,21 @@ fn connection(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Resu
     dial(shard, address, lane)
 }
 
+/// What is known of the peer, maybe nothing yet.
+fn peer_of<'a>(
+    peers: &'a mut HashMap<Address, Peer>,
+    address: &Address,
+    now_ns: u64,
+) -> &'a mut Peer {
+    if !peers.contains_key(address) {
+        if peers.len() >= PEERS_COUNT_MANY {
+            peers.retain(|_, peer| peer.is_worth_keeping(now_ns));
+        }
+        peers.insert(address.clone(), Peer::default());
+    }
+    peers.get_mut(address).expect("it was inserted above")
+}
+
 /// The connection, if calls may use it.
 fn usable(shard: &Shard, id: ConnectionId) -> Option<Rc<Connection>> {
     let found = shard.connections.find(id).filter(|found| found.is_usable())?;
@@ -155,6 +181,9 @@ fn usable(shard: &Shard, id: ConnectionId) -> Option<Rc<Connection>> {
 }
 
 fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<Connection>> {
+    if shard.is_stopping() {
+        return Err(Error::new(Code::NETWORK, "the engine stops"));
+    }
     let socket_address = socket_address(address);
     let fd = match socket::connect(&socket_address) {
         Ok(fd) => fd,
@@ -186,7 +215,7 @@ fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<
 
 fn datagram_peer(shard: &Rc<Shard>, address: &Address) -> Result<Rc<DatagramPeer>> {
     let mut peers = shard.peers.peers.borrow_mut();
-    let peer = peers.entry(address.clone()).or_default();
+    let peer = peer_of(&mut peers, address, shard.now_ns());
     if let Some(datagram) = &peer.datagram {
         return Ok(datagram.clone());
     }
@@ -196,6 +225,14 @@ fn datagram_peer(shard: &Rc<Shard>, address: &Address) -> Result<Rc<DatagramPeer
 }
 
 impl Peer {
+    /// Whether there is something to remember.
+    fn is_worth_keeping(&self, now_ns: u64) -> bool {
+        !self.connections.is_empty()
+            || self.lanes.iter().any(Option::is_some)
+            || self.datagram.is_some()
+            || now_ns < self.rest_until_ns.max(self.avoid_until_ns)
+    }
+
     /// The next of the shared connections that may be used.
     fn take_turn(&mut self, shard: &Shard) -> Option<Rc<Connection>> {
         for _ in 0..self.connections.len() {
@@ -224,12 +261,39 @@ impl Peer {
 }
 
 impl Peers {
-    /// A connect succeeded: the peer is forgiven.
+    /// A connect succeeded.
     pub(crate) fn connected(&self, address: &Address) {
         if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
-            peer.failures = 0;
             peer.rest_until_ns = 0;
+            peer.avoid_until_ns = 0;
         }
+    }
+
+    /// The peer has answered: it is forgiven.
+    pub(crate) fn heard(&self, address: &Address) {
+        if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
+            peer.failures = 0;
+        }
+    }
+
+    /// The peer has said on that connection that it leaves.
+    pub(crate) fn left(&self, shard: &Shard, address: &Address, id: ConnectionId) {
+        self.forget(address, id);
+        if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
+            self.avoid(peer, shard.now_ns() + LEFT_NS);
+        }
+    }
+
+    fn avoid(&self, peer: &mut Peer, until_ns: u64) {
+        peer.avoid_until_ns = until_ns;
+        self.avoid_until_ns.set(self.avoid_until_ns.get().max(until_ns));
+    }
+
+    /// Whether nothing is known that speaks against calling the peer.
+    #[inline]
+    pub(crate) fn is_welcome(&self, address: &Address, now_ns: u64) -> bool {
+        now_ns >= self.avoid_until_ns.get()
+            || self.peers.borrow().get(address).is_none_or(|peer| now_ns >= peer.avoid_until_ns)
     }
 
     /// A connection is not to be used for further calls.
@@ -261,6 +325,7 @@ impl Peers {
         peer.failures = peer.failures.saturating_add(1);
         peer.rest_until_ns = shard.now_ns() + (rest_ms / 2 + random_ms) * 1_000_000;
         peer.reason = reason;
+        self.avoid(peer, peer.rest_until_ns);
     }
 
     /// How often a connection was opened.
@@ -268,10 +333,14 @@ impl Peers {
         self.dials_count.get()
     }
 
-    /// Lets go of everything.
-    pub(crate) fn clear(&self) {
-        self.peers.borrow_mut().clear();
-        self.datagrams.borrow_mut().clear();
+    /// Ends all calls by datagram and lets go of everything.
+    pub(crate) fn end(&self, shard: &Rc<Shard>) {
+        let datagrams = self.datagrams.take();
+        for (_, peer) in &datagrams {
+            peer.fail_all(shard, &Closed::Stopped);
+        }
+        let peers = self.peers.take();
+        drop((datagrams, peers));
     }
 }
 

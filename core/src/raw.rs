@@ -62,12 +62,7 @@ impl RawSide {
         self.wake(shard);
     }
 
-    pub(crate) fn received(
-        &self,
-        shard: &Rc<Shard>,
-        connection: &Rc<Connection>,
-        bytes: &[u8],
-    ) {
+    pub(crate) fn received(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, bytes: &[u8]) {
         if self.waiter.borrow().is_none() {
             // Nobody asked: the next answer could not be told from this.
             return connection.close(shard, &Closed::Ended);
@@ -90,6 +85,10 @@ impl RawSide {
 ///
 /// The address is `ip:port` or `unix:/path`. The answer's bytes are returned as they came,
 /// without those after its end. Suspends; usable in coroutines only.
+///
+/// Of a request on a kept connection that dies without a byte, it is not known whether the peer
+/// has read it; almost always the peer had closed an idle connection just before. Such a request
+/// is sent again, on another connection.
 ///
 /// ```no_run
 /// use msec::raw::{self, Length};
@@ -145,8 +144,7 @@ pub fn call(
                 }
                 return Ok(answer);
             }
-            // A kept connection that died before a byte came may have been closed by an idle
-            // server just before: the request was not read, so it is safe to send it on a new one.
+            // Closed by the server while it was idle, most likely: send it on another one.
             Err(Failed::DiedUnanswered) if kept => {}
             Err(Failed::DiedUnanswered) => {
                 let why = side.closed.borrow().clone().unwrap_or(Closed::Ended);
@@ -194,7 +192,11 @@ fn wait(
         let received = side.received.borrow().len();
         if received > looked_bytes {
             looked_bytes = received;
-            let said = length(&side.received.borrow());
+            // Taken out: a function that waits for something must find nothing borrowed.
+            let bytes = side.received.take();
+            let said = length(&bytes);
+            let later = side.received.replace(bytes);
+            side.received.borrow_mut().extend_from_slice(&later);
             match said {
                 Length::More => {}
                 Length::Whole(bytes) if bytes > received => {}
@@ -243,6 +245,9 @@ fn take(shard: &Rc<Shard>, address: &Address) -> Result<(Rc<Connection>, bool)> 
             return Ok((connection, true));
         }
         connection.close(shard, &Closed::Stopped);
+    }
+    if shard.is_stopping() {
+        return Err(Error::new(Code::NETWORK, "the engine stops"));
     }
     let socket_address = socket_address(address);
     let fd = socket::connect(&socket_address).map_err(|error| {

@@ -26,8 +26,13 @@ impl Routes {
         self.turns.borrow_mut().clear();
     }
 
-    /// The instance that is next.
-    pub(crate) fn pick(&self, target: &Target, method: &str) -> Result<Address> {
+    /// The instance that is next, of those that are `usable`; when none is, of all.
+    pub(crate) fn pick(
+        &self,
+        target: &Target,
+        method: &str,
+        usable: impl Fn(&Address) -> bool,
+    ) -> Result<Address> {
         let name = match target {
             Target::Address(address) => return Ok(address.clone()),
             Target::Service(name) => name,
@@ -45,7 +50,10 @@ impl Routes {
                 turns.entry(name.clone()).or_insert_with(|| Wrr::new(weights))
             }
         };
-        let picked = turn.pick(|_| true).and_then(|index| service.instances.get(index));
+        let index = turn
+            .pick(|index| usable(&service.instances[index].address))
+            .or_else(|| turn.pick(|_| true));
+        let picked = index.and_then(|index| service.instances.get(index));
         picked.map(|instance| instance.address.clone()).ok_or_else(|| {
             let text = format!("service `{name}` has no instance");
             Error::new(Code::NO_ROUTE, text).while_calling(method)

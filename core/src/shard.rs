@@ -19,15 +19,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use msec_protocol::{Address, Target};
 use msec_sys::clock;
 use msec_sys::ring::{Event, Interest, Op, Ring, Token};
 use msec_sys::socket::Socket;
 
 use crate::cancel::TaskId;
 use crate::client::with_side;
-use crate::connection::{Connection, ConnectionId, Connections};
+use crate::connection::{Connection, ConnectionId, Connections, Role};
 use crate::context::Context;
 use crate::engine::Shared;
+use crate::error::Result;
 use crate::flight::Flights;
 use crate::mailbox;
 use crate::pool::Peers;
@@ -164,6 +166,8 @@ pub(crate) struct Shard {
     /// Requests started in this turn as they were read.
     started_count: Cell<usize>,
     stopping: Cell<bool>,
+    /// When the ring last had an event.
+    worked_ns: Cell<u64>,
     random: Cell<u64>,
 }
 
@@ -199,6 +203,7 @@ impl Shard {
             slow: Cell::new(false),
             started_count: Cell::new(0),
             stopping: Cell::new(false),
+            worked_ns: Cell::new(0),
             random: Cell::new(clock::wall_ns() ^ (index as u64) << 32 | 1),
             shared,
         })
@@ -208,6 +213,20 @@ impl Shard {
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         self.now_ns.get()
+    }
+
+    /// The time now, a few milliseconds old at most, also when a task has computed for long; at a
+    /// quarter of the price of a clock.
+    #[inline]
+    pub(crate) fn fresh_ns(&self) -> u64 {
+        self.now_ns().max(clock::coarse_ns())
+    }
+
+    /// The address that the next call to a target goes to.
+    #[inline]
+    pub(crate) fn pick(&self, target: &Target, method: &str) -> Result<Address> {
+        let now_ns = self.now_ns();
+        self.routes.pick(target, method, |address| self.peers.is_welcome(address, now_ns))
     }
 
     /// A number that is different each time; not for secrets (xorshift64*, Vigna 2016).
@@ -257,7 +276,9 @@ impl Shard {
     /// How long the ring may wait.
     fn idle_ns(&self) -> Option<u64> {
         let busy = !self.tasks.ready.borrow().is_empty() || !self.outbox.borrow().is_empty();
-        if busy || !self.inbox.borrow_mut().prepare_park() {
+        // With busy polling, a core that had work a moment ago looks again instead of sleeping.
+        let spins = self.now_ns() < self.worked_ns.get() + self.shared.config.busy_poll_us * 1000;
+        if busy || spins || !self.inbox.borrow_mut().prepare_park() {
             return Some(0);
         }
         self.shared.cores.beat(self.index).asleep();
@@ -272,7 +293,9 @@ impl Shard {
     }
 
     fn take_messages(self: &Rc<Self>) {
-        while let Some((core, message)) = self.outbox.borrow_mut().pop_front() {
+        loop {
+            let kept = self.outbox.borrow_mut().pop_front();
+            let Some((core, message)) = kept else { break };
             if let Err(message) = self.shared.cores.try_post(core, message) {
                 self.outbox.borrow_mut().push_front((core, message));
                 break;
@@ -338,6 +361,7 @@ impl Shard {
         loop {
             let event = self.ring.borrow_mut().next_event();
             let Some(event) = event else { break };
+            self.worked_ns.set(self.now_ns());
             self.take_event(event);
         }
     }
@@ -403,7 +427,8 @@ impl Shard {
                 }
             }
             Subject::Poll(index) => {
-                if let Some((waiter, outcome)) = self.polls.borrow_mut().try_remove(index as usize) {
+                if let Some((waiter, outcome)) = self.polls.borrow_mut().try_remove(index as usize)
+                {
                     outcome.set(Some(errno));
                     waiter.wake(self);
                 }
@@ -413,7 +438,11 @@ impl Shard {
     }
 
     /// Starts to wait for a descriptor for the running task; the outcome appears in the cell.
-    pub(crate) fn poll(&self, socket: &Rc<Socket>, interest: Interest) -> (Op, Rc<Cell<Option<i32>>>) {
+    pub(crate) fn poll(
+        &self,
+        socket: &Rc<Socket>,
+        interest: Interest,
+    ) -> (Op, Rc<Cell<Option<i32>>>) {
         let outcome = Rc::new(Cell::new(None));
         let entry = (Waiter::current(self), outcome.clone());
         let index = self.polls.borrow_mut().insert(entry) as u32;
@@ -529,22 +558,53 @@ impl Shard {
         }
     }
 
+    /// Calls in flight, to all peers.
+    pub(crate) fn calls_in_flight(&self) -> usize {
+        let streams = self.connections.all();
+        let streams = streams.iter().map(|connection| match &connection.role {
+            Role::Client(side) => side.in_flight(),
+            Role::Server(_) | Role::Raw(_) => 0,
+        });
+        let datagrams = self.peers.datagrams.borrow();
+        streams.sum::<usize>() + datagrams.iter().map(|(_, peer)| peer.in_flight()).sum::<usize>()
+    }
+
+    /// Whether the loop is about to end, or has.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
     /// Ends the loop after this turn.
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
     }
 
-    /// Lets go of everything that refers back to this core.
+    /// Lets go of everything that refers back to this core. Calls in flight fail.
+    ///
+    /// What is dropped here runs code of its own, which may come back: nothing is dropped while
+    /// it is borrowed.
     fn end(self: &Rc<Self>) {
+        self.stopping.set(true);
         self.shared.cores.beat(self.index).asleep();
         self.shared.cores.beat(self.index).stopped.store(true, Ordering::Release);
         let servers = self.servers.take();
-        self.peers.clear();
         self.connections.close_all(self);
-        self.tasks.ready.borrow_mut().clear();
+        self.peers.end(self);
+        let ready = self.tasks.ready.take();
+        drop(ready);
         drop(servers);
-        self.dirty.borrow_mut().clear();
-        self.polls.borrow_mut().clear();
-        drop(std::mem::replace(&mut *self.timers.borrow_mut(), Wheel::new(0)));
+        let dirty = self.dirty.take();
+        drop(dirty);
+        let polls = self.polls.take();
+        drop(polls);
+        let timers = std::mem::replace(&mut *self.timers.borrow_mut(), Wheel::new(0));
+        drop(timers);
+        // A parked task keeps this object for ever. Whoever posts from now on must learn that
+        // nobody listens, and whoever waits for a message that is still here, too.
+        let (_, nobody) = mailbox::mailbox(1, || ());
+        let inbox = self.inbox.replace(nobody);
+        drop(inbox);
+        let outbox = self.outbox.take();
+        drop(outbox);
     }
 }

@@ -65,6 +65,11 @@ pub const REQUESTS_PER_PROCESS_MAX: u32 = 1_000_000;
 /// bounds the table, and beyond it a pool opens another connection or refuses.
 pub const CALLS_PER_CONNECTION_MAX: u32 = 1 << 20;
 
+/// Bytes of requests that a client's connection keeps unsent, beyond which further calls on it are
+/// refused with [`OVERLOADED`](crate::Code::OVERLOADED): four of the largest bodies. The peer takes
+/// them too slowly, and their deadlines are near.
+pub const CLIENT_UNSENT_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+
 /// How long the caller of a request is taken to wait if it does not say, in milliseconds, by
 /// default. The original forgot a request after 60 s, so no old caller waits longer.
 pub const DEADLINE_MS_DEFAULT: u32 = 60_000;

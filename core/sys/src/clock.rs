@@ -19,6 +19,14 @@ pub fn now_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)
 }
 
+/// As [`now_ns`], but as old as the kernel's last tick, up to 10 ms; a quarter of the price.
+///
+/// Never later than a reading of [`now_ns`] that follows it.
+#[inline]
+pub fn coarse_ns() -> u64 {
+    read(libc::CLOCK_MONOTONIC_COARSE)
+}
+
 /// Nanoseconds since the Unix epoch; may jump backwards when the time of day is set.
 ///
 /// Any thread; never suspends. For logs and reports, never for a deadline.

@@ -9,11 +9,13 @@
 //! connection.
 
 use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -124,7 +126,8 @@ impl AsFd for Socket {
 pub enum Address {
     /// An IPv4 or IPv6 address with a port.
     Ip(SocketAddr),
-    /// The path of a unix socket; empty for a client's unnamed end.
+    /// The path of a unix socket, or `@` and a name in the abstract namespace; empty for a client's
+    /// unnamed end.
     Unix(PathBuf),
 }
 
@@ -135,6 +138,10 @@ impl Address {
             return Ok(Self::Ip(unmapped(address)));
         }
         if raw.is_unix() {
+            if let Some(name) = raw.as_abstract_namespace() {
+                let name = [b"@", name].concat();
+                return Ok(Self::Unix(PathBuf::from(OsString::from_vec(name))));
+            }
             return Ok(Self::Unix(raw.as_pathname().map(Path::to_path_buf).unwrap_or_default()));
         }
         Err(io::Error::new(io::ErrorKind::Unsupported, "neither an IP nor a unix address"))
@@ -143,7 +150,11 @@ impl Address {
     fn to_raw(&self) -> io::Result<SockAddr> {
         match self {
             Self::Ip(address) => Ok(SockAddr::from(*address)),
-            Self::Unix(path) => SockAddr::unix(path),
+            Self::Unix(path) => match path.as_os_str().as_bytes() {
+                // unix(7): a name in the abstract namespace begins with a NUL.
+                [b'@', name @ ..] => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
+                _ => SockAddr::unix(path),
+            },
         }
     }
 

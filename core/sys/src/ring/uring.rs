@@ -144,7 +144,8 @@ impl Uring {
             Some(0) => self.ring.submit(),
             None => self.ring.submit_and_wait(1),
             Some(ns) => {
-                let limit = Timespec::new().sec(ns / 1_000_000_000).nsec((ns % 1_000_000_000) as u32);
+                let limit =
+                    Timespec::new().sec(ns / 1_000_000_000).nsec((ns % 1_000_000_000) as u32);
                 self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit))
             }
         };
@@ -244,9 +245,8 @@ impl Uring {
         match slot.action {
             Action::Accept => Some(Event::AcceptEnded { token, errno }),
             Action::Recv => Some(Event::RecvEnded { token, errno }),
-            Action::Send { .. } | Action::Poll { .. } => {
-                unreachable!("only accepts and receives are started again")
-            }
+            Action::Poll { .. } => Some(Event::Ready { token, errno }),
+            Action::Send { .. } => unreachable!("a send is not started again"),
         }
     }
 
@@ -286,8 +286,11 @@ impl Uring {
             Action::Recv if self.features.buf_ring => self.received(op, token, result, flags),
             Action::Recv => self.readable(op, token, result),
             Action::Accept => self.accepted(op, token, result, more),
-            Action::Poll { .. } => {
-                if !more {
+            Action::Poll { shots, .. } => {
+                if !more && shots == Shots::Many && result >= 0 && !slot.cancelled {
+                    // A full completion queue ends a watch: its user has not.
+                    self.again.push(op);
+                } else if !more {
                     self.slots.remove(op);
                 }
                 let ended = result.min(0).saturating_neg();
