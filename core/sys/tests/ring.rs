@@ -122,7 +122,7 @@ fn held_buffers_stop_the_receive_and_giving_them_back_resumes_it() {
     on_each(|ring| {
         let (socket, mut peer) = pair();
         ring.recv(&socket, 1);
-        let bytes = 12 << 20;
+        let bytes = 64 << 20;
         let sender = std::thread::spawn(move || {
             peer.write_all(&vec![5; bytes]).unwrap();
             peer

@@ -217,9 +217,8 @@ impl Epoll {
     }
 
     fn await_readable(&mut self, op: Op) {
-        let registered = self.slots.find(op).is_some_and(|slot| {
-            slot.socket.registration.get() != UNREGISTERED
-        });
+        let registered =
+            self.slots.find(op).is_some_and(|slot| slot.socket.registration.get() != UNREGISTERED);
         let Some(index) = self.register(op) else { return };
         self.registrations[index].reader = Some(op);
         if registered {
@@ -229,9 +228,8 @@ impl Epoll {
     }
 
     fn await_writable(&mut self, op: Op) {
-        let registered = self.slots.find(op).is_some_and(|slot| {
-            slot.socket.registration.get() != UNREGISTERED
-        });
+        let registered =
+            self.slots.find(op).is_some_and(|slot| slot.socket.registration.get() != UNREGISTERED);
         let Some(index) = self.register(op) else { return };
         self.registrations[index].writer = Some(op);
         if registered {
