@@ -30,8 +30,8 @@
 //!
 //! A frame that lies within one input is borrowed from it: nothing is copied. Only the frame that
 //! crosses a boundary is assembled in memory of its own, which then moves to whoever takes the
-//! frame. That memory grows with what has arrived, not by what the peer has promised, beyond a first
-//! 96 KiB ([`ASSEMBLY_BYTES_MIN`]).
+//! frame. Beyond a first 96 KiB ([`ASSEMBLY_BYTES_MIN`]) that memory grows with what has arrived,
+//! not by what the peer has promised.
 //!
 //! A body over its limit is not the end of a connection: its head is handed out, so that the
 //! request can be answered by its sequence, and the body's bytes are thrown away as they come. A

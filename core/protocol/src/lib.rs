@@ -18,7 +18,8 @@
 //! | module | noun |
 //! |---|---|
 //! | [`frame`] | where one message ends and the next begins |
-//! | [`head`] | sequence, method, deadline, trace … of a message; [`metadata`] are its user headers |
+//! | [`head`] | sequence, method, deadline, trace of a message |
+//! | [`metadata`] | the user headers of a message |
 //! | [`call`] | whose answer is this: the client side of a connection |
 //! | [`serve`] | is this request run or refused: the server side of a connection |
 //! | [`route`] | which instances make up a service, and which is next |
