@@ -15,14 +15,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use msec_protocol::{Address, Code, RequestHead, TooLarge, call};
-use msec_sys::clock;
-
 use crate::answer::{Answer, Reply};
 use crate::client::CallOptions;
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::shard::Shard;
-use crate::task::{self, Inherited, Waiter, Woken};
+use crate::task::{self, Inherited, Waiter};
 
 /// What a call asks for, borrowed from whoever makes it.
 pub(crate) struct Ask<'a> {
@@ -155,23 +153,4 @@ pub(crate) fn timed_out(address: &impl std::fmt::Display, method: &str) -> Error
 pub(crate) fn too_large(method: &str, too_large: TooLarge) -> Error {
     Error::new(Code::TOO_LARGE, format!("the request was not sent: its {too_large}"))
         .while_calling(method)
-}
-
-/// Sleeps at most until `deadline_ns`; an error if the task is cancelled.
-pub(crate) fn rest(shard: &Rc<Shard>, deadline_ns: u64) -> Result<()> {
-    loop {
-        let Some(running) = shard.tasks.current() else {
-            return Err(Error::would_block("sleep"));
-        };
-        if running.is_cancelled() {
-            return Err(cancelled("sleep"));
-        }
-        // The turn's time may be old when the task has computed for long.
-        if clock::now_ns() >= deadline_ns {
-            return Ok(());
-        }
-        if task::park_until(shard, deadline_ns, "time") == Woken::TimedOut {
-            return Ok(());
-        }
-    }
 }

@@ -47,7 +47,14 @@ pub(crate) struct Cancel {
     /// The task that serves the request, which most often is the only one.
     first: AtomicU64,
     /// Tasks that it spawned. Held for a push or a swap, never across anything that blocks.
-    others: Mutex<Vec<TaskId>>,
+    others: Mutex<Others>,
+}
+
+#[derive(Default)]
+struct Others {
+    tasks: Vec<TaskId>,
+    /// Those of `tasks` that were live when it was last cleaned.
+    live_count: usize,
 }
 
 impl Default for Cancel {
@@ -61,10 +68,11 @@ impl Default for Cancel {
 }
 
 impl Cancel {
-    /// Whether it was cancelled. One relaxed load.
+    /// Whether it was cancelled. One load, which stays behind the store of
+    /// [`serve_on`](Cancel::serve_on): a cancel that misses the one is seen by the other.
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
-        self.set.load(Ordering::Relaxed)
+        self.set.load(Ordering::SeqCst)
     }
 
     /// Tells whom to wake first.
@@ -74,15 +82,16 @@ impl Cancel {
         self.first.store(task.pack(), Ordering::SeqCst);
     }
 
-    /// Adds a task to be woken as well. The list forgets nobody; waking a finished job does nothing.
-    pub(crate) fn also(&self, task: TaskId) {
+    /// Adds a task to be woken as well. Those that are not live any more are forgotten now and
+    /// then, so that a request which spawns for ever does not grow this for ever.
+    pub(crate) fn also(&self, task: TaskId, is_live: impl Fn(TaskId) -> bool) {
         let mut others = self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        // A request that spawns for ever would grow this for ever: forget the older half, whose
-        // tasks are most likely over, and still see the flag at their next blocking call.
-        if others.len() == OTHERS_MAX {
-            others.drain(..OTHERS_MAX / 2);
+        // At twice what was left last time: a look at each task costs each spawn at most two.
+        if others.tasks.len() >= 2 * others.live_count + OTHERS_MIN {
+            others.tasks.retain(|task| is_live(*task));
+            others.live_count = others.tasks.len();
         }
-        others.push(task);
+        others.tasks.push(task);
     }
 
     /// Sets the flag and wakes everybody. Again has no effect.
@@ -97,23 +106,37 @@ impl Cancel {
         let others = std::mem::take(
             &mut *self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
         );
-        others.into_iter().for_each(|task| cores.wake(task));
+        others.tasks.into_iter().for_each(|task| cores.wake(task));
     }
 
     /// Makes it new for another request; only its sole owner can.
     pub(crate) fn reset(&mut self) {
         *self.set.get_mut() = false;
         *self.first.get_mut() = NOBODY;
-        self.others.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        let others = self.others.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        others.tasks.clear();
+        others.live_count = 0;
     }
 }
 
-/// Most spawned tasks of one request that a cancel wakes by name.
-const OTHERS_MAX: usize = 4096;
+/// Fewer spawned tasks than these are not looked through.
+const OTHERS_MIN: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_tasks_that_are_over_are_forgotten() {
+        let cancel = Cancel::default();
+        let id = |index| TaskId { core: 0, index, generation: 0 };
+        // Every third one stays live.
+        (0..10_000).for_each(|index| cancel.also(id(index), |task| task.index % 3 == 0));
+        let others = cancel.others.into_inner().unwrap();
+        assert!(others.tasks.len() < 10_000, "most of them are forgotten");
+        let kept = others.tasks.iter().filter(|task| task.index % 3 == 0).count();
+        assert_eq!(kept, 10_000_usize.div_ceil(3));
+    }
 
     #[test]
     fn a_task_id_survives_packing() {

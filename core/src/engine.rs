@@ -18,8 +18,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use msec_protocol::Code;
-use msec_sys::ring::{Ring, Waker};
 use msec_sys::process::{self, CrashNote};
+use msec_sys::ring::{Ring, Waker};
 use msec_sys::{clock, cpu};
 
 pub(crate) use crate::budget::Lease;
@@ -135,7 +135,11 @@ impl Cores {
 
     /// Sends a message, or hands it back when the mailbox is full. To a core that has stopped it
     /// is dropped.
-    pub(crate) fn try_post(&self, core: usize, message: Message) -> std::result::Result<(), Message> {
+    pub(crate) fn try_post(
+        &self,
+        core: usize,
+        message: Message,
+    ) -> std::result::Result<(), Message> {
         match self.senders[core].try_send(message) {
             Ok(()) | Err(Refused::Closed(_)) => Ok(()),
             Err(Refused::Full(message)) => Err(message),
@@ -218,7 +222,8 @@ impl Engine {
         }
         drop(tell);
         for _ in 0..count {
-            told.recv().unwrap_or_else(|_| Err(Error::internal("a core thread died at its start")))?;
+            told.recv()
+                .unwrap_or_else(|_| Err(Error::internal("a core thread died at its start")))?;
         }
         running.keep(spawn_watchdog(shared)?);
         Ok(Self { running })
@@ -246,22 +251,32 @@ impl Engine {
     /// Runs a function as a coroutine on one of the cores and waits for what it returns.
     ///
     /// For programs whose main thread wants to make blocking calls with the engine's own tools.
-    /// The function may block; the calling thread waits. Fails with -18 if the function panics.
+    /// The function may block; the calling thread waits.
+    ///
+    /// # Errors
+    /// -18 the function panicked; -101 no stack was left for it.
     ///
     /// # Panics
     /// When called on a core thread.
-    pub fn run<R: Send + 'static>(&self, function: impl FnOnce() -> R + Send + 'static) -> Result<R> {
+    pub fn run<R: Send + 'static>(
+        &self,
+        function: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R> {
         assert!(shard::current().is_none(), "a core thread must not wait for a core");
         let (tell, told) = mpsc::sync_channel(1);
         let job = move |shard: &Rc<Shard>| {
             let run = move || {
+                let result = crate::spawn::catch(function);
                 // Nobody hears it if the waiting thread is gone.
-                let _ = tell.send(function());
+                let _ = tell.send(result);
             };
             crate::spawn::spawn_boxed(shard, Box::new(run), crate::task::Inherited::default());
         };
         self.shared().cores.post_patiently(0, Message::Run(Box::new(job)));
-        told.recv().map_err(|_| Error::new(Code::SERVICE_FAILED, "the function panicked"))
+        told.recv().unwrap_or_else(|_| {
+            let text = "no stack was left for the function, or the engine has stopped";
+            Err(Error::new(Code::OVERLOADED, text).during("run a function on a core"))
+        })
     }
 
     /// Runs `ask` on every core and collects what it returns, in the order of the cores.
@@ -367,10 +382,8 @@ fn spawn_watchdog(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
         let (ended, bell) = &shared.ended;
         let mut guard = ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         while !*guard {
-            guard = bell
-                .wait_timeout(guard, rest)
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .0;
+            guard =
+                bell.wait_timeout(guard, rest).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
             for (core, reported) in reported.iter_mut().enumerate() {
                 look_after(&shared, core, stall_ns, reported);
             }
@@ -394,8 +407,11 @@ fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64
     *reported_ns = turn_ns;
     let method = method::Name::of(beat.method.load(Ordering::Relaxed));
     let age_ms = age_ns / 1_000_000;
-    crate::log::error("stall", format_args!(
-        "core {core} has not looped for {age_ms} ms: method {method} runs without a blocking call; \
+    crate::log::error(
+        "stall",
+        format_args!(
+            "core {core} has not looped for {age_ms} ms: method {method} runs without a blocking call; \
          mark it heavy, or yield in it"
-    ));
+        ),
+    );
 }

@@ -89,10 +89,10 @@ impl Error {
         Error::new(Code::SYSTEM_ERROR, message)
     }
 
-    /// A blocking operation on a core thread, but on no coroutine: it would stop all the others.
+    /// A blocking operation on no coroutine: on a core thread it would stop all the others.
     pub(crate) fn would_block(operation: &str) -> Error {
-        let message = "this would block a core thread: it is not called on a coroutine, but in a \
-                       callback method or from a callback of the engine";
+        let message = "only a coroutine can wait here: this is a callback method, a callback of the \
+                       engine, or a thread that is no core's";
         Error::new(Code::SYSTEM_ERROR, message).during(operation.to_owned())
     }
 

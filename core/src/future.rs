@@ -1,7 +1,7 @@
 //! Futures in coroutines: any Rust future can be waited for from code that looks blocking.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,9 +9,9 @@ use std::thread::Thread;
 
 use crate::cancel::TaskId;
 use crate::engine::Shared;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shard;
-use crate::task;
+use crate::sync::{Current, Wait, wait};
 
 /// Wakes a task of a core from whatever thread finishes the future's work.
 struct TaskWaker {
@@ -48,39 +48,83 @@ impl Wake for ThreadWaker {
 /// tokio future needs tokio's own threads for its I/O and timers).
 ///
 /// # Errors
-/// -103 when the task is cancelled while it waits: the future is dropped. -1 on a core's loop.
+/// -103 when the task is cancelled while it waits: the future is dropped. -2 on a core's loop, if
+/// the future is not ready at once.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
     let mut future = pin!(future);
-    let Some(shard) = shard::current() else {
-        let waker = Waker::from(Arc::new(ThreadWaker(std::thread::current())));
-        let mut context = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return Ok(output);
-            }
-            std::thread::park();
-        }
-    };
-    let Some(running) = shard.tasks.current() else {
-        return Err(Error::would_block("block_on"));
-    };
-    let flag = Arc::new(TaskWaker {
-        shared: shard.shared.clone(),
-        task: running.id(shard.index),
-        woken: AtomicBool::new(false),
-    });
-    let waker = Waker::from(flag.clone());
+    if shard::current().is_some() {
+        return wait(&mut awaiting(future), None, "wait for a future");
+    }
+    let waker = Waker::from(Arc::new(ThreadWaker(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
-        // A swap, not a store: it sees what a wake-up before it has published, and one after it
-        // sees the flag down and wakes. With a store both could miss each other.
-        flag.woken.swap(false, Ordering::AcqRel);
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Ok(output);
         }
-        if running.is_cancelled() {
-            return Err(crate::call::cancelled("block_on"));
-        }
-        task::park(&shard, "a future");
+        std::thread::park();
+    }
+}
+
+/// A future as a [`Wait`], for a `select`: a started call, or what any other library has.
+///
+/// A future that is not `Unpin` is pinned first, by `std::pin::pin!` or `Box::pin`. It is dropped
+/// with the wait, not when the wait leaves.
+///
+/// ```
+/// use std::time::Duration;
+/// use msec::sync::{Either, after, awaiting, select2};
+///
+/// # msec::Engine::start()?.run(|| {
+/// let never = std::future::pending::<u32>();
+/// let first = select2(awaiting(never), after(Duration::from_millis(2)))?;
+/// assert_eq!(first, Either::Second(()));
+/// # Ok::<(), msec::Error>(())
+/// # })??;
+/// # Ok::<(), msec::Error>(())
+/// ```
+pub fn awaiting<F: Future + Unpin>(future: F) -> Awaiting<F> {
+    Awaiting { future, flag: None }
+}
+
+/// A future that is waited for; see [`awaiting`].
+pub struct Awaiting<F> {
+    future: F,
+    /// Made when a task first polls, and again when another one does.
+    flag: Option<(Arc<TaskWaker>, Waker)>,
+}
+
+impl<F: Future + Unpin> Wait for Awaiting<F> {
+    type Output = F::Output;
+
+    /// # Panics
+    /// When the future does so because it is over.
+    fn poll(&mut self, current: &Current) -> Option<F::Output> {
+        let Some((shard, waiter)) = current.place() else {
+            let mut context = Context::from_waker(Waker::noop());
+            return ready(Pin::new(&mut self.future).poll(&mut context));
+        };
+        let task = waiter.id(shard.index);
+        let flag = self.flag.take().filter(|(flag, _)| flag.task == task);
+        let (flag, waker) = self.flag.insert(flag.unwrap_or_else(|| {
+            let shared = shard.shared.clone();
+            let flag = Arc::new(TaskWaker { shared, task, woken: AtomicBool::new(false) });
+            let waker = Waker::from(flag.clone());
+            (flag, waker)
+        }));
+        // A swap, not a store: it sees what a wake-up before it has published, and one after it
+        // sees the flag down and wakes. With a store both could miss each other.
+        flag.woken.swap(false, Ordering::AcqRel);
+        ready(Pin::new(&mut self.future).poll(&mut Context::from_waker(waker)))
+    }
+
+    fn leave(&mut self) {
+        // A waker cannot be taken back: it may wake this task for nothing.
+    }
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }

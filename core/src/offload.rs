@@ -127,6 +127,7 @@ fn work(shared: &Shared) {
                 let text = panic_text(&*payload);
                 crate::log::error("panic", format_args!("an offloaded job panicked: {text}"));
             }
+            crate::local::clear_thread();
             state = shared.lock();
             continue;
         }
@@ -180,9 +181,12 @@ pub(crate) fn inherited() -> Option<Inherited> {
 /// ```
 ///
 /// # Errors
-/// -18 the function panicked; -101 too many jobs wait; -103 the task was cancelled.
+/// -18 the function panicked; -101 too many jobs wait; -103 the task was cancelled; -2 this is the
+/// loop of a core.
 pub fn offload<R: Send + 'static>(function: impl FnOnce() -> R + Send + 'static) -> Result<R> {
     let Some(shard) = shard::current() else { return Ok(function()) };
+    // Else the function would run although nobody can wait for it.
+    crate::sync::may_wait(&shard, "offload")?;
     let (tell, told) = oneshot();
     let inherited = crate::inherited();
     let job = Box::new(move || {

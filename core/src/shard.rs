@@ -132,7 +132,26 @@ thread_local! {
 
 /// The core whose thread this is; `None` on other threads.
 pub(crate) fn current() -> Option<Rc<Shard>> {
-    CURRENT.with(|current| current.borrow().clone())
+    // At the end of a thread, destructors may still ask when the answer is gone already.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// A descriptor that a task waits for.
+pub(crate) struct Polled {
+    waiter: RefCell<Waiter>,
+    outcome: Cell<Option<i32>>,
+}
+
+impl Polled {
+    /// 0 when it is ready, or an errno; `None` while neither is known.
+    pub(crate) fn outcome(&self) -> Option<i32> {
+        self.outcome.get()
+    }
+
+    /// Says whom to wake from now on.
+    pub(crate) fn wakes(&self, waiter: &Waiter) {
+        self.waiter.borrow_mut().clone_from(waiter);
+    }
 }
 
 /// A core, seen from its own thread.
@@ -153,7 +172,7 @@ pub(crate) struct Shard {
     inbox: RefCell<mailbox::Receiver<Message>>,
     /// Connections with output that was not handed to the ring.
     dirty: RefCell<Vec<Rc<Connection>>>,
-    polls: RefCell<slab::Slab<(Waiter, Rc<Cell<Option<i32>>>)>>,
+    polls: RefCell<slab::Slab<Rc<Polled>>>,
     spare_outputs: RefCell<Vec<Vec<u8>>>,
     // The box is what is kept: a context moves through queues as a pointer.
     #[expect(clippy::vec_box)]
@@ -427,27 +446,27 @@ impl Shard {
                 }
             }
             Subject::Poll(index) => {
-                if let Some((waiter, outcome)) = self.polls.borrow_mut().try_remove(index as usize)
-                {
-                    outcome.set(Some(errno));
-                    waiter.wake(self);
+                if let Some(polled) = self.polls.borrow_mut().try_remove(index as usize) {
+                    polled.outcome.set(Some(errno));
+                    polled.waiter.borrow().wake(self);
                 }
             }
             Subject::Connection(_) | Subject::Listener(..) => {}
         }
     }
 
-    /// Starts to wait for a descriptor for the running task; the outcome appears in the cell.
+    /// Starts to wait for a descriptor, and wakes the waiter when the outcome is known.
     pub(crate) fn poll(
         &self,
         socket: &Rc<Socket>,
         interest: Interest,
-    ) -> (Op, Rc<Cell<Option<i32>>>) {
-        let outcome = Rc::new(Cell::new(None));
-        let entry = (Waiter::current(self), outcome.clone());
-        let index = self.polls.borrow_mut().insert(entry) as u32;
+        waiter: &Waiter,
+    ) -> (Op, Rc<Polled>) {
+        let waiter = RefCell::new(waiter.clone());
+        let polled = Rc::new(Polled { waiter, outcome: Cell::new(None) });
+        let index = self.polls.borrow_mut().insert(polled.clone()) as u32;
         let op = self.ring.borrow_mut().poll(socket, interest, Subject::Poll(index).token());
-        (op, outcome)
+        (op, polled)
     }
 
     /// Whether a request may start as it is read, instead of queueing up: handlers are quick, the
@@ -494,10 +513,12 @@ impl Shard {
     }
 
     fn resume(self: &Rc<Self>, task: Rc<Task>) {
-        if let Err((exhausted, _job)) = self.tasks.run(task) {
+        if let Err((exhausted, job)) = self.tasks.run(task) {
             // Only a first run can want a stack; a request is answered in `serve::start`, so this
             // is a spawned function, whose joiner learns of it by the drop of the job.
             crate::log::error("stacks", format_args!("a task was dropped: {exhausted}"));
+            // What it holds has destructors, whose panics must not end the core.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(job)));
         }
     }
 

@@ -5,14 +5,16 @@
 //! else notices.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use msec_protocol::Code;
 
 use crate::error::{Error, Result};
 use crate::serve::panic_text;
 use crate::shard::{self, Shard};
+use crate::sync::{self, Current, Wait};
 use crate::task::{self, Inherited, Job, Waiter};
 
 /// Gives a function to a task of this core.
@@ -20,7 +22,9 @@ pub(crate) fn spawn_boxed(shard: &Rc<Shard>, function: Box<dyn FnOnce()>, inheri
     let cancel = inherited.cancel.clone();
     let task = shard.tasks.spawn(Job::Run(function), inherited);
     if let Some(cancel) = cancel {
-        cancel.also(task.id(shard.index));
+        cancel.also(task.id(shard.index), |id| {
+            usize::from(id.core) != shard.index || shard.tasks.is_live(id)
+        });
     }
 }
 
@@ -29,9 +33,11 @@ struct Joint<R> {
     result: RefCell<Option<Result<R>>>,
     waiter: RefCell<Option<Waiter>>,
     ended: Cell<bool>,
+    /// The result was handed to whoever joined.
+    taken: Cell<bool>,
 }
 
-/// A task that was spawned. Dropped, the task goes on by itself.
+/// A task that was spawned. Dropped, the task goes on by itself. It is a [`Wait`], for a `select`.
 pub struct JoinHandle<R> {
     joint: Rc<Joint<R>>,
 }
@@ -59,19 +65,25 @@ pub fn spawn<R: 'static>(function: impl FnOnce() -> R + 'static) -> JoinHandle<R
         result: RefCell::new(None),
         waiter: RefCell::new(None),
         ended: Cell::new(false),
+        taken: Cell::new(false),
     });
     let ended = Ended(joint.clone());
     let run = move || {
         let ended = ended;
-        let result = catch_unwind(AssertUnwindSafe(function)).map_err(|payload| {
-            let text = format!("the task panicked: {}", panic_text(payload.as_ref()));
-            crate::log::error("panic", format_args!("{text}"));
-            Error::new(Code::SERVICE_FAILED, text)
-        });
+        let result = catch(function);
         *ended.0.result.borrow_mut() = Some(result);
     };
     spawn_boxed(&shard, Box::new(run), crate::inherited());
     JoinHandle { joint }
+}
+
+/// Runs a function; its panic is logged and becomes an error.
+pub(crate) fn catch<R>(function: impl FnOnce() -> R) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(function)).map_err(|payload| {
+        let text = format!("the task panicked: {}", panic_text(payload.as_ref()));
+        crate::log::error("panic", format_args!("{text}"));
+        Error::new(Code::SERVICE_FAILED, text)
+    })
 }
 
 /// Tells the joiner, also when the job is dropped without having run.
@@ -91,18 +103,21 @@ impl<R> JoinHandle<R> {
     ///
     /// # Errors
     /// -18 when the task panicked, -101 when no stack was left for it, -103 when the waiting task
-    /// was cancelled meanwhile; the joined one then goes on.
-    pub fn join(self) -> Result<R> {
-        let shard = shard::current().ok_or_else(|| Error::would_block("join"))?;
-        loop {
-            if self.joint.ended.get() {
-                let result = self.joint.result.take();
-                return result.unwrap_or_else(|| {
-                    Err(Error::new(Code::OVERLOADED, "no stack was left for the task"))
-                });
-            }
-            self.wait(&shard)?;
-        }
+    /// was cancelled meanwhile (the joined one then goes on), -2 when it has not ended and this is
+    /// no coroutine.
+    pub fn join(mut self) -> Result<R> {
+        self.end(None)
+    }
+
+    /// As [`JoinHandle::join`], but not longer than that; afterwards the task may still be joined.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`], and -10 the time is up.
+    ///
+    /// # Panics
+    /// When the result was taken before.
+    pub fn join_timeout(&mut self, timeout: Duration) -> Result<R> {
+        self.end(Some(timeout))
     }
 
     /// Whether the task has ended.
@@ -110,16 +125,42 @@ impl<R> JoinHandle<R> {
         self.joint.ended.get()
     }
 
-    fn wait(&self, shard: &Rc<Shard>) -> Result<()> {
-        let Some(running) = shard.tasks.current() else {
-            return Err(Error::would_block("join"));
-        };
-        if running.is_cancelled() {
-            return Err(crate::call::cancelled("join"));
+    fn end(&mut self, timeout: Option<Duration>) -> Result<R> {
+        match self.outcome() {
+            // A result that is there would be lost if a cancel came first.
+            Some(result) => result,
+            None => sync::wait(self, timeout, "join a task")?,
         }
-        *self.joint.waiter.borrow_mut() = Some(Waiter::current(shard));
-        task::park(shard, "the end of a task");
-        Ok(())
+    }
+
+    fn outcome(&self) -> Option<Result<R>> {
+        if !self.joint.ended.get() {
+            return None;
+        }
+        assert!(!self.joint.taken.replace(true), "this wait is over: the task was joined");
+        Some(self.joint.result.take().unwrap_or_else(|| {
+            Err(Error::new(Code::OVERLOADED, "no stack was left for the task")
+                .during("join a task"))
+        }))
+    }
+}
+
+/// The end of the task; its result can be taken once.
+impl<R> Wait for JoinHandle<R> {
+    type Output = Result<R>;
+
+    /// # Panics
+    /// When the result was taken before.
+    fn poll(&mut self, current: &Current) -> Option<Result<R>> {
+        let outcome = self.outcome();
+        if outcome.is_none() {
+            *self.joint.waiter.borrow_mut() = current.waiter().cloned();
+        }
+        outcome
+    }
+
+    fn leave(&mut self) {
+        self.joint.waiter.take();
     }
 }
 
@@ -133,27 +174,55 @@ impl Scope {
     pub fn spawn(&self, function: impl FnOnce() + 'static) {
         self.tasks.borrow_mut().push(spawn(function));
     }
+
+    /// Waits for all tasks; the first failure in the order of spawning is returned.
+    fn join(&self, shard: &Shard) -> Result<()> {
+        let mut outcome = Ok(());
+        for task in self.tasks.take() {
+            while !task.is_finished() {
+                sync::not_unwinding("join a scope")?;
+                *task.joint.waiter.borrow_mut() = Some(Waiter::current(shard));
+                task::park(shard, "join a scope");
+            }
+            outcome = outcome.and(task.outcome().unwrap_or(Ok(())));
+        }
+        outcome
+    }
 }
 
-/// Runs `body`, then waits for every task that it spawned in the scope.
+/// Runs `body`, then waits for every task that it spawned in the scope. Suspends.
 ///
-/// The first failure of a task (a panic) is returned, after all have ended. The wait is not cut
-/// short by a cancellation: the tasks are cancelled as well, and end by it.
+/// The wait is not cut short by a cancellation: the tasks are cancelled as well, and end by it. If
+/// `body` panics, its panic goes on when all tasks have ended.
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// # msec::Engine::start()?.run(|| {
+/// let sum = Rc::new(Cell::new(0));
+/// msec::scope(|scope| {
+///     for n in 1..=3 {
+///         let sum = sum.clone();
+///         scope.spawn(move || sum.set(sum.get() + n));
+///     }
+/// })?;
+/// assert_eq!(sum.get(), 6);
+/// # Ok::<(), msec::Error>(())
+/// # })??;
+/// # Ok::<(), msec::Error>(())
+/// ```
+///
+/// # Errors
+/// The first failure of a task in the order of spawning, after all have ended: -18 it panicked, -101
+/// no stack was left for it. -2 when this is no coroutine; `body` is not run then. -103 in a
+/// destructor that a panic runs, which cannot wait: the tasks go on by themselves.
 pub fn scope<R>(body: impl FnOnce(&Scope) -> R) -> Result<R> {
+    let shard = shard::current().filter(|shard| shard.tasks.current().is_some());
+    let shard = shard.ok_or_else(|| Error::would_block("scope"))?;
     let scope = Scope { tasks: RefCell::default() };
-    let result = body(&scope);
-    let mut failure = None;
-    loop {
-        // Tasks may spawn further ones while others are joined.
-        let Some(task) = scope.tasks.borrow_mut().pop() else { break };
-        let shard = shard::current().ok_or_else(|| Error::would_block("scope"))?;
-        while !task.is_finished() {
-            *task.joint.waiter.borrow_mut() = Some(Waiter::current(&shard));
-            task::park(&shard, "the end of a scope");
-        }
-        if let Some(Err(error)) = task.joint.result.take() {
-            failure.get_or_insert(error);
-        }
-    }
-    failure.map_or(Ok(result), Err)
+    let result = catch_unwind(AssertUnwindSafe(|| body(&scope)));
+    let outcome = scope.join(&shard);
+    let result = result.unwrap_or_else(|payload| resume_unwind(payload));
+    outcome.map(|()| result)
 }

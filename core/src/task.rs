@@ -27,8 +27,9 @@ use msec_sys::coroutine::{self, Coroutine, Exhausted, Outcome, Pool, StackConfig
 
 use crate::cancel::{Cancel, TaskId};
 use crate::context::Context;
-use crate::local::Locals;
+use crate::local;
 use crate::method::Name;
+use crate::serve::panic_text;
 use crate::shard::{self, Shard, Timer};
 
 /// What a task works for, handed on to the calls it makes and the tasks it spawns.
@@ -74,7 +75,7 @@ pub(crate) struct Task {
     job: RefCell<Job>,
     inherited: RefCell<Inherited>,
     /// Allocated when the job first stores a value.
-    locals: RefCell<Option<Box<Locals>>>,
+    locals: local::Place,
     /// What it waits for, for people.
     waits_for: Cell<&'static str>,
     /// Of the server method it runs; for the watchdog and crash messages.
@@ -90,7 +91,7 @@ impl Task {
         *self.inherited.borrow_mut() = inherited;
     }
 
-    pub(crate) fn locals(&self) -> &RefCell<Option<Box<Locals>>> {
+    pub(crate) fn locals(&self) -> &local::Place {
         &self.locals
     }
 
@@ -122,9 +123,19 @@ impl Waiter {
     /// # Panics
     /// When not called on a coroutine of a core.
     pub(crate) fn current(shard: &Shard) -> Self {
-        let task = shard.tasks.current().expect("only a task waits");
+        Self::running(shard).expect("only a task waits")
+    }
+
+    /// Of the running task; `None` on the loop's own stack.
+    pub(crate) fn running(shard: &Shard) -> Option<Self> {
+        let task = shard.tasks.current()?;
         let generation = task.generation.get();
-        Self { task, generation }
+        Some(Self { task, generation })
+    }
+
+    /// Names the job in the whole process; `core` is the task's.
+    pub(crate) fn id(&self, core: usize) -> TaskId {
+        TaskId { generation: self.generation, ..self.task.id(core) }
     }
 
     /// Makes the task ready, unless its job is over.
@@ -132,6 +143,12 @@ impl Waiter {
         if self.task.generation.get() == self.generation {
             shard.tasks.wake(&self.task);
         }
+    }
+}
+
+impl PartialEq for Waiter {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.task, &other.task) && self.generation == other.generation
     }
 }
 
@@ -230,6 +247,12 @@ impl Tasks {
         }
     }
 
+    /// Whether that job is not over.
+    pub(crate) fn is_live(&self, id: TaskId) -> bool {
+        let all = self.all.borrow();
+        all.get(id.index as usize).is_some_and(|task| task.generation.get() == id.generation)
+    }
+
     fn wake(&self, task: &Rc<Task>) {
         match task.state.get() {
             State::Parked => {
@@ -257,11 +280,8 @@ impl Tasks {
         };
         task.state.set(State::Running);
         let outer = self.current.replace(Some(task.clone()));
-        let outcome = if coroutine.is_suspended() {
-            coroutine.resume()
-        } else {
-            coroutine.start(run_job, 0)
-        };
+        let outcome =
+            if coroutine.is_suspended() { coroutine.resume() } else { coroutine.start(run_job, 0) };
         *self.current.borrow_mut() = outer;
         match outcome {
             Outcome::Suspended => task.coroutine.set(Some(coroutine)),
@@ -269,8 +289,10 @@ impl Tasks {
                 self.pool.give_back(coroutine);
                 self.retire(task);
             }
-            Outcome::Panicked(_) => {
-                // Handlers and spawned functions catch their own; this is a bug of the engine's.
+            Outcome::Panicked(payload) => {
+                // Handlers and spawned functions catch their own: a destructor of theirs, or a bug.
+                let text = panic_text(payload.as_ref());
+                crate::log::error("panic", format_args!("a coroutine panicked: {text}"));
                 self.panics_count.set(self.panics_count.get() + 1);
                 self.pool.give_back(coroutine);
                 self.retire(task);
@@ -280,14 +302,13 @@ impl Tasks {
     }
 
     fn retire(&self, task: Rc<Task>) {
+        // Empty, but for a job that panicked outside of its own barrier.
+        local::clear(&task.locals);
         task.generation.set(task.generation.get().wrapping_add(1));
         task.state.set(State::Idle);
         task.notified.set(false);
         task.name.set(None);
         task.inherited.borrow_mut().cancel = None;
-        // Values run code of their own when dropped: take them out first.
-        let locals = task.locals.borrow_mut().take();
-        drop(locals);
         self.idle.borrow_mut().push(task);
     }
 
@@ -307,6 +328,7 @@ fn run_job(_: usize) {
         Job::Run(function) => function(),
         Job::None => {}
     }
+    local::clear(&task.locals);
 }
 
 /// Why a park returned.
@@ -321,7 +343,7 @@ pub(crate) enum Woken {
 /// Suspends the running task until it is woken.
 ///
 /// While the thread unwinds from a panic it returns at once: a destructor that blocks would leave
-/// the coroutine half unwound.
+/// the coroutine half unwound. So a loop around it has to end by itself then.
 ///
 /// # Panics
 /// When not called on a task.
@@ -339,6 +361,17 @@ pub(crate) fn park(shard: &Shard, waits_for: &'static str) {
     // `Tasks::run` has set the current task and its state again.
 }
 
+/// Lets everything else that is ready run before the running task goes on.
+///
+/// # Panics
+/// When not called on a task, or while the thread unwinds.
+pub(crate) fn give_way(shard: &Shard) {
+    let task = shard.tasks.current.borrow_mut().take().expect("only a task gives way");
+    task.state.set(State::Ready);
+    shard.tasks.ready.borrow_mut().push_back(Ready::Resume(task));
+    coroutine::suspend();
+}
+
 /// As [`park`], but not longer than until `deadline_ns`; 0 means without limit.
 pub(crate) fn park_until(shard: &Shard, deadline_ns: u64, waits_for: &'static str) -> Woken {
     if deadline_ns == 0 {
@@ -347,6 +380,9 @@ pub(crate) fn park_until(shard: &Shard, deadline_ns: u64, waits_for: &'static st
     }
     if shard.now_ns() >= deadline_ns {
         return Woken::TimedOut;
+    }
+    if std::thread::panicking() {
+        return Woken::Notified;
     }
     let timer = shard.timers.borrow_mut().insert(deadline_ns, Timer::Wake(Waiter::current(shard)));
     park(shard, waits_for);
