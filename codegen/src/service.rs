@@ -62,7 +62,7 @@ impl Stubs<'_> {
             );
         }
         let bounds = "::core::marker::Send + ::core::marker::Sync + 'static";
-        format!("{doc}pub trait {}: {bounds} {{ {functions} }}\n", service.name)
+        format!("{doc}{MAY_REST}pub trait {}: {bounds} {{ {functions} }}\n", service.name)
     }
 
     fn server(&self) -> String {
@@ -90,9 +90,9 @@ impl Stubs<'_> {
         };
         format!(
             "/// A service of the engine out of an implementation of [`{name}`].
-            pub struct {name}Server<T>(T);
+            {MAY_REST}pub struct {name}Server<T>(T);
 
-            impl<T: {name}> {name}Server<T> {{
+            {MAY_REST}impl<T: {name}> {name}Server<T> {{
                 /// Takes the implementation, which serves all cores at once.
                 pub fn new(inner: T) -> Self {{ Self(inner) }}
             }}
@@ -114,10 +114,10 @@ impl Stubs<'_> {
             methods.iter().map(|method| self.client_functions(method)).collect();
         format!(
             "/// Calls `{wire_name}`.
-            #[derive(Clone)]
+            {MAY_REST}#[derive(Clone)]
             pub struct {name}Client {{ client: {msec}::Client }}
 
-            impl {name}Client {{
+            {MAY_REST}impl {name}Client {{
                 /// Calls go where `client` points.
                 pub fn new(client: {msec}::Client) -> Self {{ Self {{ client }} }}
                 {functions}
@@ -158,6 +158,9 @@ impl Stubs<'_> {
         text
     }
 }
+
+/// A program that only serves has no use for the client, and the other way round.
+const MAY_REST: &str = "#[allow(dead_code)]\n";
 
 /// The Rust function of a method. `new` belongs to the client itself.
 fn function(method: &Method) -> &str {

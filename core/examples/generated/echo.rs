@@ -14,6 +14,7 @@ pub struct EchoResponse {
     pub message: ::msec::prost::bytes::Bytes,
 }
 /// Sends back what it is sent.
+#[allow(dead_code)]
 pub trait EchoService: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Answers with the message of the request, byte for byte.
     fn echo(
@@ -23,7 +24,9 @@ pub trait EchoService: ::core::marker::Send + ::core::marker::Sync + 'static {
     ) -> ::core::result::Result<EchoResponse, ::msec::Error>;
 }
 /// A service of the engine out of an implementation of [`EchoService`].
+#[allow(dead_code)]
 pub struct EchoServiceServer<T>(T);
+#[allow(dead_code)]
 impl<T: EchoService> EchoServiceServer<T> {
     /// Takes the implementation, which serves all cores at once.
     pub fn new(inner: T) -> Self {
@@ -49,10 +52,12 @@ impl<T: EchoService> ::msec::Service for EchoServiceServer<T> {
     }
 }
 /// Calls `echo.EchoService`.
+#[allow(dead_code)]
 #[derive(Clone)]
 pub struct EchoServiceClient {
     client: ::msec::Client,
 }
+#[allow(dead_code)]
 impl EchoServiceClient {
     /// Calls go where `client` points.
     pub fn new(client: ::msec::Client) -> Self {

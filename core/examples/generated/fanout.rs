@@ -26,6 +26,7 @@ pub struct Answer {
     pub error: ::msec::prost::alloc::string::String,
 }
 /// Asks several echo services in parallel; the two methods differ in how they are written.
+#[allow(dead_code)]
 pub trait FanoutService: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Starts all calls, then waits for each.
     fn ask_all(
@@ -41,7 +42,9 @@ pub trait FanoutService: ::core::marker::Send + ::core::marker::Sync + 'static {
     ) -> ::core::result::Result<AskResponse, ::msec::Error>;
 }
 /// A service of the engine out of an implementation of [`FanoutService`].
+#[allow(dead_code)]
 pub struct FanoutServiceServer<T>(T);
+#[allow(dead_code)]
 impl<T: FanoutService> FanoutServiceServer<T> {
     /// Takes the implementation, which serves all cores at once.
     pub fn new(inner: T) -> Self {
@@ -79,10 +82,12 @@ impl<T: FanoutService> ::msec::Service for FanoutServiceServer<T> {
     }
 }
 /// Calls `fanout.FanoutService`.
+#[allow(dead_code)]
 #[derive(Clone)]
 pub struct FanoutServiceClient {
     client: ::msec::Client,
 }
+#[allow(dead_code)]
 impl FanoutServiceClient {
     /// Calls go where `client` points.
     pub fn new(client: ::msec::Client) -> Self {

@@ -6,6 +6,7 @@ pub struct Ping {
     pub body: crate::msec::prost::bytes::Bytes,
 }
 /// The service `Pinger`.
+#[allow(dead_code)]
 pub trait Pinger: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Answers `Pinger.Ping`.
     fn ping(
@@ -15,7 +16,9 @@ pub trait Pinger: ::core::marker::Send + ::core::marker::Sync + 'static {
     ) -> ::core::result::Result<Ping, crate::msec::Error>;
 }
 /// A service of the engine out of an implementation of [`Pinger`].
+#[allow(dead_code)]
 pub struct PingerServer<T>(T);
+#[allow(dead_code)]
 impl<T: Pinger> PingerServer<T> {
     /// Takes the implementation, which serves all cores at once.
     pub fn new(inner: T) -> Self {
@@ -41,10 +44,12 @@ impl<T: Pinger> crate::msec::Service for PingerServer<T> {
     }
 }
 /// Calls `Pinger`.
+#[allow(dead_code)]
 #[derive(Clone)]
 pub struct PingerClient {
     client: crate::msec::Client,
 }
+#[allow(dead_code)]
 impl PingerClient {
     /// Calls go where `client` points.
     pub fn new(client: crate::msec::Client) -> Self {

@@ -42,6 +42,7 @@ pub struct Result {
     pub code: i32,
 }
 /// Keeps orders.
+#[allow(dead_code)]
 pub trait OrderBook: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Puts an order into the book.
     /// ```text
@@ -80,7 +81,9 @@ pub trait OrderBook: ::core::marker::Send + ::core::marker::Sync + 'static {
     ) -> ::core::result::Result<Result, crate::msec::Error>;
 }
 /// A service of the engine out of an implementation of [`OrderBook`].
+#[allow(dead_code)]
 pub struct OrderBookServer<T>(T);
+#[allow(dead_code)]
 impl<T: OrderBook> OrderBookServer<T> {
     /// Takes the implementation, which serves all cores at once.
     pub fn new(inner: T) -> Self {
@@ -154,10 +157,12 @@ impl<T: OrderBook> crate::msec::Service for OrderBookServer<T> {
     }
 }
 /// Calls `shop.orders.order_book`.
+#[allow(dead_code)]
 #[derive(Clone)]
 pub struct OrderBookClient {
     client: crate::msec::Client,
 }
+#[allow(dead_code)]
 impl OrderBookClient {
     /// Calls go where `client` points.
     pub fn new(client: crate::msec::Client) -> Self {
@@ -285,9 +290,12 @@ impl OrderBookClient {
     }
 }
 /// The service `shop.orders.Nothing`.
+#[allow(dead_code)]
 pub trait Nothing: ::core::marker::Send + ::core::marker::Sync + 'static {}
 /// A service of the engine out of an implementation of [`Nothing`].
+#[allow(dead_code)]
 pub struct NothingServer<T>(T);
+#[allow(dead_code)]
 impl<T: Nothing> NothingServer<T> {
     /// Takes the implementation, which serves all cores at once.
     pub fn new(inner: T) -> Self {
@@ -299,10 +307,12 @@ impl<T: Nothing> crate::msec::Service for NothingServer<T> {
     fn methods(self, _methods: &mut crate::msec::Methods) {}
 }
 /// Calls `shop.orders.Nothing`.
+#[allow(dead_code)]
 #[derive(Clone)]
 pub struct NothingClient {
     client: crate::msec::Client,
 }
+#[allow(dead_code)]
 impl NothingClient {
     /// Calls go where `client` points.
     pub fn new(client: crate::msec::Client) -> Self {
