@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::launch::Site;
+use super::rows::Program;
 
 /// What the C++ peer needs.
 pub const GRPC_INSTALL: &str =
@@ -31,27 +32,67 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("bench/ lies in the checkout")
 }
 
-/// Builds everything; the messages are about what failed.
-pub fn all(site: &Site) -> Vec<String> {
-    let mut troubles = Vec::new();
-    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if root().join("core/examples").is_dir() {
-        let arguments = ["build", "--release", "--examples", "-p", "msec"];
-        troubles.extend(step("the msec examples", "cargo", &arguments, root()));
-    }
-    let arguments = ["build", "--release", "--workspace", "--bins"];
-    troubles.extend(step("the bench's servers", "cargo", &arguments, bench));
-    let folder = site.grpc_cpp.parent().unwrap_or(bench);
-    let out = format!("OUT={}", folder.display());
-    let make = step("grpc-cpp", "make", &["--silent", &out], &bench.join("grpc-cpp"));
-    troubles.extend(make.map(|trouble| format!("{trouble}; {GRPC_INSTALL}")));
-    troubles
+/// A step of the build that failed, and why.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    step: Step,
+    /// For people.
+    pub reason: String,
 }
 
-fn step(what: &str, program: &str, arguments: &[&str], folder: &Path) -> Option<String> {
-    match Command::new(program).args(arguments).current_dir(folder).status() {
-        Ok(status) if status.success() => None,
-        Ok(status) => Some(format!("{what}: {program} ended with {status}")),
-        Err(error) => Some(format!("{what}: {program} does not start: {error}")),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Examples,
+    Peers,
+    Modes,
+    GrpcCpp,
+}
+
+impl Failure {
+    /// Whether this program comes out of the step. What an earlier build left is not measured: it is something else.
+    pub fn concerns(&self, program: Program) -> bool {
+        self.step
+            == match program {
+                Program::Example(_) => Step::Examples,
+                Program::Bench(_) => Step::Peers,
+                Program::Mode(_) => Step::Modes,
+                Program::GrpcCpp => Step::GrpcCpp,
+            }
     }
+}
+
+/// Builds everything; says what failed.
+pub fn all(site: &Site) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let build = ["build", "--locked", "--release", "--bins"];
+    // The same words as `make release`, so that neither throws away what the other has built.
+    let examples = [&build[..], &["-p", "msec", "-p", "msec-cli", "--examples"]].concat();
+    failures.extend(step(Step::Examples, "cargo", &examples, root()));
+    // Two steps: an engine that does not build must not take the peers with it.
+    let peers = [&build[..], &["-p", "msec-bench", "-p", "msec-bench-peers"]].concat();
+    failures.extend(step(Step::Peers, "cargo", &peers, bench));
+    let modes = [&build[..], &["-p", "msec-bench-servers", "-p", "msec-bench-micro"]].concat();
+    failures.extend(step(Step::Modes, "cargo", &modes, bench));
+    let out = format!("OUT={}", site.grpc_cpp.parent().unwrap_or(bench).display());
+    failures.extend(step(Step::GrpcCpp, "make", &["--silent", &out], &bench.join("grpc-cpp")));
+    failures
+}
+
+fn step(step: Step, program: &str, arguments: &[&str], folder: &Path) -> Option<Failure> {
+    let mut command = Command::new(program);
+    // Incremental builds optimise less; one that a developer has switched on must not show in the numbers.
+    command.args(arguments).current_dir(folder).env_remove("CARGO_INCREMENTAL");
+    let reason = match command.status() {
+        Ok(status) if status.success() => return None,
+        Ok(status) => format!("{program} ended with {status}"),
+        Err(error) => format!("{program} does not start: {error}"),
+    };
+    let reason = match step {
+        Step::Examples => format!("the msec examples: {reason}"),
+        Step::Peers => format!("floors and peers: {reason}"),
+        Step::Modes => format!("the engine's modes: {reason}"),
+        Step::GrpcCpp => format!("grpc-cpp: {reason}; {GRPC_INSTALL}"),
+    };
+    Some(Failure { step, reason })
 }

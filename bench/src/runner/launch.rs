@@ -34,7 +34,7 @@ impl Site {
     /// The file of a program.
     pub fn path(&self, program: Program) -> PathBuf {
         match program {
-            Program::Bench(name) => self.bench.join(name),
+            Program::Bench(name) | Program::Mode(name) => self.bench.join(name),
             Program::Example(name) => self.examples.join(name),
             Program::GrpcCpp => self.grpc_cpp.clone(),
         }

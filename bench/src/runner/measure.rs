@@ -1,7 +1,7 @@
 //! One run: start the server, load it, read the numbers, kill it.
 
 use std::net::SocketAddr;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use super::launch::{Dialogue, Server, Site, start_generator};
@@ -70,6 +70,7 @@ pub fn run(
             let mut server = Server::start(site, contestant, None)?;
             stopped(site, &mut server, contestant, cell, pace, rate)
         }
+        Measure::Micro => micro(site, contestant),
     }
 }
 
@@ -230,6 +231,19 @@ fn wait_until_held(hold: &mut Dialogue, server: &mut Server, calls: u64) -> Resu
 
 fn memory(pid: u32) -> Result<process::Memory, String> {
     process::memory(pid).map_err(|error| format!("the server's memory: {error}"))
+}
+
+/// Runs a program that measures itself, on the server's processor.
+fn micro(site: &Site, contestant: &Contestant) -> Result<Sample, String> {
+    let mut command = Command::new(site.path(contestant.program));
+    command.args(contestant.arguments);
+    process::pin(&mut command, &[site.server_cpu]);
+    let output = command.output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
+    let cpu_ns = value["ns"].as_f64().ok_or("it printed no nanoseconds")?;
+    Ok(Sample { cpu_ns: Some(cpu_ns), ..Sample::default() })
 }
 
 /// Stops the server for one second in the middle of the window.

@@ -129,8 +129,9 @@ fn pair(text: &str) -> Result<[usize; 2], lexopt::Error> {
 pub fn run(options: &Options) -> Result<bool, String> {
     let [server_cpu, generator_cpu] = options.cpus;
     let site = build::site(server_cpu, generator_cpu)?;
-    let mut notes = if options.build { build::all(&site) } else { Vec::new() };
-    let mut session = Session { options, site, outcomes: Vec::new(), peak: None };
+    let failures = if options.build { build::all(&site) } else { Vec::new() };
+    let mut notes: Vec<String> = failures.iter().map(|failure| failure.reason.clone()).collect();
+    let mut session = Session { options, site, failures, outcomes: Vec::new(), peak: None };
     session.select();
     session.rounds(|row| !row.is_late());
     session.peak = peak(&session.outcomes);
@@ -152,6 +153,7 @@ const NOT_BUILT: &str = "not built";
 struct Session<'a> {
     options: &'a Options,
     site: Site,
+    failures: Vec<build::Failure>,
     outcomes: Vec<Outcome>,
     /// Requests a second of the best RPC peer in row `echo`.
     peak: Option<f64>,
@@ -181,13 +183,14 @@ impl Session<'_> {
 
     fn missing(&self, contestant: &Contestant) -> Vec<String> {
         let path = self.site.path(contestant.program);
-        if launch::is_built(&path) {
+        let failed = self.failures.iter().any(|failure| failure.concerns(contestant.program));
+        if launch::is_built(&path) && !failed {
             return Vec::new();
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let advice = match contestant.program {
             Program::GrpcCpp => format!(" ({})", build::GRPC_INSTALL),
-            Program::Bench(_) | Program::Example(_) => String::new(),
+            Program::Bench(_) | Program::Mode(_) | Program::Example(_) => String::new(),
         };
         vec![format!("{NOT_BUILT}: {name}{advice}")]
     }

@@ -73,7 +73,7 @@ fn subject(row: &Row) -> (&'static str, Number) {
     let p99: (&str, Number) = ("p99, µs", |sample| Some(sample.latency.p99_us));
     let each: (&str, Number) = ("server memory, bytes each", |sample| sample.bytes_each);
     match row.measure {
-        Measure::Closed | Measure::Relay | Measure::Short => cpu,
+        Measure::Closed | Measure::Relay | Measure::Short | Measure::Micro => cpu,
         Measure::OpenShare(_) | Measure::OpenRate(_) | Measure::Stop(_) => p99,
         Measure::Idle | Measure::Parked => each,
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::rows::{Cell, Contestant, Row};
+use super::rows::{Cell, Contestant, Measure, Row};
 use crate::generator::report::{Latency, Report};
 
 /// Above this share of its processor the generator is at its end.
@@ -104,7 +104,7 @@ fn median(sorted: Vec<f64>) -> Option<f64> {
 /// One element of `latest.json`.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
-    row: &'a str,
+    row: String,
     server: &'a str,
     payload: usize,
     connections: usize,
@@ -152,9 +152,16 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
     let p999 = percentile(|latency| latency.p999_us);
     let cpu = |sample: &Sample| sample.cpu_ns.map(rounded);
     let qps = |sample: &Sample| sample.qps.map(rounded);
+    // The parts of a request are rows of their own there; in the text they share a table.
+    let (row, name) = (outcome.row.name, outcome.contestant.name);
+    let (row, server) = if outcome.row.measure == Measure::Micro {
+        (format!("{row}-{name}"), "msec")
+    } else {
+        (row.to_owned(), name)
+    };
     Entry {
-        row: outcome.row.name,
-        server: outcome.contestant.name,
+        row,
+        server,
         payload: outcome.cell.payload,
         connections: outcome.cell.connections,
         depth: outcome.cell.depth,
@@ -164,7 +171,8 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
         p99_us: outcome.median(p99),
         p999_us: outcome.median(p999),
         syscalls_per_req: outcome.syscalls_per_request,
-        rss_kb: outcome.median(|sample| Some(sample.resident_kb as f64)),
+        rss_kb: outcome
+            .median(|sample| (sample.resident_kb > 0).then_some(sample.resident_kb as f64)),
         bytes_each: outcome.median(|sample| sample.bytes_each.map(rounded)),
         rounds: outcome.samples.len(),
         spread: Spread {

@@ -9,8 +9,10 @@
 /// The file that a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// A binary of the bench workspace: floors, peers, and the msec servers of `bench/servers`.
+    /// A binary of the bench workspace without the engine in it: floors and peers.
     Bench(&'static str),
+    /// A binary of the bench workspace with the engine in it: `bench/servers`, `bench/micro`.
+    Mode(&'static str),
     /// An example of the crate `msec`, built in the main workspace.
     Example(&'static str),
     /// The C++ peer, built by `bench/grpc-cpp/Makefile`.
@@ -79,6 +81,8 @@ pub enum Measure {
     OpenRate(f64),
     /// Open loop at a rate a second; the server stands still for one second in the middle of the window.
     Stop(f64),
+    /// No load: the program measures a part of a request by itself and prints nanoseconds.
+    Micro,
 }
 
 /// A row of the table.
@@ -109,7 +113,8 @@ impl Row {
             | Measure::Relay
             | Measure::Short
             | Measure::OpenShare(_)
-            | Measure::OpenRate(_) => false,
+            | Measure::OpenRate(_)
+            | Measure::Micro => false,
         }
     }
 
@@ -158,18 +163,45 @@ const GRPC_CPP: Contestant =
 const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
 /// An msec server of `bench/servers`, on one core by io_uring.
 const fn msec_mode(name: &'static str, program: &'static str) -> Contestant {
-    Contestant { environment: &[("MSEC_IO", "uring")], quick: true, ..bench(name, program) }
+    Contestant { name, program: Program::Mode(program), arguments: &["--cores", "1"], ..MSEC }
 }
-/// The same on both processors, or on the server's alone.
-const fn msec_cores(contestant: Contestant, arguments: &'static [&'static str]) -> Contestant {
-    Contestant { arguments, cpus: Cpus::Both, ..contestant }
+/// All calls burn.
+const BURN_ONE_CORE: Contestant = Contestant {
+    arguments: &["--cores", "1", "--burn-us", "200"],
+    generator: &["--method", "bench.WorkService.Burn"],
+    ..msec_mode("msec-one-core", "msec-burn")
+};
+const BURN_TWO_CORES: Contestant = Contestant {
+    name: "msec",
+    arguments: &["--cores", "2", "--burn-us", "200"],
+    cpus: Cpus::Both,
+    ..BURN_ONE_CORE
+};
+/// None burns.
+const LONGTAIL_CALM: Contestant = Contestant {
+    arguments: &["--cores", "2", "--burn-us", "5000"],
+    cpus: Cpus::Both,
+    ..msec_mode("msec-calm", "msec-burn")
+};
+/// One in a hundred burns; the latencies are of the others.
+const LONGTAIL_UNMARKED: Contestant = Contestant {
+    name: "msec-unmarked",
+    generator: &["--mix", "bench.WorkService.Burn=1"],
+    ..LONGTAIL_CALM
+};
+const LONGTAIL: Contestant = Contestant {
+    name: "msec",
+    arguments: &["--cores", "2", "--burn-us", "5000", "--heavy"],
+    ..LONGTAIL_UNMARKED
+};
+
+/// A part of `bench/micro`.
+const fn part(name: &'static str, arguments: &'static [&'static str]) -> Contestant {
+    Contestant { program: Program::Mode("micro"), arguments, ..bench(name, "") }
 }
 
 const ECHO_CONTESTANTS: &[Contestant] =
     &[MSEC, MSEC_EPOLL, FLOOR_URING, FLOOR_EPOLL, TOKIO, GLOMMIO, MAY, TONIC, GRPC_CPP];
-
-/// The long method of the longtail row and its share of the calls.
-const LONG_CALLS: &[&str] = &["--mix", "bench.WorkService.Burn=1"];
 
 const fn cell(payload: usize, connections: usize, depth: usize, quick: bool) -> Cell {
     Cell { payload, connections, depth, quick }
@@ -198,10 +230,7 @@ pub const ROWS: &[Row] = &[
         title: "the same call answered by a plain callback, without a coroutine",
         measure: Measure::Closed,
         cells: &[cell(64, 64, 1, false), cell(64, 16, 32, true)],
-        contestants: &[Contestant {
-            arguments: &["--cores", "1"],
-            ..msec_mode("msec", "msec-callback")
-        }],
+        contestants: &[msec_mode("msec", "msec-callback")],
         counts_syscalls: false,
         yardstick: "",
     },
@@ -256,13 +285,7 @@ pub const ROWS: &[Row] = &[
         title: "one connection, 200 µs of processor time a call: two cores against one",
         measure: Measure::Closed,
         cells: &[cell(64, 1, 64, true)],
-        contestants: &[
-            msec_cores(msec_mode("msec", "msec-burn"), &["--cores", "2", "--burn-us", "200"]),
-            Contestant {
-                arguments: &["--cores", "1", "--burn-us", "200"],
-                ..msec_mode("msec-one-core", "msec-burn")
-            },
-        ],
+        contestants: &[BURN_TWO_CORES, BURN_ONE_CORE],
         counts_syscalls: false,
         yardstick: "msec-one-core",
     },
@@ -271,23 +294,7 @@ pub const ROWS: &[Row] = &[
         title: "5,000 calls a second on two cores, 1 % of them burn 5 ms: latency of the others",
         measure: Measure::OpenRate(5_000.0),
         cells: &[cell(64, 64, 64, true)],
-        contestants: &[
-            Contestant {
-                generator: LONG_CALLS,
-                ..msec_cores(
-                    msec_mode("msec", "msec-burn"),
-                    &["--cores", "2", "--burn-us", "5000", "--heavy"],
-                )
-            },
-            Contestant {
-                generator: LONG_CALLS,
-                ..msec_cores(
-                    msec_mode("msec-unmarked", "msec-burn"),
-                    &["--cores", "2", "--burn-us", "5000"],
-                )
-            },
-            msec_cores(msec_mode("msec-calm", "msec-burn"), &["--cores", "2", "--burn-us", "5000"]),
-        ],
+        contestants: &[LONGTAIL, LONGTAIL_UNMARKED, LONGTAIL_CALM],
         counts_syscalls: false,
         yardstick: "msec-calm",
     },
@@ -315,6 +322,23 @@ pub const ROWS: &[Row] = &[
         measure: Measure::Stop(5_000.0),
         cells: &[cell(64, 64, 64, true)],
         contestants: &[FLOOR_URING],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "micro",
+        title: "the parts of a request, nanoseconds each",
+        measure: Measure::Micro,
+        cells: &[cell(0, 0, 0, false)],
+        contestants: &[
+            part("switch", &["switch"]),
+            part("spawn", &["spawn"]),
+            part("decode", &["decode"]),
+            part("encode", &["encode"]),
+            part("timer", &["timer"]),
+            part("mailbox-hop", &["mailbox-hop"]),
+            part("histogram", &["histogram"]),
+        ],
         counts_syscalls: false,
         yardstick: "",
     },

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::results::Outcome;
+use super::results::{Outcome, Sample};
 use super::rows::{Cell, Row};
 use super::targets::{Verdict, show_bytes};
 
@@ -51,6 +51,9 @@ pub fn rows(outcomes: &[Outcome]) -> String {
 
 /// `64 B  c=16 d=32`.
 pub fn show_cell(cell: Cell) -> String {
+    if cell.connections == 0 {
+        return "no load".to_owned();
+    }
     format!("{}  c={} d={}", show_bytes(cell.payload), cell.connections, cell.depth)
 }
 
@@ -92,7 +95,7 @@ fn line(outcome: &Outcome, yardstick: Option<f64>) -> Vec<String> {
     };
     let ratio = cpu.zip(yardstick).map(|(cpu, yardstick)| cpu / yardstick);
     let spread = outcome.spread(|sample| sample.cpu_ns);
-    let load = |pick: fn(&super::results::Sample) -> f64| {
+    let load = |pick: fn(&Sample) -> f64| {
         outcome.median(move |sample| Some(pick(sample) * 100.0)).unwrap_or(0.0)
     };
     let loads = format!(
@@ -100,22 +103,35 @@ fn line(outcome: &Outcome, yardstick: Option<f64>) -> Vec<String> {
         load(|sample| sample.server_load),
         load(|sample| sample.generator_load)
     );
-    let has_samples = !outcome.samples.is_empty();
+    // Rows without a load have none.
+    let has_load = outcome.samples.iter().any(|sample| sample.generator_load > 0.0);
     vec![
         outcome.contestant.name.to_owned(),
-        number(cpu, 0),
-        spread.map_or_else(String::new, |[least, most]| format!("{least:.0}–{most:.0}")),
+        number(cpu, digits(cpu)),
+        spread.map_or_else(String::new, |[least, most]| {
+            let digits = digits(Some(most));
+            format!("{least:.digits$}–{most:.digits$}")
+        }),
         ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}×")),
         number(outcome.median(|sample| sample.qps), 0),
         number(latency(|latency| latency.p50_us), 0),
         number(latency(|latency| latency.p99_us), 0),
         number(latency(|latency| latency.p999_us), 0),
         number(outcome.syscalls_per_request, 3),
-        number(outcome.median(|sample| Some(sample.resident_kb as f64 / 1024.0)), 1),
+        number(outcome.median(resident_mib), 1),
         number(outcome.median(|sample| sample.bytes_each), 0),
-        if has_samples { loads } else { String::new() },
+        if has_load { loads } else { String::new() },
         remarks(outcome),
     ]
+}
+
+/// Nanoseconds of the parts of a request need a digit behind the point.
+fn digits(value: Option<f64>) -> usize {
+    usize::from(value.is_some_and(|value| value < 100.0))
+}
+
+fn resident_mib(sample: &Sample) -> Option<f64> {
+    (sample.resident_kb > 0).then_some(sample.resident_kb as f64 / 1024.0)
 }
 
 fn remarks(outcome: &Outcome) -> String {

@@ -1,0 +1,153 @@
+//! The parts of a request, one by one.
+//!
+//! Each part is a function that does its work a given number of times, so that neither a call through a pointer nor the
+//! preparation is counted to the work. Three things run them: the binary `micro` (the runner's rows: nanoseconds, one
+//! JSON line), `cargo bench` (criterion, for people), and a test that counts instructions under callgrind, where a part
+//! that has become dearer shows on any machine.
+
+use std::hint::black_box;
+
+use msec::mailbox::mailbox;
+use msec::timer::Wheel;
+use msec_protocol::head::{decode_request, encode_answer, encode_request};
+use msec_protocol::{AnswerHead, Arrival, Cutter, Histogram, Limits, RequestHead};
+use msec_sys::coroutine::{Outcome, Pool, StackConfig, suspend};
+
+/// A part of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name in the results, behind `micro-`.
+    pub name: &'static str,
+    /// Does it so many times.
+    pub run: fn(u64),
+}
+
+/// All parts.
+pub const PARTS: &[Part] = &[
+    Part { name: "switch", run: switch },
+    Part { name: "spawn", run: spawn },
+    Part { name: "decode", run: decode },
+    Part { name: "encode", run: encode },
+    Part { name: "timer", run: timer },
+    Part { name: "mailbox-hop", run: mailbox_hop },
+    Part { name: "histogram", run: histogram },
+];
+
+/// The part of that name.
+pub fn part(name: &str) -> Option<&'static Part> {
+    PARTS.iter().find(|part| part.name == name)
+}
+
+/// Into a coroutine and out of it again.
+fn switch(times: u64) {
+    fn forever(_: usize) {
+        loop {
+            suspend();
+        }
+    }
+    let pool = Pool::new(StackConfig::default());
+    let mut coroutine = pool.take().expect("an empty pool has a stack to give");
+    for _ in 0..=times {
+        let outcome =
+            if coroutine.is_suspended() { coroutine.resume() } else { coroutine.start(forever, 0) };
+        assert!(matches!(outcome, Outcome::Suspended));
+    }
+    // Dropped while suspended, the coroutine leaks its stack, as it must; the process is about to end.
+}
+
+/// A job on a pooled coroutine from its start to its end.
+fn spawn(times: u64) {
+    fn job(argument: usize) {
+        black_box(argument);
+    }
+    let pool = Pool::new(StackConfig::default());
+    for argument in 0..times {
+        let mut coroutine = pool.take().expect("one coroutine at a time always fits");
+        assert!(matches!(coroutine.start(job, argument as usize), Outcome::Finished));
+        pool.give_back(coroutine);
+    }
+}
+
+/// Cuts a frame out of a stream and reads its head.
+fn decode(times: u64) {
+    let limits = Limits::default();
+    let mut stream = Vec::new();
+    put_request(7, &mut stream);
+    let mut cutter = Cutter::new();
+    for _ in 0..times {
+        let mut input = black_box(&stream[..]);
+        match cutter.next(&limits, &mut input) {
+            Ok(Some(Arrival::Frame(frame))) => {
+                black_box(decode_request(frame.head()).expect("the head was just written"));
+            }
+            _ => unreachable!("the stream is one whole frame"),
+        }
+    }
+}
+
+/// Writes the frame that answers a typical request.
+fn encode(times: u64) {
+    let limits = Limits::default();
+    let mut stream = Vec::new();
+    put_request(7, &mut stream);
+    let mut input = &stream[..];
+    let Ok(Some(Arrival::Frame(frame))) = Cutter::new().next(&limits, &mut input) else {
+        unreachable!("the stream is one whole frame")
+    };
+    let request = decode_request(frame.head()).expect("the head was just written");
+    let mut out = Vec::with_capacity(4096);
+    for _ in 0..times {
+        out.clear();
+        let head = AnswerHead::to(black_box(&request), frame.head());
+        encode_answer(&head, &limits, &mut out, |out| out.extend_from_slice(frame.body()))
+            .expect("the answer is as small as the request");
+        black_box(&out);
+    }
+}
+
+/// A request as a service of ours sends it: flow, caller, deadline, 64 bytes of payload.
+fn put_request(sequence: u64, out: &mut Vec<u8>) {
+    let head = RequestHead {
+        sequence: (1 << 28) + sequence,
+        flow_id: 0x1234_5678_9ABC_DEF0,
+        caller: b"Demo.relay",
+        method_name: b"echo.EchoService.Echo",
+        deadline_ms: 5000,
+        ..RequestHead::default()
+    };
+    encode_request(&head, &Limits::default(), out, |out| out.extend_from_slice(&[0x5A; 66]))
+        .expect("the request is far below all limits");
+}
+
+/// Inserts a deadline and cancels it among a thousand others, as a call does.
+fn timer(times: u64) {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let mut wheel = Wheel::new(0);
+    for nth in 0..1000 {
+        wheel.insert(SECOND_NS + nth * 1_000_000, nth);
+    }
+    for nth in 0..times {
+        let id = wheel.insert(black_box(SECOND_NS * 5 + nth % SECOND_NS), nth);
+        black_box(wheel.cancel(id));
+    }
+}
+
+/// Puts a message into a mailbox whose owner is awake, and takes it out.
+fn mailbox_hop(times: u64) {
+    let (sender, mut receiver) = mailbox::<u64>(1024, || {});
+    for nth in 0..times {
+        assert!(sender.try_send(nth).is_ok());
+        receiver.drain(1, |message| {
+            black_box(message);
+        });
+    }
+}
+
+/// Adds one latency to a histogram.
+fn histogram(times: u64) {
+    let mut histogram = Histogram::default();
+    for nth in 0..times {
+        histogram.record(black_box(nth.wrapping_mul(0x9E37_79B9) & 0xFF_FFFF));
+    }
+    black_box(histogram.count());
+}
