@@ -6,7 +6,8 @@
 //! the limit of requests in flight bounds.
 //!
 //! Two requests of one connection may carry the same sequence, against the rules: both are
-//! answered, and a cancel means both. Refusing the second would cost every honest request a look-up.
+//! answered, and a cancel means both. Refusing the second would cost every honest request a
+//! look-up.
 
 use std::sync::Arc;
 

@@ -16,8 +16,8 @@
 //! # Ok::<(), msec::Error>(())
 //! ```
 //!
-//! Most services are not written with [`ServerBuilder::raw`] but with a `.proto` file: `msec-codegen`
-//! in a build script makes messages, a trait for the service and a client of it.
+//! Most services are not written with [`ServerBuilder::raw`] but with a `.proto` file:
+//! `msec-codegen` in a build script makes messages, a trait for the service and a client of it.
 //!
 //! # Where code runs
 //!

@@ -3,11 +3,11 @@
 //! A handler is a function of a [`Context`] and a request. How it is run is a property of the
 //! method, set where the server is built:
 //!
-//! | | runs on | may block | for |
-//! |---|---|---|---|
-//! | default | a coroutine of the core that read the request, or of an idle core | yes | nearly everything |
-//! | [`heavy`](MethodOptions::heavy) | an offload thread | yes, but it holds the thread | work that burns CPU for milliseconds |
-//! | [`callback`](MethodOptions::callback) | the core's loop itself | never | answers from memory in a microsecond |
+//! * By default on a coroutine, of the core that read the request or of an idle one. It may block.
+//! * [`heavy`](MethodOptions::heavy): on an offload thread, for work that burns CPU for
+//!   milliseconds. It may block, and then holds the thread.
+//! * [`callback`](MethodOptions::callback): on the core's loop itself, for answers from memory in
+//!   a microsecond. It must never block.
 //!
 //! A panic in a handler is answered with -18 and the text of the panic; others do not notice.
 

@@ -68,7 +68,7 @@ impl Socket {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// Receives one datagram and its sender without blocking. A datagram longer than `bytes` is cut.
+    /// Receives one datagram and its sender without blocking; one longer than `bytes` is cut.
     pub fn recv_from_now(&self, bytes: &mut [u8]) -> io::Result<(usize, SockAddr)> {
         // SAFETY: as in `recv_now`.
         let bytes = unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) };

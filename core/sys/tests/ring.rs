@@ -1,5 +1,8 @@
 //! One suite for both back ends, and for io_uring with each feature switched off.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+#![allow(clippy::disallowed_methods, reason = "a test bounds its waits by wall time")]
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;

@@ -220,9 +220,9 @@ impl Uring {
     unsafe fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: passed on to the caller.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
-            // The queue is full: hand it to the kernel without waiting. A failure here (EBUSY) means
-            // that completions must be reaped; `submit` then still frees entries on the next turn
-            // because the kernel flushes overflowed completions as we read them.
+            // The queue is full: hand it to the kernel without waiting. A failure here (EBUSY)
+            // means that completions must be reaped; `submit` then still frees entries on the next
+            // turn because the kernel flushes overflowed completions as we read them.
             if self.ring.submit().is_err() {
                 std::thread::yield_now();
             }
@@ -486,8 +486,8 @@ fn set_up(wanted: Features) -> io::Result<(IoUring, Features)> {
 
 fn register_buffers(ring: &IoUring) -> io::Result<Rc<BufferPool>> {
     let pool = BufferPool::with_shared_ring()?;
-    // SAFETY: the shared ring is a live mapping of BUFFERS_COUNT entries, and `Uring` keeps the pool
-    // until the kernel's ring is closed.
+    // SAFETY: the shared ring is a live mapping of BUFFERS_COUNT entries, and `Uring` keeps the
+    // pool until the kernel's ring is closed.
     unsafe {
         ring.submitter().register_buf_ring_with_flags(
             pool.shared_address(),
