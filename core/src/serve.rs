@@ -663,14 +663,14 @@ fn write_refusal(
 
 /// Starts a request that was queued.
 pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
-    context.started_ns = shard.now_ns();
+    context.started_ns = shard.start_ns();
     let Some(server) = shard.server(context.server) else {
         return shard.give_context(context);
     };
     if context.cancel.is_set() {
         return give_up(shard, &server, context, Code::CANCELLED, "cancelled before it started");
     }
-    if context.deadline_ns != 0 && shard.now_ns() >= context.deadline_ns {
+    if context.deadline_ns != 0 && context.started_ns >= context.deadline_ns {
         let text = "the deadline passed before it started";
         return give_up(shard, &server, context, Code::DEADLINE_EXCEEDED, text);
     }

@@ -241,6 +241,17 @@ impl Shard {
         self.now_ns().max(clock::coarse_ns())
     }
 
+    /// As [`Shard::fresh_ns`], for a request that starts. When the turn has become old, no more
+    /// requests start as they are read, and the clock is read after each run.
+    #[inline]
+    pub(crate) fn start_ns(&self) -> u64 {
+        let fresh_ns = self.fresh_ns();
+        if fresh_ns > self.now_ns() {
+            self.slow.set(true);
+        }
+        fresh_ns
+    }
+
     /// The address that the next call to a target goes to.
     #[inline]
     pub(crate) fn pick(&self, target: &Target, method: &str) -> Result<Address> {

@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod child;
+pub mod emulated;
 pub mod gate;
 pub mod peer;
 pub mod stage;
@@ -23,6 +24,7 @@ use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 pub use child::Child;
+pub use emulated::{Emulated, Seen, Wire};
 pub use gate::Gate;
 pub use msec::log::Level;
 pub use peer::{Answer, End, Peer, UdpPeer};
