@@ -19,6 +19,7 @@ mod echo {
     include!("../generated/echo.rs");
 }
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -189,22 +190,28 @@ fn judge(screen: &mut Screen, seen: &Seen, [callers, relay, echo]: &[Row; 3]) ->
 
 fn say_what_next(screen: &mut Screen) {
     let demo = std::env::current_exe().unwrap_or_default();
-    let folder = demo.parent().map(short).unwrap_or_default();
-    let commands = [
-        (format!("{folder}/echo &"), "a service on 127.0.0.1:7963; core/examples/echo.rs"),
-        (format!("{folder}/relay &"), "one on :7964 that calls it; core/examples/relay.rs"),
-        ("kill %1 %2".to_owned(), "they drain, and say what they have served"),
-    ];
-    let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
-    screen.heading("\n  what to type next");
-    for (command, what) in &commands {
-        screen.line(&format!("  {command:width$}   {what}"));
+    let examples = demo.parent().unwrap_or(Path::new("."));
+    let msec = examples.with_file_name("msec");
+    let (examples, command) = (short(examples), short(&msec));
+    screen.heading("\n  what to type next\n");
+    screen.line("  # a service of its own on 127.0.0.1:7963; the source is core/examples/echo.rs");
+    screen.line(&format!("  {examples}/echo &\n"));
+    if msec.exists() {
+        screen.line("  # call it; bytes are base64 in JSON");
+        screen.line(&format!(
+            "  {command} call 127.0.0.1:7963 echo.EchoService.Echo '{{\"message\":\"aGVsbG8=\"}}' \\\n      \
+             --proto core/examples/echo.proto\n"
+        ));
+        screen.line("  # how much can it do? 64 connections, 16 calls in flight on each");
+        screen.line(&format!("  {command} press 127.0.0.1:7963 --connections 64 --depth 16\n"));
     }
-    screen.line("\n  README.md goes through a service of your own in five minutes.\n");
+    screen.line("  # it drains, and says what it has served");
+    screen.line("  kill %1\n");
+    screen.line("  README.md goes through a service of your own in five minutes.\n");
 }
 
 /// A path as seen from the current folder, where it lies below that.
-fn short(path: &std::path::Path) -> String {
+fn short(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
