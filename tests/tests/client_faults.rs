@@ -146,7 +146,11 @@ on_both! {
         let client = caller.to(&server.address());
         let calls: Vec<_> = (0..50).map(|_| begin(&client, b"x")).collect();
         server.wait_for(50);
+        let told = begin(&client, b"told");
+        server.wait_for(51);
         server.reset_all();
+        let error = told.wait_raw().unwrap_err();
+        assert!(error.message().contains("reset by peer"), "{error}");
         all_die_at_once(calls);
         assert_eq!(server.accepted_count(), 1);
         caller.others_are_served();
