@@ -294,27 +294,48 @@ fn demo_shows_every_second_and_a_table_and_that_no_call_was_lost() {
     assert!(out.contains("what to type next") && out.contains("core/examples/echo.rs"));
 }
 
-#[test]
-fn demo_fails_and_says_why_when_a_service_dies() {
+/// A demo that has begun, and the process of its echo.
+fn demo_under_way(seconds: &str) -> (Child, String) {
     let program = example("demo");
-    let arguments = ["DEMO_SECONDS=2", program.to_str().unwrap()];
-    let child = Child::of_program(Path::new("env"), &arguments);
-    let first = loop {
-        let line = child.line();
-        if line.contains(" ──► echo ") {
-            break line;
-        }
-    };
-    let port = first.trim().rsplit(':').next().unwrap().to_owned();
-    assert!(port.parse::<u16>().is_ok(), "{first}");
+    let seconds = format!("DEMO_SECONDS={seconds}");
+    // `env` becomes the demo, so that the child is the demo itself.
+    let child = Child::of_program(Path::new("env"), &[&seconds, program.to_str().unwrap()]);
+    while !child.line().contains(" ──► echo ") {}
     // The services are its only children; the echo was started first.
     let id = child.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    let echo = children.split_whitespace().next().unwrap();
-    assert!(Command::new("kill").args(["-s", "KILL", echo]).status().unwrap().success());
-    let (status, stderr) = child.wait();
+    let echo = children.split_whitespace().next().expect("an echo").to_owned();
+    (child, echo)
+}
+
+fn signal(process: &str, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, process]).status().unwrap().success());
+}
+
+#[test]
+fn demo_fails_and_says_why_when_a_service_dies() {
+    let (demo, echo) = demo_under_way("2");
+    signal(&echo, "KILL");
+    let (status, stderr) = demo.wait();
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("the service `echo` ended with signal: 9"), "{stderr}");
+}
+
+#[test]
+fn demo_fails_and_says_which_figure_was_missed_when_calls_fail() {
+    let (demo, echo) = demo_under_way("3");
+    // Longer than a call waits.
+    signal(&echo, "STOP");
+    let failed = |line: &str| {
+        let count = line.split_whitespace().rev().nth(1)?.parse::<u64>().ok()?;
+        (line.contains(" s ") && count > 0).then_some(count)
+    };
+    while failed(&demo.line()).is_none() {}
+    signal(&echo, "CONT");
+    while !demo.line().contains("MISSED  no call failed: ") {}
+    while !demo.line().contains("the first failure: -10 ") {}
+    let (status, stderr) = demo.wait();
+    assert_eq!(status.code(), Some(1), "{stderr}");
 }
 
 #[test]
