@@ -74,6 +74,8 @@ pub use future::block_on;
 pub use local::Local;
 pub use method::{MethodOptions, Methods, Service};
 pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Side};
+#[doc(hidden)]
+pub use msec_sys::coroutine;
 pub use msec_sys::{clock, cpu};
 pub use offload::offload;
 pub use pending::Pending;
