@@ -3,8 +3,9 @@
 // Two of gRPC's three server interfaces, because which one is cheaper differs between versions:
 //   callback  reactors on gRPC's own threads
 //   async     one thread on one completion queue, a pool of calls that are armed in advance
-// `--api` picks; the default is the one that used less processor time a request when both were measured (1.51, one
-// CPU: 5 % apart). The third, synchronous interface hands every call to another thread and is the dearest.
+// `--api` picks; the default is the one that used less processor time a request when both were
+// measured (1.51, one CPU: 5 % apart). The third, synchronous interface hands every call to another
+// thread and is the dearest.
 
 #include <grpcpp/grpcpp.h>
 
@@ -18,10 +19,12 @@
 
 namespace {
 
-// Calls armed before they arrive: more than the bench ever has in flight on one server, so that none waits for arming.
+// Calls armed before they arrive: more than the bench ever has in flight on one server, so that
+// none waits for arming.
 constexpr int kArmedCalls = 1024;
 
-// One call, armed again with a fresh context when it has ended. The completion queue returns its address.
+// One call, armed again with a fresh context when it has ended. The completion queue returns its
+// address.
 class Call {
  public:
   Call(echo::EchoService::AsyncService* service, grpc::ServerCompletionQueue* queue)
@@ -60,7 +63,8 @@ class Call {
 };
 
 class CallbackService final : public echo::EchoService::CallbackService {
-  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const echo::EchoRequest* request,
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context,
+                                 const echo::EchoRequest* request,
                                  echo::EchoResponse* response) override {
     response->set_message(request->message());
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();

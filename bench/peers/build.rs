@@ -1,4 +1,5 @@
-//! Writes the gRPC echo service's trait, from a description instead of a .proto file, so that no protoc is needed.
+//! Writes the gRPC echo service's trait, from a description instead of a .proto file, so that no
+//! protoc is needed.
 
 fn main() {
     let echo = tonic_build::manual::Method::builder()

@@ -1,8 +1,9 @@
-//! What the bench asks the kernel about processes: pin one, read another's processor clock, its memory, its limits.
+//! What the bench asks the kernel about processes: pin one, read another's processor clock, its
+//! memory, its limits.
 //!
-//! Processor time comes from the process's own CPU clock (`clock_getcpuclockid(3)`), which counts nanoseconds over all its
-//! threads, ended ones included. `/proc/PID/stat` would round to 10 ms ticks, `/proc/PID/schedstat` knows only the first
-//! thread.
+//! Processor time comes from the process's own CPU clock (`clock_getcpuclockid(3)`), which counts
+//! nanoseconds over all its threads, ended ones included. `/proc/PID/stat` would round to 10 ms
+//! ticks, `/proc/PID/schedstat` knows only the first thread.
 
 use std::io;
 use std::process::Command;
@@ -19,7 +20,8 @@ pub fn own_cpu_ns() -> u64 {
     clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID).expect("a process can always read its own clock")
 }
 
-/// Nanoseconds of processor time that all threads of process `pid` have used. Fails where there is no such process.
+/// Nanoseconds of processor time that all threads of process `pid` have used. Fails where there is
+/// no such process.
 pub fn cpu_ns(pid: u32) -> io::Result<u64> {
     let mut clock: libc::clockid_t = 0;
     // SAFETY: `clock` outlives the call, which writes one clock id and nothing else.
@@ -58,7 +60,8 @@ pub fn memory(pid: u32) -> io::Result<Memory> {
     Ok(Memory { resident_kb: field("VmRSS:"), anonymous_kb: field("RssAnon:") })
 }
 
-/// Makes `command` start pinned to `cpus` (all its threads inherit that) with the file limit raised to the hard one.
+/// Makes `command` start pinned to `cpus` (all its threads inherit that) with the file limit raised
+/// to the hard one.
 pub fn pin(command: &mut Command, cpus: &[usize]) {
     // SAFETY: a zeroed cpu_set_t is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -68,7 +71,8 @@ pub fn pin(command: &mut Command, cpus: &[usize]) {
         unsafe { libc::CPU_SET(cpu, &mut set) };
     }
     let prepare = move || {
-        // SAFETY: both calls are plain system calls, allowed between fork and exec; `set` was copied into the closure.
+        // SAFETY: both calls are plain system calls, allowed between fork and exec; `set` was
+        // copied into the closure.
         if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -91,9 +95,11 @@ pub fn raise_file_limit() -> io::Result<()> {
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Lets timed waits of this thread end when they are due: the default slack of 50 µs would show in open-loop latencies.
+/// Lets timed waits of this thread end when they are due: the default slack of 50 µs would show in
+/// open-loop latencies.
 pub fn drop_timer_slack() {
-    // SAFETY: PR_SET_TIMERSLACK takes one integer and touches no memory. A refusal leaves the default, which is no error.
+    // SAFETY: PR_SET_TIMERSLACK takes one integer and touches no memory. A refusal leaves the
+    // default, which is no error.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1u64, 0u64, 0u64, 0u64) };
 }
 

@@ -1,8 +1,10 @@
-//! One io_uring with a ring of provided receive buffers: the ground under the floor server and the load generator.
+//! One io_uring with a ring of provided receive buffers: the ground under the floor server and the
+//! load generator.
 //!
-//! Both use it in the same way: push entries, [`Ring::wait`] once, take the completions, and give each receive buffer back
-//! when its bytes are no longer needed. The set-up flags are the ones that make a ring cheap when one thread owns it:
-//! without DEFER_TASKRUN a request costs 40-80 % more processor time.
+//! Both use it in the same way: push entries, [`Ring::wait`] once, take the completions, and give
+//! each receive buffer back when its bytes are no longer needed. The set-up flags are the ones that
+//! make a ring cheap when one thread owns it: without DEFER_TASKRUN a request costs 40-80 % more
+//! processor time.
 //!
 //! ```text
 //!   provided buffer ring (kernel takes from head)     memory
@@ -11,9 +13,9 @@
 //!   └──────┴──────┴──────┴───┘◄── give_back(id)      └─────────┴─────────┴───
 //! ```
 //!
-//! Few buffers are offered at first and more when they run out ([`Ring::offer_more`]): the kernel takes them in turn, so
-//! a ring that offers more than the load needs drags every byte through cold memory. With 64 KiB bodies that was a
-//! quarter of the processor time.
+//! Few buffers are offered at first and more when they run out ([`Ring::offer_more`]): the kernel
+//! takes them in turn, so a ring that offers more than the load needs drags every byte through cold
+//! memory. With 64 KiB bodies that was a quarter of the processor time.
 //!
 //! It never knows a protocol, and it retries nothing: the callers see every result.
 
@@ -29,10 +31,12 @@ const COMPLETIONS: u32 = SUBMISSIONS * 4;
 const GROUP: u16 = 0;
 const BUFFERS_MAX: u16 = 4096;
 const BUFFERS_FIRST: u16 = 64;
-/// A line more than a buffer holds: neighbours a multiple of 4 KiB apart would fall into the same sets of the first cache.
+/// A line more than a buffer holds: neighbours a multiple of 4 KiB apart would fall into the same
+/// sets of the first cache.
 const BUFFER_STRIDE_EXTRA: usize = 64;
 
-/// Bytes that one provided buffer holds: a body of 64 KiB with its frame, so that one receive takes it whole.
+/// Bytes that one provided buffer holds: a body of 64 KiB with its frame, so that one receive takes
+/// it whole.
 pub const BUFFER_BYTES: usize = 68 * 1024;
 
 /// What came out of the ring.
@@ -42,7 +46,8 @@ pub struct Completion {
     pub token: u64,
     /// The result: a count, a file descriptor, or a negative errno.
     pub result: i32,
-    /// The provided buffer that holds the received bytes; it stays with the taker until [`Ring::give_back`].
+    /// The provided buffer that holds the received bytes; it stays with the taker until
+    /// [`Ring::give_back`].
     pub buffer: Option<u16>,
     /// Whether a multishot operation goes on.
     pub more: bool,
@@ -68,8 +73,8 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         let buffers = Buffers::new()?;
-        // SAFETY: the mapping holds BUFFERS_MAX entries and lives as long as the ring: both fields drop together, the
-        // ring first.
+        // SAFETY: the mapping holds BUFFERS_MAX entries and lives as long as the ring: both fields
+        // drop together, the ring first.
         unsafe {
             let entries = buffers.entries.start as u64;
             uring.submitter().register_buf_ring_with_flags(entries, BUFFERS_MAX, GROUP, 0)?;
@@ -80,8 +85,8 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Doubles the buffers that the kernel may fill, for a receive that ended with ENOBUFS: once a turn, however many
-    /// receives ended in it. False when all are out already.
+    /// Doubles the buffers that the kernel may fill, for a receive that ended with ENOBUFS: once a
+    /// turn, however many receives ended in it. False when all are out already.
     pub fn offer_more(&mut self) -> bool {
         let offered = self.buffers.offered;
         if std::mem::replace(&mut self.offered_more, true) {
@@ -101,10 +106,12 @@ impl Ring {
         unsafe { self.push(&entry.user_data(token)) };
     }
 
-    /// Receives into provided buffers until the peer closes, an error, or no buffer is left (ENOBUFS).
+    /// Receives into provided buffers until the peer closes, an error, or no buffer is left
+    /// (ENOBUFS).
     pub fn receive(&mut self, socket: RawFd, token: u64) {
         let entry = opcode::RecvMulti::new(types::Fd(socket), GROUP).build().user_data(token);
-        // SAFETY: the entry points at no memory but the provided buffers, which live as long as the ring.
+        // SAFETY: the entry points at no memory but the provided buffers, which live as long as the
+        // ring.
         unsafe { self.push(&entry) };
     }
 
@@ -134,7 +141,8 @@ impl Ring {
     /// Sends the pieces of `message`, like [`Ring::send`].
     ///
     /// # Safety
-    /// The header, its vector and the bytes they name must stay in place until the completion of `token` was taken.
+    /// The header, its vector and the bytes they name must stay in place until the completion of
+    /// `token` was taken.
     pub unsafe fn send_pieces(&mut self, socket: RawFd, message: *const libc::msghdr, token: u64) {
         let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
         let entry = opcode::SendMsg::new(types::Fd(socket), message).flags(flags).build();
@@ -151,7 +159,8 @@ impl Ring {
         }
     }
 
-    /// Submits what was pushed and waits for one completion, or until `timeout`; then takes all that are there.
+    /// Submits what was pushed and waits for one completion, or until `timeout`; then takes all
+    /// that are there.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Completion>> {
         self.offered_more = false;
         let outcome = match timeout {
@@ -186,8 +195,9 @@ impl Ring {
     /// The first `length` bytes of a provided buffer that a completion named.
     pub fn bytes(&self, buffer: u16, length: usize) -> &[u8] {
         assert!(length <= BUFFER_BYTES && buffer < self.buffers.offered);
-        // SAFETY: the range lies in the mapping, and the kernel writes to a buffer only between give_back and the
-        // completion that names it; the taker of that completion gives it back only with `&mut self`.
+        // SAFETY: the range lies in the mapping, and the kernel writes to a buffer only between
+        // give_back and the completion that names it; the taker of that completion gives it back
+        // only with `&mut self`.
         unsafe { std::slice::from_raw_parts(self.buffers.address(buffer), length) }
     }
 
@@ -229,8 +239,8 @@ impl Buffers {
         assert!(id < self.offered);
         let base = self.entries.start.cast::<types::BufRingEntry>();
         let address = self.address(id) as u64;
-        // SAFETY: the slot lies in the mapping of BUFFERS_MAX entries; the kernel reads a slot only after the tail has passed
-        // it, which the release store below does last.
+        // SAFETY: the slot lies in the mapping of BUFFERS_MAX entries; the kernel reads a slot only
+        // after the tail has passed it, which the release store below does last.
         unsafe {
             let entry = &mut *base.add(usize::from(self.tail & (BUFFERS_MAX - 1)));
             entry.set_addr(address);
@@ -244,7 +254,8 @@ impl Buffers {
     }
 }
 
-/// Anonymous memory of its own pages: the buffer ring must be page-aligned, and untouched buffers must cost nothing.
+/// Anonymous memory of its own pages: the buffer ring must be page-aligned, and untouched buffers
+/// must cost nothing.
 struct Mapping {
     start: *mut u8,
     length: usize,

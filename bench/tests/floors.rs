@@ -1,4 +1,5 @@
-//! The floors from outside: the very same bytes come back, and the generator's modes agree with them.
+//! The floors from outside: the very same bytes come back, and the generator's modes agree with
+//! them.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 

@@ -1,4 +1,5 @@
-//! The generator before servers that do wrong: it must say so, because every number of the bench rests on it.
+//! The generator before servers that do wrong: it must say so, because every number of the bench
+//! rests on it.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
@@ -13,7 +14,8 @@ use msec_bench::generator::options::{Mode, Options};
 /// A request of the default size: 9 bytes of edge, 30 of head, 66 of body, 1 at the end.
 const FRAME_BYTES: usize = 106;
 
-/// A server of one connection that passes whole frames to `answer`, which returns what is to be sent.
+/// A server of one connection that passes whole frames to `answer`, which returns what is to be
+/// sent.
 fn serve(mut answer: impl FnMut(&mut [u8]) -> Vec<u8> + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -84,8 +86,8 @@ fn an_answer_that_never_comes_is_lost_and_ages_until_the_end() {
     assert!(report.latency.max_us > 4_000_000.0, "{report:?}");
 }
 
-/// The rule that open-loop numbers rest on: a server that answers nothing for a while cannot hold back what is due, and each
-/// request of that while is charged with its own wait.
+/// The rule that open-loop numbers rest on: a server that answers nothing for a while cannot hold
+/// back what is due, and each request of that while is charged with its own wait.
 #[test]
 fn a_pause_of_the_server_shows_in_every_request_that_was_due_in_it() {
     let mut held = Vec::new();

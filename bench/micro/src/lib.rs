@@ -1,17 +1,18 @@
 //! The parts of a request, one by one.
 //!
-//! Each part is a function that does its work a given number of times, so that neither a call through a pointer nor the
-//! preparation is counted to the work. Three things run them: the binary `micro` (the runner's rows: nanoseconds, one
-//! JSON line), `cargo bench` (criterion, for people), and a test that counts instructions under callgrind, where a part
-//! that has become dearer shows on any machine.
+//! Each part is a function that does its work a given number of times, so that neither a call
+//! through a pointer nor the preparation is counted to the work. Three things run them: the binary
+//! `micro` (the runner's rows: nanoseconds, one JSON line), `cargo bench` (criterion, for people),
+//! and a test that counts instructions under callgrind, where a part that has become dearer shows
+//! on any machine.
 
 use std::hint::black_box;
 
+use msec::coroutine::{Outcome, Pool, StackConfig, suspend};
 use msec::mailbox::mailbox;
 use msec::timer::Wheel;
 use msec_protocol::head::{decode_request, encode_answer, encode_request};
 use msec_protocol::{AnswerHead, Arrival, Cutter, Histogram, Limits, RequestHead};
-use msec_sys::coroutine::{Outcome, Pool, StackConfig, suspend};
 
 /// A part of a request.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,8 @@ fn switch(times: u64) {
             if coroutine.is_suspended() { coroutine.resume() } else { coroutine.start(forever, 0) };
         assert!(matches!(outcome, Outcome::Suspended));
     }
-    // Dropped while suspended, the coroutine leaks its stack, as it must; the process is about to end.
+    // Dropped while suspended, the coroutine leaks its stack, as it must; the process is about to
+    // end.
 }
 
 /// A job on a pooled coroutine from its start to its end.

@@ -1,8 +1,10 @@
-//! No part of a request may quietly become dearer: instructions under callgrind, against `instructions.txt`.
+//! No part of a request may quietly become dearer: instructions under callgrind, against
+//! `instructions.txt`.
 //!
-//! A count is the difference of two runs divided by the difference of their repetitions, so neither the start of the
-//! process nor the preparation is in it. It is the same on every machine with this compiler; the margin is for changes of
-//! code elsewhere that move inlining. `MSEC_BLESS=1` writes the file anew; the difference then shows in the change.
+//! A count is the difference of two runs divided by the difference of their repetitions, so neither
+//! the start of the process nor the preparation is in it. It is the same on every machine with this
+//! compiler; the margin is for changes of code elsewhere that move inlining. `MSEC_BLESS=1` writes
+//! the file anew; the difference then shows in the change.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
@@ -82,7 +84,7 @@ fn no_part_of_a_request_takes_more_instructions_than_it_did() {
         let margin = (expected * MARGIN).max(MARGIN_INSTRUCTIONS);
         assert!(
             (count - expected).abs() <= margin,
-            "{name} takes {count:.1} instructions, it was {expected}: if that is meant, MSEC_BLESS=1"
+            "{name} takes {count:.1} instructions, it was {expected}; MSEC_BLESS=1 if that is meant"
         );
     }
 }

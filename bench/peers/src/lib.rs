@@ -1,12 +1,14 @@
 //! What the peers share: the one flag every server of the bench takes.
 //!
-//! A peer is the best plain program that its runtime's own documentation would lead to, on one thread: the bench compares
-//! engines, not the skill that went into a sample. The raw echoes (tokio, glommio, may) read into a buffer of
-//! [`BUFFER_BYTES`] and write it back; they say what the runtime costs before any protocol. tonic is a whole RPC server.
+//! A peer is the best plain program that its runtime's own documentation would lead to, on one
+//! thread: the bench compares engines, not the skill that went into a sample. The raw echoes
+//! (tokio, glommio, may) read into a buffer of [`BUFFER_BYTES`] and write it back; they say what
+//! the runtime costs before any protocol. tonic is a whole RPC server.
 
 use std::net::SocketAddr;
 
-/// Bytes a raw echo reads at once: the size of the floor servers' receive buffers, so that no server has an edge by it.
+/// Bytes a raw echo reads at once: the size of the floor servers' receive buffers, so that no
+/// server has an edge by it.
 pub const BUFFER_BYTES: usize = 68 * 1024;
 
 /// The address after `--listen`; anything else ends the process with a message.

@@ -1,6 +1,8 @@
-//! What the msec servers of the bench share: the messages of the echo service, flags, and serving until a signal.
+//! What the msec servers of the bench share: the messages of the echo service, flags, and serving
+//! until a signal.
 //!
-//! Each binary is the least code that puts the engine into one mode; what is measured is the engine.
+//! Each binary is the least code that puts the engine into one mode; what is measured is the
+//! engine.
 
 use std::time::Duration;
 
@@ -81,7 +83,8 @@ pub fn serve(
     Ok(())
 }
 
-/// Uses the processor for so many microseconds of this thread's own time, however often it is interrupted.
+/// Uses the processor for so many microseconds of this thread's own time, however often it is
+/// interrupted.
 pub fn burn(microseconds: u64) {
     let end = thread_cpu_ns() + microseconds * 1000;
     while thread_cpu_ns() < end {

@@ -1,4 +1,5 @@
-//! `generator --to ADDRESS:PORT …`: loads one server and prints what it measured as one line of JSON.
+//! `generator --to ADDRESS:PORT …`: loads one server and prints what it measured as one line of
+//! JSON.
 
 use std::process::ExitCode;
 

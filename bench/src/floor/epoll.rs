@@ -1,7 +1,8 @@
 //! The epoll floor: level-triggered, one read and one write for what is ready.
 //!
-//! One buffer serves all connections, because what was read is written before the next read. Only when a peer does not
-//! take it all does a connection keep a rest of its own, and then it is not read until that rest has left.
+//! One buffer serves all connections, because what was read is written before the next read. Only
+//! when a peer does not take it all does a connection keep a rest of its own, and then it is not
+//! read until that rest has left.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +15,8 @@ const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
-    /// What the peer has not taken yet; while it is not empty the connection waits for writing only.
+    /// What the peer has not taken yet; while it is not empty the connection waits for writing
+    /// only.
     rest: Vec<u8>,
 }
 

@@ -1,8 +1,9 @@
 //! The far end of the `parked` row: keeps every request until it is told to answer them.
 //!
-//! Standard input takes one word a line: `count` prints `held N`, the number of whole frames kept so far; `release` sends
-//! every kept byte back, prints `released`, and from then on echoes at once. A thread a connection: a relay reaches its
-//! next hop over few connections, and the cost of this process is not measured.
+//! Standard input takes one word a line: `count` prints `held N`, the number of whole frames kept
+//! so far; `release` sends every kept byte back, prints `released`, and from then on echoes at
+//! once. A thread a connection: a relay reaches its next hop over few connections, and the cost of
+//! this process is not measured.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};

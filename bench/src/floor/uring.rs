@@ -1,16 +1,19 @@
-//! The io_uring floor: multishot accept, multishot receive into provided buffers, one send a connection a loop.
+//! The io_uring floor: multishot accept, multishot receive into provided buffers, one send a
+//! connection a loop.
 //!
-//! The bytes are never copied in user space: a buffer that the kernel filled is what is sent, and it returns to the ring
-//! when the send has completed. What arrived for one connection in one loop leaves in one send.
+//! The bytes are never copied in user space: a buffer that the kernel filled is what is sent, and
+//! it returns to the ring when the send has completed. What arrived for one connection in one loop
+//! leaves in one send.
 //!
 //! ```text
 //!   wait ─► completions ─┬─ accept  : new connection, arm its receive
 //!     ▲                  ├─ receive : queue the buffer, mark the connection dirty
-//!     │                  └─ send    : give the buffers back, mark dirty if more was queued meanwhile
+//!     │                  └─ send    : give the buffers back, mark dirty if more is queued
 //!     └── each dirty connection without a send under way: one send
 //! ```
 //!
-//! A reader that never reads holds its buffers for ever; a real server must bound that, a floor need not.
+//! A reader that never reads holds its buffers for ever; a real server must bound that, a floor
+//! need not.
 
 use std::io;
 use std::net::TcpListener;
@@ -35,7 +38,8 @@ struct Connection {
     socket: OwnedFd,
     /// Received, not yet handed to a send.
     queued: Vec<Piece>,
-    /// Under way; the kernel reads `pieces` and `message`, so neither may change until the completion.
+    /// Under way; the kernel reads `pieces` and `message`, so neither may change until the
+    /// completion.
     sending: Vec<Piece>,
     pieces: Vec<libc::iovec>,
     message: libc::msghdr,
@@ -174,7 +178,8 @@ impl Server {
         self.ring.receive(connection.socket.as_raw_fd(), RECEIVE | index as u64);
     }
 
-    /// Drops a connection that neither receives nor has anything to send: the kernel holds no pointer into it then.
+    /// Drops a connection that neither receives nor has anything to send: the kernel holds no
+    /// pointer into it then.
     fn close_when_done(&mut self, index: usize) {
         let Some(connection) = self.connections[index].as_ref() else { return };
         let idle = connection.queued.is_empty() && connection.sending.is_empty();
@@ -225,8 +230,8 @@ impl Server {
         }
         connection.message.msg_iov = connection.pieces.as_mut_ptr();
         connection.message.msg_iovlen = connection.pieces.len();
-        // SAFETY: the connection is boxed and kept until the completion, and its pieces change only when none is under way;
-        // the buffers go back to the ring only then.
+        // SAFETY: the connection is boxed and kept until the completion, and its pieces change only
+        // when none is under way; the buffers go back to the ring only then.
         unsafe { self.ring.send_pieces(socket, &connection.message, token) };
     }
 }

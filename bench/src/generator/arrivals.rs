@@ -1,7 +1,7 @@
 //! When requests are due in an open loop: at even distances, or as a Poisson process.
 //!
-//! Due times depend on nothing but the rate and the seed. They are never moved by an answer that is late, which is what
-//! makes the latencies honest.
+//! Due times depend on nothing but the rate and the seed. They are never moved by an answer that is
+//! late, which is what makes the latencies honest.
 
 /// How due times are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub enum Spacing {
 pub struct Arrivals {
     spacing: Spacing,
     distance_ns: f64,
-    /// Kept as a float beside the integer, so that distances below a nanosecond's fraction do not drift.
+    /// Kept as a float beside the integer, so that distances below a nanosecond's fraction do not
+    /// drift.
     next_ns: f64,
     random: Random,
 }
@@ -49,7 +50,8 @@ impl Arrivals {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): enough to space arrivals and to mix methods, the same in every run.
+/// SplitMix64 (Steele, Lea, Flood 2014): enough to space arrivals and to mix methods, the same in
+/// every run.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 

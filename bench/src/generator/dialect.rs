@@ -1,4 +1,5 @@
-//! What the loop needs to know of a protocol, and no more: requests to bytes, bytes to checked answers.
+//! What the loop needs to know of a protocol, and no more: requests to bytes, bytes to checked
+//! answers.
 
 use std::io;
 use std::net::TcpStream;
@@ -54,7 +55,8 @@ pub trait Dialect {
     /// Appends a request that occupies `slot` until its answer.
     fn request(&self, session: &mut Self::Session, slot: u16, kind: Kind, output: &mut Vec<u8>);
 
-    /// Reads received bytes; appends to `output` what the protocol owes the peer. An error ends the connection.
+    /// Reads received bytes; appends to `output` what the protocol owes the peer. An error ends the
+    /// connection.
     fn answers(
         &self,
         session: &mut Self::Session,
@@ -77,7 +79,8 @@ pub fn put_varint(mut value: u64, output: &mut Vec<u8>) {
     output.push(value as u8);
 }
 
-/// `EchoRequest { bytes message = 1; }` with a payload of `length` bytes that differ from their neighbours.
+/// `EchoRequest { bytes message = 1; }` with a payload of `length` bytes that differ from their
+/// neighbours.
 pub fn echo_message(length: usize) -> Vec<u8> {
     let mut message = Vec::with_capacity(length + 6);
     if length > 0 {

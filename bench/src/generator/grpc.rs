@@ -1,21 +1,23 @@
-//! gRPC as a client sees it: the part of HTTP/2 (RFC 9113) that unary calls need, written for small cost.
+//! gRPC as a client sees it: the part of HTTP/2 (RFC 9113) that unary calls need, written for small
+//! cost.
 //!
-//! All gRPC peers are driven by this client, because the clients of the gRPC libraries cost more than the servers and
-//! would be what is measured. Towards the servers it behaves like a good client: the header block of the first call
-//! on a connection fills the dynamic table and all later ones are seven bytes (RFC 7541), its windows are as large as
-//! they can be, it acknowledges settings and pings, and it never sends beyond a server's windows.
+//! All gRPC peers are driven by this client, because the clients of the gRPC libraries cost more
+//! than the servers and would be what is measured. Towards the servers it behaves like a good
+//! client: the header block of the first call on a connection fills the dynamic table and all later
+//! ones are seven bytes (RFC 7541), its windows are as large as they can be, it acknowledges
+//! settings and pings, and it never sends beyond a server's windows.
 //!
 //! ```text
-//!   call      HEADERS (7 bytes) · DATA (5-byte prefix + EchoRequest, END_STREAM), cut by frame size and windows
+//!   call      HEADERS (7 bytes) · DATA (5-byte prefix + EchoRequest, END_STREAM)
 //!   answer    HEADERS · DATA (prefix + EchoResponse) · HEADERS (trailers, END_STREAM)
 //! ```
 //!
-//! An answer is right when its DATA is the message that was sent and the stream ends by trailers. The trailers are not
-//! decoded: a server that fails a call sends no message. Bodies are compared where a whole message lies in one DATA frame
-//! in one receive, measured otherwise.
+//! An answer is right when its DATA is the message that was sent and the stream ends by trailers.
+//! The trailers are not decoded: a server that fails a call sends no message. Bodies are compared
+//! where a whole message lies in one DATA frame in one receive, measured otherwise.
 //!
-//! A stream's slot is found without a search: stream ids only rise, and an id whose place in the table is still taken is
-//! passed over (ids may be skipped, RFC 9113 §5.1.1).
+//! A stream's slot is found without a search: stream ids only rise, and an id whose place in the
+//! table is still taken is passed over (ids may be skipped, RFC 9113 §5.1.1).
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -106,7 +108,8 @@ impl Grpc {
         let mut message = vec![0];
         message.extend_from_slice(&(body.len() as u32).to_be_bytes());
         message.extend_from_slice(&body);
-        // RFC 7541 appendix A: 3 is `:method POST`, 6 is `:scheme http`; 0x40 | n enters a literal under name n.
+        // RFC 7541 appendix A: 3 is `:method POST`, 6 is `:scheme http`; 0x40 | n enters a literal
+        // under name n.
         let mut first_headers = vec![0x83, 0x86];
         for (name_index, name, value) in [
             (4, "", path.as_str()),
@@ -237,7 +240,8 @@ impl Dialect for Grpc {
         };
         stream.write_all(&self.hello())?;
         let mut buffer = [0; 4096];
-        // The windows that count are in the server's settings, so no call starts before they are read.
+        // The windows that count are in the server's settings, so no call starts before they are
+        // read.
         while !session.greeted {
             let count = stream.read(&mut buffer)?;
             if count == 0 {

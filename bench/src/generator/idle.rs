@@ -1,7 +1,8 @@
 //! Idle mode: what many connections cost that each made one call and then say nothing.
 //!
-//! The call before the rest matters: a server may put off giving a connection its buffers until its first byte. The call
-//! after it proves that every connection was still alive when the memory was read.
+//! The call before the rest matters: a server may put off giving a connection its buffers until its
+//! first byte. The call after it proves that every connection was still alive when the memory was
+//! read.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

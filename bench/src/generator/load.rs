@@ -1,15 +1,16 @@
 //! The loop behind the closed, open and once modes.
 //!
 //! ```text
-//!      ┌──────────► phase: warm → measuring → draining        (clocks are read at both ends of measuring)
+//!      ┌──────────► phase: warm → measuring → draining; clocks are read where they change
 //!      │            open loop: what is due by now → backlog → free slots, round robin
 //!      │            one send for each connection that has something to say and no send under way
 //!      │            wait: a completion, the next due time or the next phase
-//!      └─────────── completions: bytes → answers → histogram; closed loop: the next request in the same slot
+//!      └─────────── completions: bytes → answers → histogram; closed loop: the next request
 //! ```
 //!
-//! A request's time starts when it is due (open loop) or when the answer before it was read (closed loop); it ends when
-//! the loop has read the bytes of the answer. Both readings are one clock call for all completions of a turn.
+//! A request's time starts when it is due (open loop) or when the answer before it was read (closed
+//! loop); it ends when the loop has read the bytes of the answer. Both readings are one clock call
+//! for all completions of a turn.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -28,8 +29,8 @@ use super::{connect, wait_at_gate};
 use crate::process::now_ns;
 use crate::ring::{Completion, Ring};
 
-/// How long answers may take after the window before their requests count as lost; longer than the one second for which
-/// the stop check stands the server still.
+/// How long answers may take after the window before their requests count as lost; longer than the
+/// one second for which the stop check stands the server still.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
 /// A closed loop without any answer for so long is broken.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -305,7 +306,8 @@ impl<D: Dialect> Load<'_, D> {
             connection.sending_now = true;
             let (socket, bytes) =
                 (connection.stream.as_raw_fd(), &raw const connection.sending[..]);
-            // SAFETY: `sending` changes only when `sending_now` is false again, which the completion does.
+            // SAFETY: `sending` changes only when `sending_now` is false again, which the
+            // completion does.
             unsafe { self.ring.send(socket, bytes, SEND | index as u64) };
         }
     }
@@ -317,7 +319,8 @@ impl<D: Dialect> Load<'_, D> {
         }
         let starved = completion.result == -libc::ENOBUFS;
         if starved {
-            // Where all are out already, this turn's completions give theirs back before the next wait.
+            // Where all are out already, this turn's completions give theirs back before the next
+            // wait.
             self.ring.offer_more();
         }
         if !completion.more && (completion.result > 0 || starved) {
@@ -419,7 +422,8 @@ impl<D: Dialect> Load<'_, D> {
         report.latency = Latency::of(&self.tally.first);
         report.second = self.options.mix.is_some().then(|| Latency::of(&self.tally.second));
         report.dispatch_late = self.open.is_some().then(|| Latency::of(&self.tally.dispatch_late));
-        // The kernel may still read from a send that is under way, so those bytes are never freed; the process ends soon.
+        // The kernel may still read from a send that is under way, so those bytes are never freed;
+        // the process ends soon.
         std::mem::forget(self.connections);
         report
     }

@@ -1,21 +1,23 @@
 //! The load generator: one thread, one ring, no part of the engine.
 //!
-//! It is not the engine's own `press`, because a yardstick must not share the faults of what it measures. It speaks two
-//! dialects, SRPC and gRPC, below one loop, so that servers of both kinds meet the same load, clock and histogram.
+//! It is not the engine's own `press`, because a yardstick must not share the faults of what it
+//! measures. It speaks two dialects, SRPC and gRPC, below one loop, so that servers of both kinds
+//! meet the same load, clock and histogram.
 //!
 //! ```text
 //!   arrivals (open loop) ──► backlog of due times ─┐
-//!   answers  (closed loop) ────────────────────────┴─► slot of a connection ─► dialect.request ─► one send a loop
+//!   answers  (closed loop) ────────────────────────┴─► slot ─► dialect.request ─► one send a loop
 //!   ring ─► bytes ─► dialect.answers ─► checked: which slot, what error, same body ─► histogram
 //! ```
 //!
 //! * Closed loop: every answer is followed at once by the next request in its slot.
-//! * Open loop: requests are due at times that no answer can move. Latency counts from the due time, so a server that
-//!   stands still for a second shows a second (coordinated omission).
-//! * Every answer is checked; one that is wrong, late or never comes is counted, and the run reports it.
+//! * Open loop: requests are due at times that no answer can move. Latency counts from the due
+//!   time, so a server that stands still for a second shows a second (coordinated omission).
+//! * Every answer is checked; one that is wrong, late or never comes is counted, and the run
+//!   reports it.
 //!
-//! The measured window is delimited here, because here alone it is known which requests fell into it: at both ends the
-//! generator reads the server's processor clock and its own.
+//! The measured window is delimited here, because here alone it is known which requests fell into
+//! it: at both ends the generator reads the server's processor clock and its own.
 
 pub mod arrivals;
 pub mod dialect;
@@ -58,8 +60,8 @@ pub fn run(options: &options::Options) -> io::Result<report::Report> {
     }
 }
 
-/// Connects; from many source addresses where the server is on loopback, so that no run ends for want of ports while
-/// closed connections rest in TIME_WAIT.
+/// Connects; from many source addresses where the server is on loopback, so that no run ends for
+/// want of ports while closed connections rest in TIME_WAIT.
 fn connect(server: SocketAddr, nth: usize) -> io::Result<TcpStream> {
     let stream = match server {
         SocketAddr::V4(v4) if v4.ip().is_loopback() => {
@@ -91,8 +93,8 @@ mod socket {
     use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-    /// A connection from a given source address; the port is chosen when the target is known, so that one port can serve
-    /// several targets (IP_BIND_ADDRESS_NO_PORT).
+    /// A connection from a given source address; the port is chosen when the target is known, so
+    /// that one port can serve several targets (IP_BIND_ADDRESS_NO_PORT).
     pub(super) fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> io::Result<TcpStream> {
         let socket = open(0)?;
         bind(&socket, source)?;

@@ -10,11 +10,13 @@ use super::dialect::SLOTS_MAX;
 /// How to call it.
 pub const USAGE: &str = "\
 usage: generator --to ADDRESS:PORT [flags]
-  what to send      --method M (echo.EchoService.Echo)  --payload BYTES (64)  --mix M=PERCENT  --grpc
+  what to send      --method M (echo.EchoService.Echo)  --payload BYTES (64)
+                    --mix M=PERCENT  --grpc
   how               closed loop; --open RATE [--poisson]; --short; --idle; --once
   how much          --connections N (64)  --depth N (1)
   how long          --warm-ms N (500)  --measure-ms N (2000)
-  beside            --server-pid PID: reads that process's clock and memory;  --gate: prints ready, waits for a line
+  beside            --server-pid PID: reads that process's clock and memory
+                    --gate: prints ready, waits for a line
 prints one line of JSON";
 
 /// How requests follow each other.
@@ -33,7 +35,8 @@ pub enum Mode {
     Short,
     /// Open the connections, one call each, stay idle, one call each again.
     Idle,
-    /// `connections` × `depth` requests at once, then wait for all answers; the time limit is `measure`.
+    /// `connections` × `depth` requests at once, then wait for all answers; the time limit is
+    /// `measure`.
     Once,
 }
 

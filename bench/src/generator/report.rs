@@ -1,4 +1,5 @@
-//! What a run of the generator says, as one line of JSON; the runner reads it back by the same type.
+//! What a run of the generator says, as one line of JSON; the runner reads it back by the same
+//! type.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,8 @@ pub struct Report {
     pub latency: Latency,
     /// Of the method of `--mix`.
     pub second: Option<Latency>,
-    /// Open loop: how late requests were handed to the ring, which is the generator's own share of the latencies.
+    /// Open loop: how late requests were handed to the ring, which is the generator's own share of
+    /// the latencies.
     pub dispatch_late: Option<Latency>,
     /// Resident memory of the server at the end of the window, in KiB.
     pub resident_kb: u64,

@@ -1,11 +1,12 @@
 //! Short mode: connect, call, close, with a fixed number under way.
 //!
 //! ```text
-//!   attempt:  socket · connect (returns at once) · send + receive through the ring ── answer ──► close, next attempt
+//!   attempt:  socket · connect (returns at once) · send + receive ── answer ──► close, next
 //! ```
 //!
-//! The send may be pushed before the connect is through: the kernel waits for it. A latency runs from the socket's birth
-//! to the answer. The client closes first, so the TIME_WAIT stays on this side, as it would in life.
+//! The send may be pushed before the connect is through: the kernel waits for it. A latency runs
+//! from the socket's birth to the answer. The client closes first, so the TIME_WAIT stays on this
+//! side, as it would in life.
 
 use std::io;
 use std::net::SocketAddr;
@@ -108,8 +109,8 @@ impl Short<'_> {
         let mut session = self.dialect.session(1);
         let mut request = Vec::new();
         self.dialect.request(&mut session, 0, Kind::First, &mut request);
-        // SAFETY: the request lives in the attempt, which is dropped only when this send has completed; moving the
-        // attempt does not move the vector's bytes.
+        // SAFETY: the request lives in the attempt, which is dropped only when this send has
+        // completed; moving the attempt does not move the vector's bytes.
         unsafe { self.ring.send(socket.as_raw_fd(), &raw const request[..], SEND | index as u64) };
         self.ring.receive_once(socket.as_raw_fd(), RECEIVE | index as u64);
         self.attempts[index] =
@@ -159,7 +160,8 @@ impl Short<'_> {
                 self.report.requests += 1;
                 record(&mut self.latencies, latency_ns);
             }
-            // Dropping the attempt closes its socket; neither of its operations is under way any more.
+            // Dropping the attempt closes its socket; neither of its operations is under way any
+            // more.
             self.attempts[index] = None;
             self.begin(index)?;
         }

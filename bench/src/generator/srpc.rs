@@ -1,17 +1,20 @@
-//! SRPC as a client sees it: frames from a template, answers cut by their lengths, heads read by hand.
+//! SRPC as a client sees it: frames from a template, answers cut by their lengths, heads read by
+//! hand.
 //!
-//! A request differs from the one before it only in its sequence, so both kinds of request are laid out once and five
-//! bytes are patched. Sequences are drawn from 2²⁸..2²⁹, where a varint is five bytes long:
+//! A request differs from the one before it only in its sequence, so both kinds of request are laid
+//! out once and five bytes are patched. Sequences are drawn from 2²⁸..2²⁹, where a varint is five
+//! bytes long:
 //!
 //! ```text
-//!   sequence   1 g g g g g g g g g g g g g g g g s s s s s s s s s s s s     s = slot (12 bits), g = its generation (16)
+//!   sequence   1 gggggggggggggggg ssssssssssss      s = slot (12 bits), g = its generation (16)
 //! ```
 //!
-//! The generation makes a late or doubled answer to an earlier request of the slot a stray instead of an answer.
+//! The generation makes a late or doubled answer to an earlier request of the slot a stray instead
+//! of an answer.
 //!
-//! An answer is checked for its edges, its sequence, `err`, and its body: byte for byte, except that of long bodies (above
-//! [`COMPARED_ALWAYS_BYTES`]) only one in 64 is compared and all are measured, so that comparing does not make the
-//! generator slower than the server.
+//! An answer is checked for its edges, its sequence, `err`, and its body: byte for byte, except
+//! that of long bodies (above [`COMPARED_ALWAYS_BYTES`]) only one in 64 is compared and all are
+//! measured, so that comparing does not make the generator slower than the server.
 
 use std::io;
 use std::net::TcpStream;
@@ -65,7 +68,8 @@ struct Head {
 }
 
 impl Srpc {
-    /// Requests to `method`, and for [`Kind::Second`] to `second`, with `payload` bytes in an echo message.
+    /// Requests to `method`, and for [`Kind::Second`] to `second`, with `payload` bytes in an echo
+    /// message.
     pub fn new(method: &str, second: Option<&str>, payload: usize) -> Self {
         let body = echo_message(payload);
         let first = template(method, &body);
@@ -84,7 +88,8 @@ impl Srpc {
         }
     }
 
-    /// Takes the head of the frame at the start of `bytes` and says how many bytes that was, or that more are needed.
+    /// Takes the head of the frame at the start of `bytes` and says how many bytes that was, or
+    /// that more are needed.
     fn take_head(
         &self,
         session: &mut Session,
@@ -178,7 +183,8 @@ impl Dialect for Srpc {
                     }
                 }
             } else {
-                // What does not belong to the head is not consumed: the difference of the lengths says where it ended.
+                // What does not belong to the head is not consumed: the difference of the lengths
+                // says where it ended.
                 let mut partial = std::mem::take(&mut session.partial);
                 let before = partial.len();
                 partial.extend_from_slice(input);
@@ -232,7 +238,8 @@ fn template(method: &str, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The head bytes and the body's length of the frame at the start of `bytes`, once its head is all there.
+/// The head bytes and the body's length of the frame at the start of `bytes`, once its head is all
+/// there.
 fn split(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Broken> {
     if bytes[0] != b'(' {
         return Err(Broken("a frame does not start with its opening byte"));

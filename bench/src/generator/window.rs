@@ -14,7 +14,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads them; the server's first and last, so that the readings enclose one another as little as can be.
+    /// Reads them; the server's first and last, so that the readings enclose one another as little
+    /// as can be.
     pub(super) fn take(server_pid: Option<u32>) -> io::Result<Self> {
         let server_cpu_ns = server_pid.map_or(Ok(0), process::cpu_ns)?;
         Ok(Reading {

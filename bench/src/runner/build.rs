@@ -1,6 +1,8 @@
-//! Building what is measured, so that one command is enough: the msec examples, the bench's own servers, the C++ peer.
+//! Building what is measured, so that one command is enough: the msec examples, the bench's own
+//! servers, the C++ peer.
 //!
-//! A part that does not build takes only its own rows with it. The reason is kept and printed where its numbers would be.
+//! A part that does not build takes only its own rows with it. The reason is kept and printed where
+//! its numbers would be.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +51,8 @@ enum Step {
 }
 
 impl Failure {
-    /// Whether this program comes out of the step. What an earlier build left is not measured: it is something else.
+    /// Whether this program comes out of the step. What an earlier build left is not measured: it
+    /// is something else.
     pub fn concerns(&self, program: Program) -> bool {
         self.step
             == match program {
@@ -81,7 +84,8 @@ pub fn all(site: &Site) -> Vec<Failure> {
 
 fn step(step: Step, program: &str, arguments: &[&str], folder: &Path) -> Option<Failure> {
     let mut command = Command::new(program);
-    // Incremental builds optimise less; one that a developer has switched on must not show in the numbers.
+    // Incremental builds optimise less; one that a developer has switched on must not show in the
+    // numbers.
     command.args(arguments).current_dir(folder).env_remove("CARGO_INCREMENTAL");
     let reason = match command.status() {
         Ok(status) if status.success() => return None,

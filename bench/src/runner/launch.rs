@@ -1,4 +1,5 @@
-//! Starting what is measured: a process on its processors, an address of its own, and the wait until it accepts.
+//! Starting what is measured: a process on its processors, an address of its own, and the wait
+//! until it accepts.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};

@@ -25,7 +25,8 @@ pub struct Pace {
     pub measure: Duration,
 }
 
-/// Measures one contestant at one cell. `peak` is the rate that `OpenShare` rows take their share of.
+/// Measures one contestant at one cell. `peak` is the rate that `OpenShare` rows take their share
+/// of.
 pub fn run(
     site: &Site,
     row: &Row,
@@ -169,8 +170,8 @@ fn idle_sample(report: &Report, cell: Cell) -> Sample {
     }
 }
 
-/// generator → contestant → `floor hold`: fills every slot once, reads the contestant's memory when the far end holds all
-/// calls, lets them go, and expects every answer.
+/// generator → contestant → `floor hold`: fills every slot once, reads the contestant's memory when
+/// the far end holds all calls, lets them go, and expects every answer.
 fn parked(site: &Site, contestant: &Contestant, cell: Cell) -> Result<Sample, String> {
     let mut far_end = Server::start_far_end(site, "hold")?;
     let mut hold = far_end.dialogue();

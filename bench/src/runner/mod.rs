@@ -1,12 +1,14 @@
 //! The runner: builds, runs the rows in rounds, reports.
 //!
 //! ```text
-//!   build ─► rounds of the early rows ─► peak of the RPC peers ─► rounds of the open-loop rows ─► system calls ─► report
+//!   build ─► rounds of the early rows ─► peak of the RPC peers ─► rounds of the open-loop rows
 //!            A B C … A B C … A B C …                              A B C … A B C …
+//!        ─► system calls ─► report
 //! ```
 //!
-//! Rounds are the outermost loop, so that a slow minute of the machine meets every server alike. Each run starts a fresh
-//! server. The report goes to standard output and, with the plots and the list for other programs, to `results/`.
+//! Rounds are the outermost loop, so that a slow minute of the machine meets every server alike.
+//! Each run starts a fresh server. The report goes to standard output and, with the plots and the
+//! list for other programs, to `results/`.
 
 pub mod build;
 pub mod launch;
@@ -160,7 +162,8 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// An outcome for every contestant at every cell that was asked for; those that are not built carry their reason.
+    /// An outcome for every contestant at every cell that was asked for; those that are not built
+    /// carry their reason.
     fn select(&mut self) {
         for row in ROWS {
             for &cell in row.cells.iter().filter(|cell| cell.quick || !self.options.quick) {

@@ -1,8 +1,9 @@
 //! Plots as SVG files: one a row, one panel a cell, one bar a server.
 //!
-//! What is drawn is the number the row is about: processor time a request, p99 in open-loop rows, memory each in rows
-//! about memory. A thin line over a bar's end spans the least and the greatest round. Every panel has its own scale, since
-//! cells differ by a factor of a hundred; values are written beside the bars, so that no axis is needed.
+//! What is drawn is the number the row is about: processor time a request, p99 in open-loop rows,
+//! memory each in rows about memory. A thin line over a bar's end spans the least and the greatest
+//! round. Every panel has its own scale, since cells differ by a factor of a hundred; values are
+//! written beside the bars, so that no axis is needed.
 
 use std::fmt::Write;
 

@@ -199,7 +199,8 @@ pub(super) mod tests {
     use super::*;
     use crate::runner::rows::ROWS;
 
-    /// An outcome of row `row` for `name` at its `cell`th cell, with one sample for each processor time.
+    /// An outcome of row `row` for `name` at its `cell`th cell, with one sample for each processor
+    /// time.
     pub(crate) fn outcome(row: &str, cell: usize, name: &str, cpu_ns: &[f64]) -> Outcome {
         let row = ROWS.iter().find(|candidate| candidate.name == row).unwrap();
         Outcome {

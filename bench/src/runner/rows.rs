@@ -1,10 +1,12 @@
 //! What is measured, as data: which servers there are, which rows, at which cells.
 //!
-//! A row names its contestants by the name that appears in the results; two contestants of different rows may bear the
-//! same name and be different programs (`msec` in `echo` is the echo example, in `relay` the relay example). To add a row,
-//! add it here and, where it must show something, in `targets.rs`; nothing else knows rows by name.
+//! A row names its contestants by the name that appears in the results; two contestants of
+//! different rows may bear the same name and be different programs (`msec` in `echo` is the echo
+//! example, in `relay` the relay example). To add a row, add it here and, where it must show
+//! something, in `targets.rs`; nothing else knows rows by name.
 //!
-//! A contestant whose program does not exist is reported as not built. Its numbers are never guessed.
+//! A contestant whose program does not exist is reported as not built. Its numbers are never
+//! guessed.
 
 /// The file that a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub enum Program {
 pub enum Cpus {
     /// The server's own one.
     One,
-    /// The server's and the generator's: for rows about two cores, whose load is light for the generator.
+    /// The server's and the generator's: for rows about two cores, whose load is light for the
+    /// generator.
     Both,
 }
 
@@ -75,11 +78,13 @@ pub enum Measure {
     Idle,
     /// Calls parked on a nested call: generator → contestant → `floor hold`; once.
     Parked,
-    /// Open loop, Poisson arrivals, at a share of the best RPC peer's closed-loop peak in row `echo` of the same run.
+    /// Open loop, Poisson arrivals, at a share of the best RPC peer's closed-loop peak in row
+    /// `echo` of the same run.
     OpenShare(f64),
     /// Open loop, Poisson arrivals, at a rate a second.
     OpenRate(f64),
-    /// Open loop at a rate a second; the server stands still for one second in the middle of the window.
+    /// Open loop at a rate a second; the server stands still for one second in the middle of the
+    /// window.
     Stop(f64),
     /// No load: the program measures a part of a request by itself and prints nanoseconds.
     Micro,

@@ -1,6 +1,8 @@
-//! System calls a request, counted by `perf` in a run of their own: counting costs time, so it never touches the others.
+//! System calls a request, counted by `perf` in a run of their own: counting costs time, so it
+//! never touches the others.
 //!
-//! The generator waits at its gate until perf is attached, so the count holds the whole load and nothing of the start.
+//! The generator waits at its gate until perf is attached, so the count holds the whole load and
+//! nothing of the start.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -167,7 +167,8 @@ pub fn verdicts(verdicts: &[Verdict]) -> String {
     align(&columns, &cells)
 }
 
-/// Pads every column to its widest cell; widths are counted in characters, since `µ` and `×` are one column wide.
+/// Pads every column to its widest cell; widths are counted in characters, since `µ` and `×` are
+/// one column wide.
 fn align(columns: &[Column], lines: &[Vec<String>]) -> String {
     let width = |column: usize| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()

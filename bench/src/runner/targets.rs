@@ -1,7 +1,8 @@
 //! What the table must show, as data, and whether it does.
 //!
-//! Every target is a number of one contestant against a bound: absolute, or relative to another number of the same run.
-//! A target whose numbers are missing is reported as such; it is neither met nor missed.
+//! Every target is a number of one contestant against a bound: absolute, or relative to another
+//! number of the same run. A target whose numbers are missing is reported as such; it is neither
+//! met nor missed.
 
 use super::results::Outcome;
 use super::rows::RPC_PEERS;

@@ -1,5 +1,5 @@
-//! `micro PART`: prints nanoseconds each as one line of JSON. `micro PART TIMES`: runs it so often and prints nothing, for
-//! callgrind.
+//! `micro PART`: prints nanoseconds each as one line of JSON. `micro PART TIMES`: runs it so often
+//! and prints nothing, for callgrind.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -10,8 +10,8 @@ fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(listen_address())?;
     for stream in listener.incoming() {
         let stream = stream?;
-        // SAFETY: `echo` touches no thread-local storage across a blocking call and keeps its buffer on the heap, which
-        // are the two duties that may lays on whoever spawns a coroutine.
+        // SAFETY: `echo` touches no thread-local storage across a blocking call and keeps its
+        // buffer on the heap, which are the two duties that may lays on whoever spawns a coroutine.
         unsafe {
             may::coroutine::spawn(move || {
                 // A peer that went away is the end of its connection and nothing else.

@@ -1,4 +1,5 @@
-//! gRPC by tonic on tokio's current-thread runtime: `echo.EchoService/Echo`, the service every RPC peer offers.
+//! gRPC by tonic on tokio's current-thread runtime: `echo.EchoService/Echo`, the service every RPC
+//! peer offers.
 
 use msec_bench_peers::listen_address;
 

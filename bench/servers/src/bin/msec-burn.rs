@@ -1,5 +1,6 @@
-//! Two methods on two cores: `echo.EchoService.Echo` answers at once, `bench.WorkService.Burn` first uses the processor
-//! for `--burn-us`; with `--heavy` it is marked as a method that would hold up its core.
+//! Two methods on two cores: `echo.EchoService.Echo` answers at once, `bench.WorkService.Burn`
+//! first uses the processor for `--burn-us`; with `--heavy` it is marked as a method that would
+//! hold up its core.
 
 use msec::{Context, Server};
 use msec_bench_servers::echo::{EchoRequest, EchoResponse, EchoService, EchoServiceServer};
