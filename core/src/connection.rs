@@ -11,7 +11,7 @@
 //!
 //! The ways to end, in order of politeness:
 //! * The peer ends its side (FIN): no more requests; those read are answered, then we close.
-//! * `finish`: we send what is written, then close.
+//! * `finish`: we send what is written, then end our side, and close when the peer has seen it.
 //! * `close`: at once. Requests in flight are cancelled, calls in flight fail.
 //!
 //! A connection that makes no progress for a minute while it should (a frame half received, output
@@ -140,7 +140,7 @@ enum Phase {
     Connecting,
     /// Both directions work.
     Open,
-    /// No more input; closes when output is sent and nothing is in flight.
+    /// No more requests; closes when output is sent and nothing is in flight.
     Ending,
     /// Waits for the ring to let go.
     Dead,
@@ -174,6 +174,10 @@ pub(crate) struct Connection {
     recv: Cell<Option<Op>>,
     /// The role took its last frame for now.
     full: Cell<bool>,
+    /// The peer sends no more.
+    peer_ended: Cell<bool>,
+    /// The peer was told that we send no more.
+    said_end: Cell<bool>,
     output: RefCell<Vec<u8>>,
     sending_bytes: Cell<usize>,
     dirty: Cell<bool>,
@@ -212,6 +216,8 @@ impl Connection {
             input: RefCell::default(),
             recv: Cell::new(None),
             full: Cell::new(false),
+            peer_ended: Cell::new(false),
+            said_end: Cell::new(false),
             output: RefCell::default(),
             sending_bytes: Cell::new(0),
             dirty: Cell::new(false),
@@ -290,7 +296,12 @@ impl Connection {
     }
 
     fn read(&self, shard: &Shard) {
-        if self.recv.get().is_none() && self.phase.get() == Phase::Open {
+        let readable = match self.phase.get() {
+            Phase::Open => true,
+            Phase::Ending => !self.peer_ended.get(),
+            Phase::Connecting | Phase::Dead => false,
+        };
+        if self.recv.get().is_none() && readable {
             let token = Subject::Connection(self.id.get()).token();
             self.recv.set(Some(shard.ring.borrow_mut().recv(&self.socket, token)));
         }
@@ -300,7 +311,10 @@ impl Connection {
     #[inline]
     pub(crate) fn received(self: &Rc<Self>, shard: &Rc<Shard>, buffer: &Buffer) {
         self.progress_ns.set(shard.now_ns());
-        if self.phase.get() > Phase::Open {
+        if self.phase.get() > Phase::Open
+            && (self.said_end.get() || self.phase.get() == Phase::Dead)
+        {
+            // What comes now cannot be answered any more.
             return;
         }
         if self.full.get() {
@@ -411,10 +425,8 @@ impl Connection {
             self.take_input(shard, &held);
         }
         if !self.full.get() {
-            if self.phase.get() == Phase::Ending {
-                return self.close_if_done(shard);
-            }
             self.read(shard);
+            self.close_if_done(shard);
         }
     }
 
@@ -438,6 +450,7 @@ impl Connection {
 
     /// The peer will send no more.
     fn ended(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.peer_ended.set(true);
         match &self.role {
             // What was read is still answered, also what is held.
             Role::Server(_) => {
@@ -448,7 +461,8 @@ impl Connection {
         }
     }
 
-    /// Takes no more input, sends what is written, then closes.
+    /// Answers what is in flight, sends what is written, then closes. A server's connection is read
+    /// until its peer has seen our end; requests that come meanwhile are refused.
     pub(crate) fn finish(self: &Rc<Self>, shard: &Rc<Shard>) {
         if self.phase.get() <= Phase::Open {
             self.phase.set(Phase::Ending);
@@ -465,8 +479,16 @@ impl Connection {
             Role::Server(server) => server.is_idle() && self.input.borrow().held.is_empty(),
             Role::Client(_) | Role::Raw(_) => true,
         };
-        if idle {
-            self.close(shard, &Closed::Ended);
+        match &self.role {
+            _ if !idle => {}
+            // To close with input that is not read would reset the connection, and with it throw
+            // away answers that the peer has not read (RFC 9293 §3.10.4, Linux tcp_close).
+            Role::Server(_) if !self.peer_ended.get() => {
+                if !self.said_end.replace(true) {
+                    self.socket.end_sending();
+                }
+            }
+            Role::Server(_) | Role::Client(_) | Role::Raw(_) => self.close(shard, &Closed::Ended),
         }
     }
 

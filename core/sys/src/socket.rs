@@ -87,6 +87,12 @@ impl Socket {
         let _ = SockRef::from(&self.fd).shutdown(std::net::Shutdown::Both);
     }
 
+    /// Ends our direction: the peer sees the end after all that was sent, and may still send.
+    pub fn end_sending(&self) {
+        // The socket may be dead already, which the receive tells.
+        let _ = SockRef::from(&self.fd).shutdown(std::net::Shutdown::Write);
+    }
+
     /// Makes closing send a reset at once instead of an orderly end.
     pub fn reset_on_close(&self) {
         // Fails only on sockets without the option, for which there is nothing to reset.
