@@ -1,0 +1,184 @@
+//! The table of commands: what each is called, takes, means, and looks like in use.
+//!
+//! One place for the fact, the text and the test: `flags.rs` parses by it, `help.rs` prints it, and
+//! a test parses every example that the help shows.
+
+use crate::failure::Failure;
+use crate::flags::nearest;
+
+/// One command.
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    /// One line, in the list of commands.
+    pub(crate) summary: &'static str,
+    /// Names of the operands in order; those in brackets may be left out.
+    pub(crate) operands: &'static [&'static str],
+    /// What it does and how to read what it says.
+    pub(crate) about: &'static str,
+    pub(crate) flags: &'static [&'static [Flag]],
+    pub(crate) examples: &'static [Example],
+    pub(crate) run: Run,
+}
+
+/// Which function does it.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    Call,
+    Press,
+    Version,
+}
+
+/// One flag.
+pub(crate) struct Flag {
+    pub(crate) name: &'static str,
+    pub(crate) letter: Option<char>,
+    /// What follows it; empty if nothing does.
+    pub(crate) value: &'static str,
+    /// Whether it may be given more than once.
+    pub(crate) repeats: bool,
+    pub(crate) text: &'static str,
+}
+
+/// A use of a command, which works as it stands.
+pub(crate) struct Example {
+    pub(crate) does: &'static str,
+    pub(crate) line: &'static str,
+}
+
+const fn flag(name: &'static str, value: &'static str, text: &'static str) -> Flag {
+    Flag { name, letter: None, value, repeats: false, text }
+}
+
+/// What every command has.
+pub(crate) const COMMON: [Flag; 1] = [Flag { letter: Some('h'), ..flag("help", "", "this text") }];
+
+/// What is asked for, and how: of `call` and `press` alike.
+const REQUEST: &[Flag] = &[
+    flag("proto", "FILE", "the .proto file that declares the method; JSON is its message"),
+    Flag {
+        repeats: true,
+        ..flag("include", "DIR", "where imports are looked for; default: beside the file")
+    },
+    flag("descriptors", "FILE", "a FileDescriptorSet in place of --proto (protoc -o FILE)"),
+    flag("hex", "", "no schema: the message is bytes in hex, and so is the answer"),
+    flag("raw", "", "no schema: the message is bytes as they are, and so is the answer"),
+    flag("routes", "FILE", "the route table (routes.toml) in which service names are found"),
+    Flag { repeats: true, ..flag("header", "KEY=VALUE", "a user header of the request") },
+    flag("dye", "", "dyes the request: every service on its way logs all of it"),
+];
+
+const CALL: &[Flag] = &[
+    flag("timeout", "TIME", "how long to wait for the answer; default 1s"),
+    flag("one-way", "", "wants no answer; returns when the server has read the request"),
+    Flag {
+        letter: Some('v'),
+        ..flag("verbose", "", "writes code, latency and size to standard error")
+    },
+];
+
+const PRESS: &[Flag] = &[
+    flag("rate", "N", "open loop: N calls a second are due, however slow the answers are"),
+    flag("arrivals", "KIND", "of the open loop: constant (default) or poisson"),
+    flag("connections", "C", "connections in total; default 16; over UDP one a core"),
+    flag("depth", "D", "calls in flight on a connection at most; default 1, or 64 with --rate"),
+    flag("payload", "BYTES", "size of the echo message, or of the body; default 64"),
+    flag("duration", "TIME", "how long to measure; default 10s"),
+    flag("warmup", "TIME", "load before that, which is not counted; default 1s"),
+    flag("cores", "N", "threads that make the load; default: one a CPU, but one a connection"),
+    flag("timeout", "TIME", "after which a call counts as failed; default 5s"),
+    flag("json", "FILE", "also writes the result as JSON; `-`: to standard output, alone"),
+    flag("progress", "", "writes the line of each second also where no terminal shows it"),
+];
+
+/// Every command.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: "call",
+        summary: "calls a method once and prints its answer",
+        operands: &["ADDRESS", "METHOD", "[MESSAGE]"],
+        about: "\
+ADDRESS is ip:port, ip:port@udp, unix:/path, or the name of a service (with --routes).
+METHOD is package.Service.Method. MESSAGE is JSON (of proto3: bytes as base64), `-` for
+standard input or @FILE; without it the message is empty. The answer goes to standard
+output. The exit status is 0; 1 if the call failed; 2 if the command line is wrong.",
+        flags: &[CALL, REQUEST],
+        examples: &[
+            Example {
+                does: "say hello to the echo example; bytes are base64 in JSON",
+                line: "msec call 127.0.0.1:7963 echo.EchoService.Echo '{\"message\":\"aGVsbG8=\"}' \
+                       --proto core/examples/echo.proto",
+            },
+            Example {
+                does: "the same by UDP, patient for 100 ms, with the latency",
+                line: "msec call 127.0.0.1:7963@udp echo.EchoService.Echo @hello.json \
+                       --proto core/examples/echo.proto --timeout 100ms -v",
+            },
+            Example {
+                does: "without a schema: field 1, five bytes",
+                line: "msec call unix:/run/echo.sock echo.EchoService.Echo 0a0568656c6c6f --hex",
+            },
+        ],
+        run: Run::Call,
+    },
+    Command {
+        name: "press",
+        summary: "calls a method as often as it can, or at a rate, and measures",
+        operands: &["ADDRESS", "[METHOD]", "[MESSAGE]"],
+        about: "\
+Without --rate each answer is followed by the next call (closed loop): this finds out how
+much the server can do. With --rate calls are due by the clock (open loop): this finds out
+how long users would wait at that load. A call's latency then counts from when it was due,
+so that a pause of the server shows in full, and not only in the calls that were under way.
+
+METHOD is echo.EchoService.Echo unless given, and its message is --payload bytes long; for
+another method MESSAGE says what to send, as in `msec call`, or --payload bytes of zeroes.
+
+Calls that are due before the end are all waited for: sent = answered + failed. Calls that
+were due but never sent (the open loop had no free place) are listed as such. Ctrl-C ends
+the run early, with a full report; a second one gives up what is still in flight.",
+        flags: &[PRESS, REQUEST],
+        examples: &[
+            Example {
+                does: "how much can it do? 64 connections, 16 calls in flight on each",
+                line: "msec press 127.0.0.1:7963 --connections 64 --depth 16",
+            },
+            Example {
+                does: "how long do users wait at 20,000 calls a second that come at random?",
+                line: "msec press 127.0.0.1:7963 --rate 20000 --arrivals poisson --duration 30s",
+            },
+            Example {
+                does: "a method of one's own, the result for a script",
+                line: "msec press 127.0.0.1:7963 shop.Orders.Last '{\"user\":\"ann\"}' \
+                       --proto shop.proto --json -",
+            },
+        ],
+        run: Run::Press,
+    },
+    Command {
+        name: "version",
+        summary: "says what this binary is, and which I/O works on this machine",
+        operands: &[],
+        about: "\
+Version, commit and target of the build; then whether io_uring and epoll work here, and
+which of them an engine takes. MSEC_IO=uring or MSEC_IO=epoll forces one.",
+        flags: &[],
+        examples: &[
+            Example { does: "what is this?", line: "msec version" },
+            Example { does: "does io_uring work in this container?", line: "msec version" },
+        ],
+        run: Run::Version,
+    },
+];
+
+/// The command of that name.
+pub(crate) fn find(name: &str) -> Result<&'static Command, Failure> {
+    if let Some(command) = COMMANDS.iter().find(|command| command.name == name) {
+        return Ok(command);
+    }
+    let names = nearest(name, COMMANDS.iter().map(|command| command.name));
+    let meant = names.first().copied().unwrap_or_default();
+    let text = format!(
+        "there is no command `{name}`; did you mean `msec {meant}`?\n  `msec` alone lists them"
+    );
+    Err(Failure::usage(text))
+}
