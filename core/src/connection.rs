@@ -33,6 +33,7 @@ use crate::client::ClientSide;
 use crate::raw::RawSide;
 use crate::serve::ServerSide;
 use crate::shard::{Shard, Subject, Timer};
+use crate::timer::TimerId;
 
 new_key_type! {
     /// Names a connection of a core, also after it is gone.
@@ -184,7 +185,8 @@ pub(crate) struct Connection {
     /// Bytes leased from the budget.
     leased_bytes: Cell<usize>,
     progress_ns: Cell<u64>,
-    stall_timed: Cell<bool>,
+    /// Set while somebody has to look whether there is progress.
+    stall_timer: Cell<Option<TimerId>>,
     /// It was connected once.
     connected: Cell<bool>,
 }
@@ -223,7 +225,7 @@ impl Connection {
             dirty: Cell::new(false),
             leased_bytes: Cell::new(0),
             progress_ns: Cell::new(shard.now_ns()),
-            stall_timed: Cell::new(false),
+            stall_timer: Cell::new(None),
             connected: Cell::new(!connecting),
         });
         let id = shard.connections.table.borrow_mut().insert(connection.clone());
@@ -605,15 +607,16 @@ impl Connection {
 
     /// Looks after the connection until it makes progress or is closed for want of it.
     fn watch_progress(&self, shard: &Shard) {
-        if !self.stall_timed.replace(true) {
+        if self.stall_timer.get().is_none() {
             let at_ns = shard.now_ns() + STALL_CHECK_NS;
-            shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
+            let timer = shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
+            self.stall_timer.set(Some(timer));
         }
     }
 
     /// The time to look has come.
     pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
-        self.stall_timed.set(false);
+        self.stall_timer.set(None);
         let waits =
             self.full.get() || self.unsent_bytes() > 0 || !self.input.borrow().cutter.at_boundary();
         if !waits || self.phase.get() == Phase::Dead {
@@ -644,6 +647,9 @@ impl Connection {
             Role::Server(server) => server.closed(shard, self, why),
             Role::Client(client) => client.closed(shard, self, why),
             Role::Raw(raw) => raw.closed(shard, why),
+        }
+        if let Some(timer) = self.stall_timer.take() {
+            shard.timers.borrow_mut().cancel(timer);
         }
         shard.give_output(self.output.take());
         self.input.take();
