@@ -37,7 +37,8 @@ static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     };
     let built = Command::new(env!("CARGO"))
         .current_dir(repository())
-        .args(["build", "--quiet", "--locked", "-p", "msec", "-p", "tour", "--bins", "--examples"])
+        // As `make test` builds them: with other packages, features of dependencies might differ.
+        .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--examples"])
         .args(["--profile", profile, "--target-dir"])
         .arg(folder.parent().unwrap())
         .status()

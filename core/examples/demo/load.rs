@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use msec::prost::bytes::Bytes;
-use msec::{Client, Config, Engine, Error, Histogram};
-use msec_sys::clock;
+use msec::{Client, Config, Engine, Error, Histogram, clock};
 
 use crate::echo::{EchoRequest, EchoServiceClient};
 

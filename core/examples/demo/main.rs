@@ -23,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use msec_sys::clock;
+use msec::clock;
 use msec_sys::process::TerminationSignals;
 
 use load::{CALLERS_COUNT, Load, MESSAGE_BYTES, Seen};
@@ -35,8 +35,11 @@ const SECONDS_DEFAULT: u64 = 10;
 /// Slower than this, something is wrong with any machine.
 const RATE_LEAST: u64 = 1_000;
 const SECOND_NS: u64 = 1_000_000_000;
-const NOTE: &str = "  The callers measure calls; services measure by turns of their loop, so that what\n  \
-                    is answered in the turn in which it was read counts 0.\n";
+const NOTE: [&str; 2] = [
+    "  The callers measure calls; services measure by turns of their loop, so that what",
+    "  is answered in the turn in which it was read may count 0.",
+];
+const CALL: &str = "call 127.0.0.1:7963 echo.EchoService.Echo '{\"message\":\"aGVsbG8=\"}'";
 
 fn main() -> ExitCode {
     match run() {
@@ -85,7 +88,8 @@ fn run() -> Result<bool, String> {
     }
     screen.line("");
     screen.table(&rows);
-    screen.heading(NOTE);
+    NOTE.iter().for_each(|line| screen.heading(line));
+    screen.line("");
     let as_expected = judge(&mut screen, &seen, &rows);
     say_what_next(&mut screen);
     Ok(as_expected)
@@ -198,10 +202,8 @@ fn say_what_next(screen: &mut Screen) {
     screen.line(&format!("  {examples}/echo &\n"));
     if msec.exists() {
         screen.line("  # call it; bytes are base64 in JSON");
-        screen.line(&format!(
-            "  {command} call 127.0.0.1:7963 echo.EchoService.Echo '{{\"message\":\"aGVsbG8=\"}}' \\\n      \
-             --proto core/examples/echo.proto\n"
-        ));
+        screen.line(&format!("  {command} {CALL} \\"));
+        screen.line("      --proto core/examples/echo.proto\n");
         screen.line("  # how much can it do? 64 connections, 16 calls in flight on each");
         screen.line(&format!("  {command} press 127.0.0.1:7963 --connections 64 --depth 16\n"));
     }
