@@ -27,7 +27,8 @@
 //!     // … call the database …
 //!     Ok(())
 //! }
-//! # msec::Engine::start()?.run(query)?
+//! # msec::Engine::start()?.run(query)??;
+//! # Ok::<(), msec::Error>(())
 //! ```
 //!
 //! For values that go from core to core there are calls, and [`block_on`](crate::block_on) with any
