@@ -82,8 +82,8 @@ fn an_answer_that_never_comes_is_lost_and_ages_until_the_end() {
     let mode = Mode::Open { rate: 1000.0, spacing: Spacing::Constant };
     let report = generator::run(&Options { mode, ..options(address) }).unwrap();
     assert_eq!((report.lost, report.wrong, report.strays), (1, 0, 0));
-    // It was due in the first 50 ms and the generator waits 4 s for stragglers.
-    assert!(report.latency.max_us > 4_000_000.0, "{report:?}");
+    // It was due in the first 50 ms and the generator waits 2.5 s for stragglers.
+    assert!(report.latency.max_us > 2_500_000.0, "{report:?}");
 }
 
 /// The rule that open-loop numbers rest on: a server that answers nothing for a while cannot hold

@@ -31,7 +31,7 @@ use crate::ring::{Completion, Ring};
 
 /// How long answers may take after the window before their requests count as lost; longer than the
 /// one second for which the stop check stands the server still.
-const DRAIN_MAX: Duration = Duration::from_secs(4);
+const DRAIN_MAX: Duration = Duration::from_millis(2500);
 /// A closed loop without any answer for so long is broken.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 const SEED: u64 = 0x6D73_6563;

@@ -25,8 +25,9 @@ pub fn site(server_cpu: usize, generator_cpu: usize) -> Result<Site, String> {
     let grpc_cpp = bench.join("grpc-cpp").join("grpc-cpp");
     let logs = bench.join("bench-logs");
     std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    let examples = target.join("release").join("examples");
-    Ok(Site { bench, examples, grpc_cpp, logs, server_cpu, generator_cpu })
+    let release = target.join("release");
+    let (examples, msec) = (release.join("examples"), release.join("msec"));
+    Ok(Site { bench, examples, msec, grpc_cpp, logs, server_cpu, generator_cpu })
 }
 
 /// The checkout.

@@ -21,6 +21,8 @@ pub struct Site {
     pub bench: PathBuf,
     /// Examples of the main workspace.
     pub examples: PathBuf,
+    /// The command `msec`, built there too.
+    pub msec: PathBuf,
     /// The C++ peer.
     pub grpc_cpp: PathBuf,
     /// Standard error of the servers.

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use super::launch::{Dialogue, Server, Site, start_generator};
 use super::results::Sample;
-use super::rows::{Cell, Contestant, Measure, Row};
+use super::rows::{Cell, Contestant, Measure, Row, Tool};
+use super::stop;
 use crate::generator::report::Report;
 use crate::process;
 
 /// How long calls may take to be parked, and then to be answered.
 const PARK_MAX: Duration = Duration::from_secs(120);
 const PARK_POLL: Duration = Duration::from_millis(20);
-/// How long the server stands still in the stop row.
-const STOP: Duration = Duration::from_secs(1);
 
 /// How long a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +67,8 @@ pub fn run(
             open(load(&mut server, &open_flags(rate))?)
         }
         Measure::Stop(rate) => {
-            let mut server = Server::start(site, contestant, None)?;
-            stopped(site, &mut server, contestant, cell, pace, rate)
+            let server = Server::start(site, contestant, None)?;
+            stop::run(site, &server, contestant, cell, pace, rate)
         }
         Measure::Micro => micro(site, contestant),
     }
@@ -80,7 +79,7 @@ fn open_flags(rate: f64) -> Vec<String> {
 }
 
 /// A report whose every answer was right; anything else is a failed run.
-fn clean(report: Report) -> Result<Report, String> {
+pub fn clean(report: Report) -> Result<Report, String> {
     if report.is_clean() {
         return Ok(report);
     }
@@ -107,7 +106,7 @@ pub fn flags(contestant: &Contestant, cell: Cell, address: SocketAddr, pid: u32)
     ] {
         flags.extend([name.to_owned(), value]);
     }
-    if contestant.grpc {
+    if contestant.tool == Tool::Grpc {
         flags.push("--grpc".to_owned());
     }
     flags.extend(contestant.generator.iter().map(|&flag| flag.to_owned()));
@@ -245,37 +244,4 @@ fn micro(site: &Site, contestant: &Contestant) -> Result<Sample, String> {
         .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
     let cpu_ns = value["ns"].as_f64().ok_or("it printed no nanoseconds")?;
     Ok(Sample { cpu_ns: Some(cpu_ns), ..Sample::default() })
-}
-
-/// Stops the server for one second in the middle of the window.
-fn stopped(
-    site: &Site,
-    server: &mut Server,
-    contestant: &Contestant,
-    cell: Cell,
-    pace: Pace,
-    rate: f64,
-) -> Result<Sample, String> {
-    // Long enough that the pause is a known share of it, however short the other runs are.
-    let measure = pace.measure.max(STOP * 4);
-    let mut arguments = flags(contestant, cell, server.address, server.pid());
-    arguments.extend(pace_flags(Pace { measure, ..pace }));
-    arguments.extend(["--gate", "--open"].map(str::to_owned));
-    arguments.push(format!("{rate:.0}"));
-    let mut generator = start_generator(site, &arguments)?;
-    let mut dialogue = Dialogue::with(&mut generator);
-    dialogue.hear()?;
-    dialogue.say("go")?;
-    // The pause is the experiment, so its times are slept through.
-    std::thread::sleep(pace.warm + measure / 4);
-    let stop = process::signal(server.pid(), libc::SIGSTOP);
-    std::thread::sleep(STOP);
-    let resume = process::signal(server.pid(), libc::SIGCONT);
-    stop.and(resume).map_err(|error| format!("the server cannot be stopped: {error}"))?;
-    let report = dialogue.hear().and_then(|line| parse_report(&line));
-    let ended = generator.wait_with_output().map_err(|error| error.to_string())?;
-    if !ended.status.success() {
-        return Err(String::from_utf8_lossy(&ended.stderr).trim().to_owned());
-    }
-    clean(report?).map(|report| Sample::of(&report))
 }

@@ -16,6 +16,7 @@ pub mod measure;
 pub mod plot;
 pub mod results;
 pub mod rows;
+pub mod stop;
 pub mod syscalls;
 pub mod table;
 pub mod targets;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use launch::Site;
 use measure::Pace;
 use results::{Outcome, Sample};
-use rows::{Contestant, Program, ROWS, RPC_PEERS, Row};
+use rows::{Contestant, Program, ROWS, RPC_PEERS, Row, Tool};
 
 /// How to call it.
 pub const USAGE: &str = "\
@@ -82,7 +83,7 @@ impl Options {
             }
         }
         let (default_rounds, default_seconds, warm_ms) =
-            if options.quick { (2, 0.6, 200) } else { (5, 1.2, 300) };
+            if options.quick { (2, 0.5, 150) } else { (5, 1.0, 300) };
         options.rounds = rounds.unwrap_or(default_rounds).max(1);
         let seconds = seconds.unwrap_or(default_seconds);
         let measure = Duration::try_from_secs_f64(seconds).map_err(|_| "--seconds is a time")?;
@@ -185,7 +186,10 @@ impl Session<'_> {
     }
 
     fn missing(&self, contestant: &Contestant) -> Vec<String> {
-        let path = self.site.path(contestant.program);
+        let mut path = self.site.path(contestant.program);
+        if contestant.tool == Tool::Press && launch::is_built(&path) {
+            path.clone_from(&self.site.msec);
+        }
         let failed = self.failures.iter().any(|failure| failure.concerns(contestant.program));
         if launch::is_built(&path) && !failed {
             return Vec::new();
@@ -229,10 +233,13 @@ impl Session<'_> {
 
     fn count_syscalls(&mut self) {
         for outcome in &mut self.outcomes {
-            if !outcome.row.counts_syscalls || outcome.samples.is_empty() {
+            let (row, cell, contestant) = (outcome.row, outcome.cell, outcome.contestant);
+            let name = contestant.name;
+            let passed_over =
+                self.options.quick && !name.starts_with("msec") && name != row.yardstick;
+            if !row.counts_syscalls || outcome.samples.is_empty() || passed_over {
                 continue;
             }
-            let (row, cell, contestant) = (outcome.row, outcome.cell, outcome.contestant);
             match syscalls::count(&self.site, row, cell, contestant, SYSCALLS_PACE) {
                 Ok(count) => outcome.syscalls_per_request = Some((count * 1e4).round() / 1e4),
                 Err(trouble) => outcome.troubles.push(format!("system calls: {trouble}")),

@@ -21,6 +21,17 @@ pub enum Program {
     GrpcCpp,
 }
 
+/// What loads a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// The bench's generator, in SRPC.
+    Srpc,
+    /// The bench's generator, in gRPC.
+    Grpc,
+    /// `msec press`, where it is itself what is looked at.
+    Press,
+}
+
 /// Which processors a server is pinned to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cpus {
@@ -44,8 +55,8 @@ pub struct Contestant {
     pub environment: &'static [(&'static str, &'static str)],
     /// Where it runs.
     pub cpus: Cpus,
-    /// Loaded by the gRPC dialect instead of SRPC.
-    pub grpc: bool,
+    /// What loads it.
+    pub tool: Tool,
     /// More flags for the generator.
     pub generator: &'static [&'static str],
     /// Takes part in the quick run.
@@ -139,7 +150,7 @@ const fn bench(name: &'static str, program: &'static str) -> Contestant {
         arguments: &[],
         environment: &[],
         cpus: Cpus::One,
-        grpc: false,
+        tool: Tool::Srpc,
         generator: &[],
         quick: false,
     }
@@ -161,11 +172,18 @@ const FLOOR_EPOLL: Contestant =
 const GLOMMIO: Contestant = bench("glommio", "peer-glommio");
 const MAY: Contestant = bench("may", "peer-may");
 const TOKIO: Contestant = bench("tokio", "peer-tokio");
-const TONIC: Contestant = Contestant { grpc: true, quick: true, ..bench("tonic", "peer-tonic") };
-const GRPC_CPP: Contestant =
-    Contestant { program: Program::GrpcCpp, grpc: true, quick: true, ..bench("grpc-cpp", "") };
+const TONIC: Contestant =
+    Contestant { tool: Tool::Grpc, quick: true, ..bench("tonic", "peer-tonic") };
+const GRPC_CPP: Contestant = Contestant {
+    program: Program::GrpcCpp,
+    tool: Tool::Grpc,
+    quick: true,
+    ..bench("grpc-cpp", "")
+};
 
 const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
+/// The echo example, loaded by `msec press`.
+const PRESS: Contestant = Contestant { tool: Tool::Press, ..MSEC };
 /// An msec server of `bench/servers`, on one core by io_uring.
 const fn msec_mode(name: &'static str, program: &'static str) -> Contestant {
     Contestant { name, program: Program::Mode(program), arguments: &["--cores", "1"], ..MSEC }
@@ -323,10 +341,10 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "stop",
-        title: "the server stands still for one second: the generator must show it",
+        title: "the server stands still for one second: the generator and `msec press` show it",
         measure: Measure::Stop(5_000.0),
         cells: &[cell(64, 64, 64, true)],
-        contestants: &[FLOOR_URING],
+        contestants: &[FLOOR_URING, PRESS],
         counts_syscalls: false,
         yardstick: "",
     },
