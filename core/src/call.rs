@@ -14,13 +14,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use msec_protocol::{Address, Code, RequestHead, TooLarge, call};
 use crate::answer::{Answer, Reply};
 use crate::client::CallOptions;
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::shard::Shard;
 use crate::task::{self, Inherited, Waiter};
+use msec_protocol::{Address, Code, RequestHead, TooLarge, call};
 
 /// What a call asks for, borrowed from whoever makes it.
 pub(crate) struct Ask<'a> {
@@ -56,12 +56,15 @@ impl Ask<'_> {
     }
 }
 
+/// A function that is told the end of a call.
+pub(crate) type Told = dyn FnOnce(&Rc<Shard>, Result<Answer>);
+
 /// How a call tells its end.
 pub(crate) enum Done {
     /// Put it there and wake the task.
     Task(Rc<RefCell<Option<Result<Answer>>>>, Waiter),
     /// Run this on the loop's stack.
-    Callback(Box<dyn FnOnce(&Rc<Shard>, Result<Answer>)>),
+    Callback(Box<Told>),
 }
 
 impl Done {

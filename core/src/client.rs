@@ -150,8 +150,8 @@ impl Client {
     ///
     /// # Errors
     /// -10 no answer in time; -11 the connection failed or died; -103 the request that this call
-    /// is made for was cancelled; -105 too large; -15 no instance of the service is known; and
-    /// whatever code the callee answered with.
+    /// is made for was cancelled; -105 too large; -15 no instance of the service is known; -101
+    /// the peer does not take what is sent to it; and whatever code the callee answered with.
     pub fn call<Request, Response>(&self, method: &str, request: &Request) -> Result<Response>
     where
         Request: prost::Message,
@@ -242,7 +242,8 @@ impl Client {
     /// before it leaves, and never before this returns.
     ///
     /// The function runs on a core's loop, where it must not block; as an engine stops, it may run
-    /// on the thread that stops it. A panic in it is logged.
+    /// on another thread. A panic in it is logged. The call inherits what any does, but a cancel
+    /// that comes after it has begun does not end it: nobody waits for it.
     pub fn call_back<Request, Response>(
         &self,
         method: &str,

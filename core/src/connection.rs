@@ -31,8 +31,9 @@ use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
 use crate::client::ClientSide;
 use crate::raw::RawSide;
-use crate::serve::ServerSide;
+use crate::accepted::ServerSide;
 use crate::shard::{Shard, Subject, Timer};
+use crate::task::Ready;
 use crate::timer::TimerId;
 
 new_key_type! {
@@ -175,6 +176,8 @@ pub(crate) struct Connection {
     recv: Cell<Option<Op>>,
     /// The role took its last frame for now.
     full: Cell<bool>,
+    /// What was held is about to be taken: nothing is done before that.
+    resuming: Cell<bool>,
     /// The peer sends no more.
     peer_ended: Cell<bool>,
     /// The peer was told that we send no more.
@@ -218,6 +221,7 @@ impl Connection {
             input: RefCell::default(),
             recv: Cell::new(None),
             full: Cell::new(false),
+            resuming: Cell::new(false),
             peer_ended: Cell::new(false),
             said_end: Cell::new(false),
             output: RefCell::default(),
@@ -262,11 +266,6 @@ impl Connection {
     /// Bytes written but not yet taken by the kernel.
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.output.borrow().len() + self.sending_bytes.get()
-    }
-
-    /// When the last byte came or went.
-    pub(crate) fn progress_ns(&self) -> u64 {
-        self.progress_ns.get()
     }
 
     /// The connect came to an end.
@@ -416,9 +415,20 @@ impl Connection {
         }
     }
 
-    /// The role has room again: takes what was held, then reads on.
-    pub(crate) fn resume(self: &Rc<Self>, shard: &Rc<Shard>) {
+    /// The role has room again: what was held is taken soon, on the loop's stack. Here may be that
+    /// of the coroutine whose answer made room, which can start no other one.
+    pub(crate) fn resume(self: &Rc<Self>, shard: &Shard) {
         if !self.full.get() || self.unsent_bytes() > OUTPUT_BYTES_MAX {
+            return;
+        }
+        if !self.resuming.replace(true) {
+            shard.tasks.ready.borrow_mut().push_back(Ready::Read(self.clone()));
+        }
+    }
+
+    /// Takes what was held, then reads on.
+    pub(crate) fn resumed(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.phase.get() == Phase::Dead {
             return;
         }
         self.full.set(false);
@@ -426,7 +436,11 @@ impl Connection {
         if !held.is_empty() {
             self.take_input(shard, &held);
         }
-        if !self.full.get() {
+        self.resuming.set(false);
+        if self.full.get() {
+            // What filled it up may be answered already.
+            self.role_may_resume(shard);
+        } else {
             self.read(shard);
             self.close_if_done(shard);
         }
@@ -474,7 +488,7 @@ impl Connection {
 
     /// Closes a connection whose end was announced, if nothing is left to do.
     pub(crate) fn close_if_done(self: &Rc<Self>, shard: &Rc<Shard>) {
-        if self.phase.get() != Phase::Ending || self.unsent_bytes() > 0 {
+        if self.phase.get() != Phase::Ending || self.unsent_bytes() > 0 || self.resuming.get() {
             return;
         }
         let idle = match &self.role {

@@ -216,7 +216,7 @@ impl Context {
     /// Where the request came from: `ip:port`, or `unix:` for a unix socket.
     pub fn peer(&self) -> String {
         let known = self.peer.borrow().clone();
-        known.unwrap_or_else(|| crate::serve::peer_of(&self.origin))
+        known.unwrap_or_else(|| crate::request::peer_of(&self.origin))
     }
 
     /// Milliseconds that the caller still waits; `None` when it set no limit and the server none.

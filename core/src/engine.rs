@@ -108,7 +108,12 @@ impl Beat {
 
     pub(crate) fn awake(&self, now_ns: u64) {
         self.turn_ns.store(now_ns, Ordering::Relaxed);
-        self.sleeps.store(false, Ordering::Relaxed);
+        // Whoever sees it awake sees since when.
+        self.sleeps.store(false, Ordering::Release);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sleeps.load(Ordering::Acquire)
     }
 
     /// A handler of that method is started.
@@ -129,8 +134,9 @@ impl Cores {
 
     /// A core that sleeps, other than `except`.
     pub(crate) fn sleeping(&self, except: usize) -> Option<usize> {
-        (0..self.count())
-            .find(|core| *core != except && self.beats[*core].sleeps.load(Ordering::Relaxed))
+        (0..self.count()).find(|core| {
+            *core != except && self.beats[*core].is_idle() && !self.senders[*core].is_closed()
+        })
     }
 
     /// Sends a message, or hands it back when the mailbox is full. To a core that has stopped it
@@ -308,6 +314,12 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         for core in 0..self.shared.cores.count() {
+            let own = shard::current().filter(|shard| Arc::ptr_eq(&shard.shared, &self.shared));
+            if let Some(shard) = own.filter(|shard| shard.index == core) {
+                // If our mailbox is full, nobody but us makes room in it.
+                shard.stop();
+                continue;
+            }
             let stop = Box::new(|shard: &Rc<Shard>| shard.stop());
             self.shared.cores.post_patiently(core, Message::Run(stop));
         }
@@ -398,8 +410,9 @@ fn spawn_watchdog(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
 /// Reports a core that has not looped for too long, once a stall.
 fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64) {
     let beat = shared.cores.beat(core);
+    // In this order: who is seen awake has said before since when.
+    let idle = beat.is_idle() || beat.stopped.load(Ordering::Relaxed);
     let turn_ns = beat.turn_ns.load(Ordering::Relaxed);
-    let idle = beat.sleeps.load(Ordering::Relaxed) || beat.stopped.load(Ordering::Relaxed);
     let age_ns = clock::now_ns().saturating_sub(turn_ns);
     if idle || turn_ns == 0 || age_ns < stall_ns || *reported_ns == turn_ns {
         return;

@@ -27,6 +27,7 @@
 //! those, and methods marked [`heavy`](MethodOptions::heavy)). A coroutine never moves to another
 //! thread. The same functions work on plain threads where that makes sense; each says so.
 
+mod accepted;
 mod answer;
 mod budget;
 mod call;
@@ -52,6 +53,7 @@ mod pool;
 pub mod process;
 pub mod raw;
 mod readiness;
+mod request;
 mod route;
 mod serve;
 mod server;

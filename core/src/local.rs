@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::serve::panic_text;
+use crate::request::panic_text;
 use crate::shard;
 
 /// The values that one job has stored, by the key's address, oldest first.

@@ -19,7 +19,7 @@ use msec_protocol::{Code, limits};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::serve::Reply;
+use crate::request::Reply;
 
 pub(crate) type Handler = dyn Fn(&Context, &mut Reply<'_>) -> Result<()> + Send + Sync;
 

@@ -19,9 +19,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use msec_protocol::limits::{
-    INSTANCES_PER_SERVICE_MAX, SERVICES_MAX, WEIGHT_MAX, WEIGHT_MIN,
-};
+use msec_protocol::limits::{INSTANCES_PER_SERVICE_MAX, SERVICES_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use msec_protocol::route::BadService;
 use msec_protocol::{Address, Code};
 use serde::Deserialize;

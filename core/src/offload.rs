@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use msec_protocol::Code;
 
 use crate::error::{Error, Result};
-use crate::serve::panic_text;
+use crate::request::panic_text;
 use crate::shard;
 use crate::task::Inherited;
 

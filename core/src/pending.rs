@@ -30,7 +30,7 @@ use crate::client::{CallOptions, target_text};
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::pool;
-use crate::serve::panic_text;
+use crate::request::panic_text;
 use crate::shard::{self, Message, Shard};
 use crate::task::Inherited;
 

@@ -10,7 +10,6 @@ use msec_sys::process::TerminationSignals;
 use crate::error::{Error, Result};
 use crate::server::Server;
 
-
 /// Serves until SIGTERM or SIGINT, then drains and stops; see [`Server::stop`].
 ///
 /// Call it on the main thread, with [`block_signals`] called before the engine was started. A

@@ -217,8 +217,8 @@ fn wait(
                     let text = format!("the answer of {address} is over the limit of bytes");
                     Failed::Error(Error::new(Code::TOO_LARGE, text))
                 }
-                _ if received == 0 => Failed::DiedUnanswered,
-                _ => Failed::Error(dead(address, why, true, "a raw protocol")),
+                _other if received == 0 => Failed::DiedUnanswered,
+                other => Failed::Error(dead(address, other, true, "a raw protocol")),
             });
         }
         if shard.tasks.current().is_some_and(|task| task.is_cancelled()) {

@@ -97,6 +97,7 @@ impl ServerBuilder {
     /// # Panics
     /// When called on a core thread.
     pub fn start(mut self, engine: &Engine) -> Result<Server> {
+        assert!(crate::shard::current().is_none(), "a core thread must not wait for a core");
         for (name, configure) in self.configure {
             configure(self.methods.find(&name));
         }

@@ -35,7 +35,8 @@ use crate::mailbox;
 use crate::pool::Peers;
 use crate::raw::RawIdle;
 use crate::route::Routes;
-use crate::serve::{self, Answered, ServerShard};
+use crate::request::{self, Answered};
+use crate::serve::ServerShard;
 use crate::task::{Ready, Task, Tasks, Waiter};
 use crate::timer::Wheel;
 
@@ -343,7 +344,7 @@ impl Shard {
                 Message::Request(context) => {
                     self.tasks.ready.borrow_mut().push_back(Ready::Start(context));
                 }
-                Message::Answered(answered) => serve::answered(self, *answered),
+                Message::Answered(answered) => request::answered(self, *answered),
             }
         }
     }
@@ -507,8 +508,9 @@ impl Shard {
         for run in 0..count {
             let Some(ready) = self.tasks.ready.borrow_mut().pop_front() else { break };
             match ready {
-                Ready::Start(context) => serve::start(self, context),
+                Ready::Start(context) => request::start(self, context),
                 Ready::Resume(task) => self.resume(task),
+                Ready::Read(connection) => connection.resumed(self),
             }
             // The clock costs as much as a switch: read it seldom while runs are short.
             if self.slow.get() || run % 16 == 15 {
@@ -525,7 +527,7 @@ impl Shard {
 
     fn resume(self: &Rc<Self>, task: Rc<Task>) {
         if let Err((exhausted, job)) = self.tasks.run(task) {
-            // Only a first run can want a stack; a request is answered in `serve::start`, so this
+            // Only a first run can want a stack; a request is answered in `request::start`, so this
             // is a spawned function, whose joiner learns of it by the drop of the job.
             crate::log::error("stacks", format_args!("a task was dropped: {exhausted}"));
             // What it holds has destructors, whose panics must not end the core.
@@ -536,7 +538,7 @@ impl Shard {
     /// Gives requests that have waited to a core that sleeps.
     fn hand_over(&self, now_ns: u64) {
         if self.shared.cores.count() > 1 {
-            serve::hand_over(self, now_ns);
+            request::hand_over(self, now_ns);
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use msec_protocol::Code;
 
 use crate::error::{Error, Result};
-use crate::serve::panic_text;
+use crate::request::panic_text;
 use crate::shard::{self, Shard};
 use crate::sync::{self, Current, Wait};
 use crate::task::{self, Inherited, Job, Waiter};

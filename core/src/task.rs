@@ -26,10 +26,11 @@ use std::sync::Arc;
 use msec_sys::coroutine::{self, Coroutine, Exhausted, Outcome, Pool, StackConfig};
 
 use crate::cancel::{Cancel, TaskId};
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::local;
 use crate::method::Name;
-use crate::serve::panic_text;
+use crate::request::panic_text;
 use crate::shard::{self, Shard, Timer};
 
 /// What a task works for, handed on to the calls it makes and the tasks it spawns.
@@ -158,6 +159,8 @@ pub(crate) enum Ready {
     Start(Box<Context>),
     /// A task that goes on or runs its first job.
     Resume(Rc<Task>),
+    /// A connection whose input was held back and may be taken now.
+    Read(Rc<Connection>),
 }
 
 /// The tasks of a core.
@@ -324,7 +327,7 @@ fn run_job(_: usize) {
     let task = shard.tasks.current().expect("a coroutine runs for a task");
     let job = task.job.replace(Job::None);
     match job {
-        Job::Request(context) => crate::serve::serve(&shard, &task, context),
+        Job::Request(context) => crate::request::serve(&shard, &task, context),
         Job::Run(function) => function(),
         Job::None => {}
     }

@@ -48,7 +48,7 @@ impl Engine {
                 timers: shard.timers.borrow().len(),
                 operations: ring.operations_count(),
                 buffers: ring.buffers_held_count(),
-                stacks_leaked: shard.tasks.pool().leaked() as usize,
+                stacks_leaked: shard.tasks.pool().leaked(),
                 dials: shard.peers.dials_count(),
             }
         });

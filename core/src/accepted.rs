@@ -1,0 +1,201 @@
+//! A connection that a server accepted: requests come in, answers go out.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use msec_protocol::{AnswerHead, BadHead, Code, Frame, Head, head};
+
+use crate::connection::{Closed, Connection, Taken};
+use crate::context::{Context, Origin};
+use crate::flight;
+use crate::serve::ServerShard;
+use crate::shard::Shard;
+
+/// A connection that was accepted.
+pub(crate) struct ServerSide {
+    server: Rc<ServerShard>,
+    /// The first of its requests in the core's table of flights.
+    flights: Cell<u32>,
+    in_flight: Cell<u32>,
+    /// The method asked for last.
+    pub(crate) last_method: Cell<u32>,
+    /// An answer has told what this server understands.
+    told_features: Cell<bool>,
+    /// The peer has sent fields that only new peers send.
+    new_peer: Cell<bool>,
+}
+
+impl ServerSide {
+    pub(crate) fn new(server: Rc<ServerShard>) -> Self {
+        Self {
+            server,
+            flights: Cell::new(flight::NONE),
+            in_flight: Cell::new(0),
+            last_method: Cell::new(0),
+            told_features: Cell::new(false),
+            new_peer: Cell::new(false),
+        }
+    }
+
+    /// Whether it belongs to the server with that number.
+    pub(crate) fn serves(&self, number: u32) -> bool {
+        self.server.plan.number == number
+    }
+
+    /// Puts an admitted request into the table of flights; returns its place.
+    #[inline]
+    pub(crate) fn begin_flight(&self, shard: &Shard, context: &Context) -> u32 {
+        let (sequence, cancel) = (context.head().sequence, context.cancel.clone());
+        let place = shard.flights.borrow_mut().insert(self.flights.get(), sequence, cancel);
+        self.flights.set(place);
+        self.in_flight.set(self.in_flight.get() + 1);
+        place
+    }
+
+    /// An admitted request is over. A connection that died has no flights left: their places may
+    /// be other requests' by now.
+    #[inline]
+    pub(crate) fn end_flight(&self, shard: &Shard, place: u32) {
+        if self.in_flight.get() > 0 {
+            let first = shard.flights.borrow_mut().remove(self.flights.get(), place);
+            self.flights.set(first);
+            self.in_flight.set(self.in_flight.get() - 1);
+        }
+    }
+
+    /// Whether no request is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.get() == 0
+    }
+
+    /// Whether it may read on: a quarter below its limit, so that it does not stop and go.
+    pub(crate) fn has_room(&self, shard: &Shard) -> bool {
+        let most = shard.shared.config.limits.requests_per_connection_max;
+        self.in_flight.get() <= most - most / 4 - u32::from(most < 4).min(most)
+    }
+
+    /// A request came.
+    #[inline]
+    pub(crate) fn frame(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        frame: Frame<'_>,
+    ) -> Result<Taken, BadHead> {
+        let head = head::decode_request(frame.head())?;
+        if head.deadline_ms != 0 {
+            self.new_peer.set(true);
+        }
+        if head.cancel {
+            self.cancel(shard, &head);
+            return Ok(Taken::Yes);
+        }
+        let mut context = shard.context();
+        context.fill(head, frame);
+        // Kept for the refusals, which are written before there is a flight.
+        let core = shard.index as u16;
+        context.origin = Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
+        self.server.admit(shard, context, Some((self, connection)));
+        let most = shard.shared.config.limits.requests_per_connection_max;
+        Ok(if self.in_flight.get() >= most { Taken::LastForNow } else { Taken::Yes })
+    }
+
+    /// A request came whose body is thrown away.
+    pub(crate) fn refused(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        head_bytes: &[u8],
+        code: Code,
+    ) -> Result<Taken, BadHead> {
+        let head = head::decode_request(head_bytes)?;
+        if !head.one_way && !head.cancel {
+            let text = match code {
+                Code::TOO_LARGE => "the request's body is over the limit",
+                _ => "too many bytes of requests are held in this process",
+            };
+            let answer = AnswerHead {
+                err: code,
+                err_msg: text.as_bytes(),
+                ..AnswerHead::to(&head, head_bytes)
+            };
+            self.append(shard, connection, &answer, |_| ());
+        }
+        Ok(Taken::Yes)
+    }
+
+    fn cancel(&self, shard: &Shard, head: &Head) {
+        let cancels = shard.flights.borrow().with_sequence(self.flights.get(), head.sequence);
+        for cancel in cancels {
+            cancel.cancel(&shard.shared.cores);
+        }
+    }
+
+    /// Writes an answer, with what else the peer should know.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        shard: &Shard,
+        connection: &Rc<Connection>,
+        answer: &AnswerHead<'_>,
+        write_body: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut answer = *answer;
+        if !self.told_features.replace(true) {
+            answer.features = head::FEATURES;
+        }
+        answer.leaving = self.server.is_draining();
+        let limits = &shard.shared.config.limits;
+        let written =
+            connection.append(shard, |out| head::encode_answer(&answer, limits, out, write_body));
+        if let Err(too_large) = written {
+            let text = format!("the answer does not fit: {too_large}");
+            let refusal = AnswerHead {
+                err: Code::TOO_LARGE,
+                err_msg: text.as_bytes(),
+                caller: &[],
+                ..answer
+            };
+            let again =
+                connection.append(shard, |out| head::encode_answer(&refusal, limits, out, |_| ()));
+            // Cannot be: the head is the request's, which was within its limit, less the caller.
+            debug_assert!(again.is_ok());
+        }
+    }
+
+    /// Tells an idle peer that this server leaves; one that is not idle learns it by its answer.
+    pub(crate) fn say_leaving(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        if self.server.is_draining() && self.is_idle() && self.new_peer.get() {
+            // No call has sequence 0, so a peer takes only the news from this answer.
+            self.append(shard, connection, &AnswerHead::default(), |_| ());
+        }
+    }
+
+    /// The connection is dead: nobody waits for its requests any more.
+    pub(crate) fn closed(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, why: &Closed) {
+        match why {
+            Closed::Ended | Closed::Stopped => {}
+            Closed::Failed(_) => crate::log::debug(
+                "connection",
+                format_args!("connection from {} is dead: {why}", connection.peer),
+            ),
+            Closed::Bad(_)
+            | Closed::BadHead(_)
+            | Closed::Stalled
+            | Closed::Silent
+            | Closed::TooMuch => {
+                crate::log::warn(
+                    "connection",
+                    format_args!("connection from {} closed: {why}", connection.peer),
+                );
+            }
+        }
+        shard.leases.connections.give(1);
+        self.server.connections_count.set(self.server.connections_count.get() - 1);
+        let cancels = shard.flights.borrow_mut().remove_all(self.flights.replace(flight::NONE));
+        self.in_flight.set(0);
+        for cancel in cancels {
+            cancel.cancel(&shard.shared.cores);
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The life of a request after it was admitted, on the core that runs it.
+//!
+//! ```text
+//!   ready queue ─► start ─► coroutine / offload thread / loop ─► reply ─► finish ─► settle
+//!        │            │
+//!        │            └── deadline passed, cancelled: refused before it runs
+//!        └── another core sleeps and this has waited: handed over, unstarted
+//! ```
+//!
+//! Each request that was admitted is settled exactly once, on the core of its connection: there
+//! its answer is written, its place in the table of flights freed, what it leased given back. A
+//! refusal is an answer with a code. Nothing is answered with silence but a one-way request.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use msec_protocol::{AnswerHead, Code, head, limits, report};
+use msec_sys::process::CrashNote;
+use msec_sys::socket::Socket;
+
+use crate::connection::Role;
+use crate::context::{Context, Origin};
+use crate::error::Result;
+use crate::method::Kind;
+use crate::serve::{Plan, ServerShard};
+use crate::shard::{self, Message, Shard};
+use crate::task::{Job, Ready, Task};
+
+/// A ready request that has waited so long may be handed to an idle core (measured: a hand-over
+/// costs two to five microseconds, mostly to wake the other core).
+const HAND_OVER_NS: u64 = 200_000;
+/// Requests handed over at once.
+const HAND_OVER_COUNT_MAX: usize = 4;
+
+/// Where a handler's answer goes.
+pub(crate) struct Reply<'a> {
+    context: &'a Context,
+    /// The core that the handler runs on, if its answer can be written directly.
+    shard: Option<&'a Rc<Shard>>,
+    server: Option<&'a ServerShard>,
+    /// The body, when it is written elsewhere.
+    body: Option<Vec<u8>>,
+    written: bool,
+}
+
+impl Reply<'_> {
+    /// Writes the body of the answer, once.
+    #[inline]
+    pub(crate) fn body(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        self.written = true;
+        if self.context.is_one_way() {
+            return Ok(());
+        }
+        if let (Some(shard), Some(server)) = (self.shard, self.server) {
+            write_answer(shard, server, self.context, &Outcome::OK, write);
+        } else {
+            let mut body = Vec::new();
+            write(&mut body);
+            self.body = Some(body);
+        }
+        Ok(())
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    code: Code,
+    text: String,
+}
+
+impl Outcome {
+    const OK: Self = Self { code: Code::OK, text: String::new() };
+}
+
+/// Writes an answer to where the request came from; this must be the core it came to.
+#[inline]
+fn write_answer(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    context: &Context,
+    outcome: &Outcome,
+    write_body: impl FnOnce(&mut Vec<u8>),
+) {
+    let answer = AnswerHead {
+        err: outcome.code,
+        err_msg: outcome.text.as_bytes(),
+        result: context.result_value(),
+        ..AnswerHead::to(context.head(), context.head_bytes())
+    };
+    match &context.origin {
+        Origin::Stream { connection, .. } => {
+            if let Some(connection) = shard.connections.find(*connection)
+                && let Role::Server(side) = &connection.role
+            {
+                side.append(shard, &connection, &answer, write_body);
+            }
+        }
+        Origin::Datagram { socket, sender, .. } => {
+            let Some(socket) = server.datagram_socket(*socket) else { return };
+            answer_datagram(shard, server, &socket, sender, answer, write_body);
+        }
+    }
+}
+
+fn answer_datagram(
+    shard: &Shard,
+    server: &ServerShard,
+    socket: &Socket,
+    sender: &msec_sys::socket::RawAddress,
+    mut answer: AnswerHead<'_>,
+    write_body: impl FnOnce(&mut Vec<u8>),
+) {
+    answer.leaving = server.is_draining();
+    answer.features = head::FEATURES;
+    let mut bytes = shard.output();
+    let limits = &shard.shared.config.limits;
+    let written = head::encode_answer(&answer, limits, &mut bytes, write_body);
+    if written.is_err() || bytes.len() > limits::DATAGRAM_BYTES_MAX {
+        bytes.clear();
+        answer.err = Code::TOO_LARGE;
+        answer.err_msg = b"the answer does not fit into a datagram";
+        // A head that came in a datagram fits into one.
+        let _ = head::encode_answer(&answer, limits, &mut bytes, |_| ());
+    }
+    // A full socket buffer loses the answer, as the network may at any time.
+    let _ = socket.send_to_now(&bytes, sender);
+    shard.give_output(bytes);
+}
+
+pub(crate) fn write_refusal(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    context: &Context,
+    code: Code,
+    text: &str,
+) {
+    if !context.is_one_way() {
+        let outcome = Outcome { code, text: text.into() };
+        write_answer(shard, server, context, &outcome, |_| ());
+    }
+}
+
+/// Starts a request that was queued.
+pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
+    context.started_ns = shard.start_ns();
+    let Some(server) = shard.server(context.server) else {
+        return shard.give_context(context);
+    };
+    if context.cancel.is_set() {
+        return give_up(shard, &server, context, Code::CANCELLED, "cancelled before it started");
+    }
+    if context.deadline_ns != 0 && context.started_ns >= context.deadline_ns {
+        let text = "the deadline passed before it started";
+        return give_up(shard, &server, context, Code::DEADLINE_EXCEEDED, text);
+    }
+    if server.plan.methods.list[context.method as usize].kind == Kind::Heavy {
+        return offload(shard, &server, context);
+    }
+    let inherited = context.inherited();
+    let task = shard.tasks.take(Job::Request(context), inherited);
+    if let Err((exhausted, Job::Request(context))) = shard.tasks.run(task) {
+        crate::log::warn("stacks", format_args!("a request was refused: {exhausted}"));
+        give_up(shard, &server, context, Code::OVERLOADED, "no stack is left for a coroutine");
+    }
+}
+
+/// Ends a request that does not run.
+fn give_up(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, code: Code, text: &str) {
+    finish(shard, server, context, Outcome { code, text: text.into() }, None);
+}
+
+/// Serves a request on the running task.
+pub(crate) fn serve(shard: &Rc<Shard>, task: &Task, context: Box<Context>) {
+    let Some(server) = shard.server(context.server) else { return };
+    let name = server.plan.methods.list[context.method as usize].name;
+    task.set_name(name);
+    context.cancel.serve_on(task.id(shard.index));
+    run_here(shard, &server, context);
+}
+
+/// Runs a handler on this thread, which is a core's.
+#[inline]
+pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
+    let local = context.origin.core() == shard.index;
+    let name = server.method_name(&context);
+    shard.shared.cores.beat(shard.index).runs(name);
+    CrashNote::set(name.text());
+    let (outcome, body) = run(&server.plan, &context, local.then_some((shard, server)));
+    finish(shard, server, context, outcome, body);
+}
+
+/// Runs a handler, with a barrier for panics.
+fn run(
+    plan: &Plan,
+    context: &Context,
+    place: Option<(&Rc<Shard>, &ServerShard)>,
+) -> (Outcome, Option<Vec<u8>>) {
+    let method = &plan.methods.list[context.method as usize];
+    let mut reply = Reply {
+        context,
+        shard: place.map(|(shard, _)| shard),
+        server: place.map(|(_, server)| server),
+        body: None,
+        written: false,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| (method.handler)(context, &mut reply)));
+    let outcome = match result {
+        Ok(Ok(())) => Outcome::OK,
+        Ok(Err(error)) => Outcome { code: error.code(), text: error.message().into() },
+        Err(payload) => {
+            let text = panic_text(payload.as_ref());
+            crate::log::error(
+                "panic",
+                format_args!("method {} panicked: {text}", method.name.text()),
+            );
+            Outcome { code: Code::SERVICE_FAILED, text: format!("the handler panicked: {text}") }
+        }
+    };
+    (outcome, reply.body)
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
+}
+
+/// A request that ended away from its core, on its way back.
+pub(crate) struct Answered {
+    context: Box<Context>,
+    outcome: Outcome,
+    body: Option<Vec<u8>>,
+}
+
+/// Ends a request that ran or was given up: on the core it came to, at once, else by a message.
+fn finish(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    context: Box<Context>,
+    outcome: Outcome,
+    body: Option<Vec<u8>>,
+) {
+    let core = context.origin.core();
+    if core != shard.index {
+        let answered = Box::new(Answered { context, outcome, body });
+        return shard.post(core, Message::Answered(answered));
+    }
+    settle(shard, server, context, &outcome, body);
+}
+
+/// A request came back from another thread.
+pub(crate) fn answered(shard: &Rc<Shard>, answered: Answered) {
+    let Answered { context, outcome, body } = answered;
+    match shard.server(context.server) {
+        Some(server) => settle(shard, &server, context, &outcome, body),
+        None => {
+            // Its server was stopped over it, and with that its place in all tables is gone.
+            shard.leases.requests.give(1);
+            shard.give_context(context);
+        }
+    }
+}
+
+/// Writes what is not written yet, frees what the request held, and counts it.
+fn settle(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    context: Box<Context>,
+    outcome: &Outcome,
+    body: Option<Vec<u8>>,
+) {
+    if !context.is_one_way() {
+        if let Some(body) = body {
+            write_answer(shard, server, &context, outcome, |out| out.extend_from_slice(&body));
+        } else if outcome.code != Code::OK {
+            write_answer(shard, server, &context, outcome, |_| ());
+        }
+    }
+    let ended = report::Outcome {
+        code: outcome.code,
+        latency_ns: shard.now_ns().saturating_sub(context.received_ns),
+        queue_ns: context.started_ns.saturating_sub(context.received_ns),
+        request_bytes: context.frame_bytes() as u64,
+        answer_bytes: 0,
+    };
+    server.ended(shard, context.method, &ended);
+    if let Origin::Stream { connection, flight, .. } = &context.origin
+        && let Some(connection) = shard.connections.find(*connection)
+        && let Role::Server(side) = &connection.role
+    {
+        side.end_flight(shard, *flight);
+        if side.has_room(shard) {
+            connection.resume(shard);
+        }
+        if side.is_idle() {
+            connection.close_if_done(shard);
+        }
+    }
+    shard.give_context(context);
+}
+
+/// Runs a request on an offload thread.
+fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
+    let plan = server.plan.clone();
+    let shared = shard.shared.clone();
+    context.set_peer(peer_of(&context.origin));
+    // Between the two the context lies here, so that a refused job gives it back.
+    let slot = Arc::new(Mutex::new(Some(context)));
+    let theirs = slot.clone();
+    let job = Box::new(move || {
+        let context = theirs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let Some(context) = context else { return };
+        let core = context.origin.core();
+        let inherited = context.inherited();
+        let (outcome, body) = crate::offload::inheriting(inherited, || run(&plan, &context, None));
+        let answered = Box::new(Answered { context, outcome, body });
+        shared.cores.post_patiently(core, Message::Answered(answered));
+    });
+    if !shard.shared.offload.submit(job) {
+        let context = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(context) = context {
+            let text = "too many requests wait for an offload thread";
+            give_up(shard, server, context, Code::OVERLOADED, text);
+        }
+    }
+}
+
+/// Hands requests that have waited, and not started, to a core that sleeps.
+pub(crate) fn hand_over(shard: &Shard, now_ns: u64) {
+    let Some(idle) = shard.shared.cores.sleeping(shard.index) else { return };
+    let mut ready = shard.tasks.ready.borrow_mut();
+    let starts = ready.iter().filter(|ready| matches!(ready, Ready::Start(_))).count();
+    let mut left = starts.div_ceil(2).min(HAND_OVER_COUNT_MAX);
+    let mut index = 0;
+    while left > 0 && index < ready.len() {
+        let waited = matches!(&ready[index],
+            Ready::Start(context) if now_ns.saturating_sub(context.received_ns) > HAND_OVER_NS
+                && context.origin.core() == shard.index);
+        if !waited {
+            index += 1;
+            continue;
+        }
+        left -= 1;
+        if let Some(Ready::Start(context)) = ready.remove(index) {
+            context.set_peer(peer_of(&context.origin));
+            shard.post(idle, Message::Request(context));
+        }
+    }
+}
+
+/// Where a request came from, for people; only its own core knows.
+pub(crate) fn peer_of(origin: &Origin) -> String {
+    match origin {
+        Origin::Stream { connection, .. } => shard::current()
+            .filter(|shard| shard.index == origin.core())
+            .and_then(|shard| shard.connections.find(*connection))
+            .map(|connection| connection.peer.to_string())
+            .unwrap_or_default(),
+        Origin::Datagram { sender, .. } => {
+            sender.as_socket().map(|address| address.to_string()).unwrap_or_default()
+        }
+    }
+}
