@@ -110,7 +110,9 @@ impl Methods {
     ) -> MethodOptions<'_> {
         let run = move |context: &Context, reply: &mut Reply<'_>| {
             let body = handler(context)?;
-            reply.body(|out| out.extend_from_slice(body.as_ref()))
+            // The user's code, which must not run while the connection's output is borrowed.
+            let bytes = body.as_ref();
+            reply.body(|out| out.extend_from_slice(bytes))
         };
         self.add(name, Box::new(run))
     }

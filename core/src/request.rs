@@ -48,17 +48,16 @@ impl Reply<'_> {
     /// Writes the body of the answer, once.
     #[inline]
     pub(crate) fn body(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
-        self.written = true;
         if self.context.is_one_way() {
-            return Ok(());
-        }
-        if let (Some(shard), Some(server)) = (self.shard, self.server) {
+            // Nobody waits for it.
+        } else if let (Some(shard), Some(server)) = (self.shard, self.server) {
             write_answer(shard, server, self.context, &Outcome::OK, write);
         } else {
             let mut body = Vec::new();
             write(&mut body);
             self.body = Some(body);
         }
+        self.written = true;
         Ok(())
     }
 }
@@ -146,7 +145,7 @@ pub(crate) fn write_refusal(
 pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
     context.started_ns = shard.start_ns();
     let Some(server) = shard.server(context.server) else {
-        return shard.give_context(context);
+        return come_back(shard, context);
     };
     if context.cancel.is_set() {
         return give_up(shard, &server, context, Code::CANCELLED, "cancelled before it started");
@@ -164,6 +163,17 @@ pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
         crate::log::warn("stacks", format_args!("a request was refused: {exhausted}"));
         give_up(shard, &server, context, Code::OVERLOADED, "no stack is left for a coroutine");
     }
+}
+
+/// A request whose server is not on this core: not yet, then the core that it came to has it; or
+/// no more, and with the server its place in all tables is gone.
+fn come_back(shard: &Rc<Shard>, context: Box<Context>) {
+    let core = context.origin.core();
+    if core != shard.index {
+        return shard.post(core, Message::Request(context));
+    }
+    shard.leases.requests.give(1);
+    shard.give_context(context);
 }
 
 /// Ends a request that does not run.
@@ -215,7 +225,14 @@ fn run(
                 "panic",
                 format_args!("method {} panicked: {text}", method.name.text()),
             );
-            Outcome { code: Code::SERVICE_FAILED, text: format!("the handler panicked: {text}") }
+            // A destructor that panics behind the answer does not make a second one.
+            match reply.written {
+                true => Outcome::OK,
+                false => Outcome {
+                    code: Code::SERVICE_FAILED,
+                    text: format!("the handler panicked: {text}"),
+                },
+            }
         }
     };
     (outcome, reply.body)
@@ -255,11 +272,7 @@ pub(crate) fn answered(shard: &Rc<Shard>, answered: Answered) {
     let Answered { context, outcome, body } = answered;
     match shard.server(context.server) {
         Some(server) => settle(shard, &server, context, &outcome, body),
-        None => {
-            // Its server was stopped over it, and with that its place in all tables is gone.
-            shard.leases.requests.give(1);
-            shard.give_context(context);
-        }
+        None => come_back(shard, context),
     }
 }
 
@@ -280,7 +293,7 @@ fn settle(
     }
     let ended = report::Outcome {
         code: outcome.code,
-        latency_ns: shard.now_ns().saturating_sub(context.received_ns),
+        latency_ns: shard.fresh_ns().saturating_sub(context.received_ns),
         queue_ns: context.started_ns.saturating_sub(context.received_ns),
         request_bytes: context.frame_bytes() as u64,
         answer_bytes: 0,
