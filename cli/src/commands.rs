@@ -135,7 +135,11 @@ another method MESSAGE says what to send, as in `msec call`, or --payload bytes 
 
 Calls that are due before the end are all waited for: sent = answered + failed. Calls that
 were due but never sent (the open loop had no free place) are listed as such. Ctrl-C ends
-the run early, with a full report; a second one gives up what is still in flight.",
+the run early, with a full report, once the calls in flight have ended, which takes --timeout
+at most; a second Ctrl-C ends it at once.
+
+With --rate, the generator's own delay is what passes between the time at which a call is
+due and that at which a core takes it up. It is part of the latency.",
         flags: &[PRESS, REQUEST],
         examples: &[
             Example {

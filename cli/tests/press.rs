@@ -201,6 +201,29 @@ fn ctrl_c_ends_a_run_early_with_a_full_report() {
 }
 
 #[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let child = Child::start(CHILD);
+    let arguments = [
+        "press",
+        &child.address,
+        "--warmup",
+        "0s",
+        "--duration",
+        "60s",
+        "--timeout",
+        "60s",
+        "--progress",
+    ];
+    let running = Watched::start(&arguments);
+    running.wait_for("   1 s  sent ");
+    child.signal("STOP");
+    signal(running.id(), "INT");
+    // The calls in flight are never answered, so the first one alone does not end it.
+    let killed = running.wait_for_death_by("INT");
+    assert_eq!(killed, Some(2));
+}
+
+#[test]
 fn a_pause_of_the_server_shows_in_full_in_an_open_loop() {
     let child = Child::start(CHILD);
     let arguments = [

@@ -78,11 +78,10 @@ impl Load {
         if counts {
             self.shared.sending();
         }
-        let sent_ns = clock::now_ns();
         let result = self.client.call_raw(&self.options.method, &self.options.body, lane);
         let answered_ns = clock::now_ns();
         if counts {
-            self.shared.ended(&Ended { due_ns, sent_ns, answered_ns, result: &result });
+            self.shared.ended(&Ended { due_ns, answered_ns, result: &result });
         }
         result.is_ok()
     }
@@ -117,6 +116,9 @@ impl Open {
     fn run(self: Rc<Self>) {
         let load = self.load.clone();
         while let Ok(Some(due)) = block_on(load.feed.next()) {
+            let now_ns = clock::now_ns();
+            let counted = due.iter().filter(|due_ns| **due_ns >= load.window.begins_ns);
+            load.shared.late(counted.map(|due_ns| now_ns.saturating_sub(*due_ns)));
             for due_ns in due {
                 self.take(due_ns);
             }

@@ -185,14 +185,18 @@ fn watch(
     threads: &[JoinHandle<()>],
 ) -> Watched {
     let mut progress = Progress::new(options);
-    let mut interrupted = false;
+    let mut signals = Some(signals);
     let mut begin = None;
     let mut end = None;
     loop {
-        if signals.wait_at_most(LOOK) {
-            window.given_up.store(interrupted, Ordering::Relaxed);
-            interrupted = true;
-            window.ends_ns.fetch_min(clock::now_ns(), Ordering::Relaxed);
+        match &signals {
+            Some(waited) if waited.wait_at_most(LOOK) => {
+                window.ends_ns.fetch_min(clock::now_ns(), Ordering::Relaxed);
+                // The next signal does to the process what signals do.
+                signals = None;
+            }
+            Some(_) => {}
+            None => std::thread::park_timeout(LOOK),
         }
         let now_ns = clock::now_ns();
         if now_ns >= window.begins_ns && begin.is_none() {
@@ -219,7 +223,7 @@ fn watch(
     let measured_ns = end_ns.saturating_sub(begin_ns).max(1);
     let spent = end_cpu_ns.iter().zip(&begin_cpu_ns).map(|(end, begin)| end.saturating_sub(*begin));
     let busy = spent.map(|ns| ns as f64 / measured_ns as f64).collect();
-    Watched { elapsed_ns, busy, interrupted }
+    Watched { elapsed_ns, busy, interrupted: signals.is_none() }
 }
 
 /// The CPU time that each core has used.

@@ -17,6 +17,9 @@ const BUSY_MAX: f64 = 0.95;
 /// An open loop that sent less than this part of what was due did not keep its rate.
 const SENT_LEAST: f64 = 0.99;
 
+/// A delay of the generator's own that is worth a remark.
+const LATE_NS_MAX: u64 = 1_000_000;
+
 /// The percentiles that are reported, by their names in JSON and in text.
 const QUANTILES: [(&str, &str, f64); 4] =
     [("p50", "p50", 0.5), ("p90", "p90", 0.9), ("p99", "p99", 0.99), ("p999", "p99.9", 0.999)];
@@ -43,13 +46,13 @@ impl Report {
             }
         };
         let head = format!(
-            "{} at {}: {load}, {} connections of depth {}, {} bytes, {} cores",
+            "{} at {}: {load}, {} of depth {}, {}, {}",
             options.method,
             options.address,
-            options.connections,
+            several(options.connections, "connection"),
             options.depth,
-            options.body.len(),
-            options.cores,
+            several(options.body.len(), "byte"),
+            several(options.cores, "core"),
         );
         Self {
             head,
@@ -101,7 +104,7 @@ impl Report {
         let _ = writeln!(text, "\n  latency{}", self.since(options));
         latency_text(&mut text, &tally.latency_ns);
         if let Mode::Open { .. } = options.mode {
-            let _ = writeln!(text, "\n  sent later than due");
+            let _ = writeln!(text, "\n  of that the generator's own delay");
             latency_text(&mut text, &tally.late_ns);
         }
         let _ = writeln!(text, "\n  generator's cores busy: {} ({})", self.busy_text(), self.io);
@@ -133,16 +136,25 @@ impl Report {
                 self.busy_text(),
             ));
         }
+        let quantile = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
+        let late_ns = quantile(&self.tally.late_ns);
+        if late_ns > LATE_NS_MAX && late_ns > quantile(&self.tally.latency_ns) / 2 {
+            remarks.push(format!(
+                "the generator itself took 1 % of the calls up more than {} late: this machine was \
+                 too busy, and half of the p99 or more is not the server's",
+                time(late_ns),
+            ));
+        }
         let due = self.sent + self.tally.unsent;
         if let Mode::Open { .. } = options.mode
             && (self.sent as f64) < due as f64 * SENT_LEAST
         {
             remarks.push(format!(
-                "{} of {} due calls never found a free place: at this rate {} connections of depth \
-                 {} are too few or the server is too slow, and the true latencies are longer",
+                "{} of {} due calls never found a free place: at this rate {} of depth {} are too \
+                 few or the server is too slow, and the true latencies are longer",
                 count(self.tally.unsent),
                 count(due),
-                options.connections,
+                several(options.connections, "connection"),
                 options.depth,
             ));
         }
@@ -222,6 +234,12 @@ fn latency_json(histogram: &Histogram<u64>) -> Value {
     map.insert("max".to_owned(), us(histogram.max()));
     map.insert("mean".to_owned(), json!(histogram.mean() / 1e3));
     Value::Object(map)
+}
+
+/// A number of things.
+fn several(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", count(number as u64))
 }
 
 /// A number with its thousands apart.

@@ -30,14 +30,13 @@ pub(crate) struct Tally {
     pub(crate) unsent: u64,
     /// Of answers, from when the call was due.
     pub(crate) latency_ns: Histogram<u64>,
-    /// How much later than due calls were sent.
+    /// How much later than due the generator took calls up: its own part of their latency.
     pub(crate) late_ns: Histogram<u64>,
 }
 
 /// A call that has ended.
 pub(crate) struct Ended<'a> {
     pub(crate) due_ns: u64,
-    pub(crate) sent_ns: u64,
     pub(crate) answered_ns: u64,
     pub(crate) result: &'a Result<msec::Reply>,
 }
@@ -71,7 +70,6 @@ impl Shared {
     /// It has ended.
     pub(crate) fn ended(&self, ended: &Ended<'_>) {
         let mut tally = self.lock();
-        tally.late_ns.saturating_record(ended.sent_ns.saturating_sub(ended.due_ns));
         match ended.result {
             Ok(reply) => {
                 tally.answered += 1;
@@ -83,6 +81,14 @@ impl Shared {
                 let failed = tally.failed.entry(error.code().0);
                 failed.or_insert_with(|| (0, error.clone())).0 += 1;
             }
+        }
+    }
+
+    /// Calls of the window are taken up, in an open loop, so much later than they were due.
+    pub(crate) fn late(&self, late_ns: impl Iterator<Item = u64>) {
+        let mut tally = self.lock();
+        for ns in late_ns {
+            tally.late_ns.saturating_record(ns);
         }
     }
 

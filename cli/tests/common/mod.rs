@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use msec::{Config, Engine, Error, Server, ServerBuilder};
 
-pub const ECHO: &str = "echo.EchoService.Echo";
+pub(crate) const ECHO: &str = "echo.EchoService.Echo";
 const LISTEN: &str = "MSEC_TEST_LISTEN";
 
 /// The binary, ready to be given arguments.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_msec"))
 }
 
 /// How a run of the binary ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {
@@ -39,12 +39,12 @@ impl From<Output> for Ran {
     }
 }
 
-pub fn msec(arguments: &[&str]) -> Ran {
+pub(crate) fn msec(arguments: &[&str]) -> Ran {
     command().args(arguments).output().expect("the binary runs").into()
 }
 
 /// With something on its standard input.
-pub fn msec_reading(arguments: &[&str], input: &[u8]) -> Ran {
+pub(crate) fn msec_reading(arguments: &[&str], input: &[u8]) -> Ran {
     let mut child = command()
         .args(arguments)
         .stdin(Stdio::piped())
@@ -57,40 +57,41 @@ pub fn msec_reading(arguments: &[&str], input: &[u8]) -> Ran {
 }
 
 /// The .proto of the echo service.
-pub fn proto() -> String {
+pub(crate) fn proto() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../core/examples/echo.proto").to_owned()
 }
 
 /// A name in the folder for temporary files of tests.
-pub fn temporary(name: &str) -> PathBuf {
+pub(crate) fn temporary(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
 }
 
 /// A server in this process, with its engine.
-pub struct Served {
-    pub server: Server,
-    pub engine: Engine,
+pub(crate) struct Served {
+    pub(crate) server: Server,
+    pub(crate) engine: Engine,
 }
 
 impl Served {
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.server.addresses()[0].clone()
     }
 }
 
 /// The builder of a server that echoes bodies; an `EchoResponse` looks as its `EchoRequest` does.
-pub fn echo() -> ServerBuilder {
+pub(crate) fn echo() -> ServerBuilder {
     Server::builder().raw(ECHO, |context| Ok(context.body().to_vec()))
 }
 
-pub fn serve(builder: ServerBuilder, address: &str) -> Served {
-    let engine = Engine::with(Config::new().cores(1)).expect("an engine starts");
+pub(crate) fn serve(builder: ServerBuilder, address: &str) -> Served {
+    let config = Config::from_env().expect("the environment makes sense");
+    let engine = Engine::with(config.cores(1)).expect("an engine starts");
     let server = builder.listen(address).start(&engine).expect("a server starts");
     Served { server, engine }
 }
 
 /// A method that fails when the body says so.
-pub fn failing(builder: ServerBuilder) -> ServerBuilder {
+pub(crate) fn failing(builder: ServerBuilder) -> ServerBuilder {
     builder.raw("test.Service.Fail", |context| match context.body() {
         b"fail" => Err(Error::failed("as it was told to")),
         other => Ok(other.to_vec()),
@@ -98,14 +99,14 @@ pub fn failing(builder: ServerBuilder) -> ServerBuilder {
 }
 
 /// An echo server in a process of its own, which can be stopped and killed.
-pub struct Child {
+pub(crate) struct Child {
     process: std::process::Child,
-    pub address: String,
+    pub(crate) address: String,
 }
 
 impl Child {
     /// `test` is the name of the test that calls [`serve_as_child`].
-    pub fn start(test: &str) -> Self {
+    pub(crate) fn start(test: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().expect("a test has a binary"))
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(LISTEN, "127.0.0.1:0")
@@ -122,7 +123,7 @@ impl Child {
         Self { process, address }
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.process.id(), name);
     }
 }
@@ -135,7 +136,7 @@ impl Drop for Child {
 }
 
 /// Sends a signal by its name.
-pub fn signal(process: u32, name: &str) {
+pub(crate) fn signal(process: u32, name: &str) {
     let status = Command::new("sh")
         .args(["-c", &format!("kill -{name} {process}")])
         .status()
@@ -144,7 +145,7 @@ pub fn signal(process: u32, name: &str) {
 }
 
 /// Serves if this process is a child; whether it was.
-pub fn serve_as_child() -> bool {
+pub(crate) fn serve_as_child() -> bool {
     let Ok(address) = std::env::var(LISTEN) else { return false };
     let served = serve(echo(), &address);
     println!("listens on {}", served.address());
@@ -153,13 +154,13 @@ pub fn serve_as_child() -> bool {
 }
 
 /// A run of the binary whose lines on standard error are read while it runs.
-pub struct Watched {
+pub(crate) struct Watched {
     process: std::process::Child,
     lines: std::sync::mpsc::Receiver<String>,
 }
 
 impl Watched {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = command()
             .args(arguments)
             .stdout(Stdio::piped())
@@ -176,12 +177,12 @@ impl Watched {
         Self { process, lines }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// The next line that contains `part`.
-    pub fn wait_for(&self, part: &str) -> String {
+    pub(crate) fn wait_for(&self, part: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("a line in time");
             if line.contains(part) {
@@ -190,8 +191,24 @@ impl Watched {
         }
     }
 
+    /// Sends that signal again and again until it dies of one; the signal's number.
+    pub(crate) fn wait_for_death_by(mut self, name: &str) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        for _ in 0..1000 {
+            if let Some(status) = self.process.try_wait().expect("it is ours") {
+                return status.signal();
+            }
+            signal(self.id(), name);
+            let _ = told.recv_timeout(Duration::from_millis(10));
+        }
+        drop(tell);
+        self.process.kill().expect("it is ours");
+        None
+    }
+
     /// Waits for its end; what it printed.
-    pub fn end(self) -> Ran {
+    pub(crate) fn end(self) -> Ran {
         let output = self.process.wait_with_output().expect("the binary ends");
         let mut ran = Ran::from(output);
         ran.stderr = self.lines.iter().collect::<Vec<_>>().join("\n");
