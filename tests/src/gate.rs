@@ -31,7 +31,7 @@ impl Gate {
     /// # Errors
     /// What the wait fails with, -103 when the request is cancelled; it is noted in the gate, too.
     pub fn pass(&self) -> msec::Result<()> {
-        self.state().arrived_count += 1;
+        self.arrive();
         let opened = std::future::poll_fn(|context| {
             let mut state = self.state();
             if state.open {
@@ -46,6 +46,16 @@ impl Gate {
             Err(error) => self.state().failed.push(error.code()),
         }
         outcome
+    }
+
+    /// Counts an arrival of somebody who is not held by the gate but looks at it.
+    pub fn arrive(&self) {
+        self.state().arrived_count += 1;
+    }
+
+    /// Whether it was opened.
+    pub fn is_open(&self) -> bool {
+        self.state().open
     }
 
     /// Lets everybody pass, now and later.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use msec_protocol::{Code, Limits};
+use msec_protocol::{Code, Limits, RequestHead};
 use msec_tests::peer::{framed, promised, request};
 use msec_tests::{ECHO, End, Gate, Peer, Stage, config, lines, on_both};
 
@@ -144,22 +144,75 @@ on_both! {
         assert_eq!(peer.wait_for_end(), End::Fin);
     }
 
-    fn many_connections_at_once_share_the_receive_buffers(io: msec::Io) {
-        // One core: all connections live on one pool of buffers, which they empty together.
-        let stage = Stage::with(config(io).cores(1), |builder| builder);
-        let mut peers: Vec<Peer> = (0..64).map(|_| stage.peer()).collect();
+    fn more_bytes_than_receive_buffers_at_once_all_arrive(io: msec::Io) {
+        let gate = Gate::new();
+        // One core, and so one pool of buffers: while the core is kept, 64 MiB pile up in front
+        // of it, which is several times the pool.
+        let stage = kept(config(io).cores(1), &gate);
+        let mut blocker = stage.peer();
+        blocker.send(&request(1, "test.Core.Keep"), b"");
+        gate.wait_for_arrivals(1);
         let body = vec![9; MIB];
         let frame = framed(&request(1, ECHO), &body);
-        // All write before anybody reads; what does not fit at once follows from threads.
-        std::thread::scope(|scope| {
-            for peer in &mut peers {
-                scope.spawn(|| {
-                    peer.send_bytes(&frame);
-                    let answer = peer.answer();
-                    assert_eq!((answer.code(), answer.body.len()), (Code::OK, body.len()));
-                });
-            }
-        });
+        let mut peers: Vec<(Peer, usize)> = (0..64).map(|_| (stage.peer(), 0)).collect();
+        for (peer, sent) in &mut peers {
+            *sent = peer.send_now(&frame);
+        }
+        let piled_bytes: usize = peers.iter().map(|(_, sent)| *sent).sum();
+        assert!(piled_bytes > 32 * MIB, "{} MiB are no trouble", piled_bytes / MIB);
+        gate.open();
+        assert_eq!(blocker.answer().code(), Code::OK);
+        for (peer, sent) in &mut peers {
+            peer.send_bytes(&frame[*sent..]);
+            let answer = peer.answer();
+            assert_eq!((answer.code(), answer.body == body), (Code::OK, true));
+        }
         stage.wait_for_requests(0);
     }
+
+    fn what_is_held_back_when_the_end_comes_is_served(io: msec::Io) {
+        let (gate, core) = (Gate::new(), Gate::new());
+        let limits = Limits { requests_per_connection_max: 1, ..Limits::DEFAULT };
+        let config = config(io).cores(1).limits(limits);
+        let (held, kept) = (gate.clone(), core.clone());
+        let stage = Stage::with(config.stall_ms(3_600_000), move |builder| {
+            builder
+                .raw("test.Core.Keep", move |_| Ok(keep_core(&kept)))
+                .raw("test.Gate.Pass", move |_| held.pass().map(|()| "passed"))
+        });
+        let (mut blocker, mut peer) = (stage.peer(), stage.peer());
+        peer.echo(b"connected");
+        blocker.send(&request(1, "test.Core.Keep"), b"");
+        core.wait_for_arrivals(1);
+        // The requests and the end are there at once when the core comes to look. They are one-way,
+        // so that no answer to be sent keeps the connection open.
+        let frames = (1..=10).flat_map(|n| {
+            framed(&RequestHead { one_way: true, ..request(n, "test.Gate.Pass") }, b"")
+        });
+        peer.send_bytes(&frames.collect::<Vec<_>>());
+        peer.end();
+        core.open();
+        assert_eq!(blocker.answer().code(), Code::OK);
+        gate.wait_for_arrivals(1);
+        gate.open();
+        assert_eq!(peer.wait_for_end(), End::Fin);
+        assert_eq!(gate.passed_count(), 10);
+    }
+}
+
+/// Keeps the thread, and with it its core, until the gate opens.
+fn keep_core(gate: &Gate) -> &'static str {
+    gate.arrive();
+    while !gate.is_open() {
+        std::hint::spin_loop();
+    }
+    "kept"
+}
+
+/// A stage with `test.Core.Keep`, which keeps the core until the gate opens.
+fn kept(config: msec::Config, gate: &Gate) -> Stage {
+    let held = gate.clone();
+    Stage::with(config.stall_ms(3_600_000), move |builder| {
+        builder.raw("test.Core.Keep", move |_| Ok(keep_core(&held)))
+    })
 }
