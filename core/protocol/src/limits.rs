@@ -49,8 +49,8 @@ pub const METADATA_PAIRS_MAX: usize = 64;
 /// Longest key of a user header, in bytes.
 pub const METADATA_KEY_BYTES_MAX: usize = 128;
 
-/// Longest user headers of one message together, in bytes as encoded. They travel with every
-/// nested call, so they must stay small.
+/// Longest user headers of one message together, in bytes as encoded. Services pass them on from
+/// call to call, so they must stay small.
 pub const METADATA_BYTES_MAX: usize = 8 * KIB;
 
 /// Requests in flight on one connection of a server, by default: beyond it the connection is not
