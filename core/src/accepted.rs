@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use msec_protocol::{AnswerHead, BadHead, Code, Frame, Head, head};
 
-use crate::connection::{Closed, Connection, Taken};
+use crate::closed::Closed;
+use crate::connection::{Connection, Taken};
 use crate::context::{Context, Origin};
 use crate::flight;
 use crate::serve::ServerShard;
@@ -97,7 +98,10 @@ impl ServerSide {
         context.origin = Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
         self.server.admit(shard, context, Some((self, connection)));
         let most = shard.shared.config.limits.requests_per_connection_max;
-        Ok(if self.in_flight.get() >= most { Taken::LastForNow } else { Taken::Yes })
+        // A few small requests may have large answers: what came in one piece is not all answered
+        // before the peer takes some.
+        let is_full = self.in_flight.get() >= most || connection.has_much_unsent();
+        Ok(if is_full { Taken::LastForNow } else { Taken::Yes })
     }
 
     /// A request came whose body is thrown away.

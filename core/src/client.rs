@@ -22,7 +22,9 @@ use msec_protocol::{
 
 use crate::answer::{Answer, Reply};
 use crate::call::{self, Ask, Done};
-use crate::connection::{Closed, Connection, ConnectionId, Taken};
+use crate::closed::Closed;
+use crate::connection::{Connection, Taken};
+use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::method;

@@ -23,71 +23,21 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use msec_protocol::{Arrival, BadFrame, Cutter, limits};
+use msec_protocol::{Arrival, Cutter, limits};
 use msec_sys::buffer::Buffer;
 use msec_sys::ring::Op;
 use msec_sys::socket::{Address, Socket};
-use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
-use crate::client::ClientSide;
-use crate::raw::RawSide;
 use crate::accepted::ServerSide;
-use crate::shard::{Shard, Subject, Timer};
+use crate::append;
+use crate::client::ClientSide;
+use crate::closed::Closed;
+use crate::connections::ConnectionId;
+use crate::raw::RawSide;
+use crate::shard::{Shard, Timer};
+use crate::subject::Subject;
 use crate::task::Ready;
 use crate::timer::TimerId;
-
-new_key_type! {
-    /// Names a connection of a core, also after it is gone.
-    pub(crate) struct ConnectionId;
-}
-
-/// Bits of an index in a word; a core never has 2^24 connections.
-const INDEX_BITS: u32 = 24;
-
-impl ConnectionId {
-    /// The identity in 56 bits.
-    pub(crate) fn word(self) -> u64 {
-        let word = self.data().as_ffi();
-        let (index, version) = (word & 0xffff_ffff, word >> 32);
-        index & ((1 << INDEX_BITS) - 1) | version << INDEX_BITS
-    }
-
-    #[inline]
-    pub(crate) fn from_word(word: u64) -> Self {
-        let index = word & ((1 << INDEX_BITS) - 1);
-        KeyData::from_ffi(word >> INDEX_BITS << 32 | index).into()
-    }
-}
-
-/// The connections of a core.
-#[derive(Default)]
-pub(crate) struct Connections {
-    table: RefCell<SlotMap<ConnectionId, Rc<Connection>>>,
-}
-
-impl Connections {
-    #[inline]
-    pub(crate) fn find(&self, id: ConnectionId) -> Option<Rc<Connection>> {
-        self.table.borrow().get(id).cloned()
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.table.borrow().len()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Rc<Connection>> {
-        self.table.borrow().values().cloned().collect()
-    }
-
-    pub(crate) fn close_all(&self, shard: &Rc<Shard>) {
-        for connection in self.all() {
-            connection.close(shard, &Closed::Stopped);
-        }
-        // Out of the table first: what is dropped with a connection may look for others.
-        let table = self.table.take();
-        drop(table);
-    }
-}
 
 /// What a connection is for.
 pub(crate) enum Role {
@@ -97,42 +47,6 @@ pub(crate) enum Role {
     Client(ClientSide),
     /// We opened it towards a peer that speaks something else.
     Raw(RawSide),
-}
-
-/// Why a connection is closed, for those who wait on it and for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
-    /// The peer ended its side, or nothing is left to do.
-    Ended,
-    /// The kernel reports this errno.
-    Failed(i32),
-    /// The peer broke the protocol.
-    Bad(BadFrame),
-    /// Its head makes no sense.
-    BadHead(msec_protocol::BadHead),
-    /// No progress for too long.
-    Stalled,
-    /// Calls on it time out and nothing comes.
-    Silent,
-    /// An answer of another protocol is over the limit of bytes.
-    TooMuch,
-    /// The engine or server stops, or the pool has no use for it.
-    Stopped,
-}
-
-impl std::fmt::Display for Closed {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ended => out.write_str("closed by the peer"),
-            Self::Failed(errno) => write!(out, "{}", std::io::Error::from_raw_os_error(*errno)),
-            Self::Bad(bad) => write!(out, "not the protocol: {bad}"),
-            Self::BadHead(bad) => write!(out, "not the protocol: {bad}"),
-            Self::Stalled => out.write_str("no progress for a minute"),
-            Self::Silent => out.write_str("calls time out and no byte comes back"),
-            Self::TooMuch => out.write_str("the answer is over the limit of bytes"),
-            Self::Stopped => out.write_str("closed on our side"),
-        }
-    }
 }
 
 /// How far a connection's life has gone.
@@ -232,7 +146,7 @@ impl Connection {
             stall_timer: Cell::new(None),
             connected: Cell::new(!connecting),
         });
-        let id = shard.connections.table.borrow_mut().insert(connection.clone());
+        let id = shard.connections.insert(&connection);
         connection.id.set(id);
         if connecting {
             let token = Subject::Connecting(id).token();
@@ -266,6 +180,12 @@ impl Connection {
     /// Bytes written but not yet taken by the kernel.
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.output.borrow().len() + self.sending_bytes.get()
+    }
+
+    /// Whether so much is unsent that no further requests are to be taken.
+    #[inline]
+    pub(crate) fn has_much_unsent(&self) -> bool {
+        self.unsent_bytes() > OUTPUT_BYTES_MAX
     }
 
     /// The connect came to an end.
@@ -418,7 +338,7 @@ impl Connection {
     /// The role has room again: what was held is taken soon, on the loop's stack. Here may be that
     /// of the coroutine whose answer made room, which can start no other one.
     pub(crate) fn resume(self: &Rc<Self>, shard: &Shard) {
-        if !self.full.get() || self.unsent_bytes() > OUTPUT_BYTES_MAX {
+        if !self.full.get() || self.has_much_unsent() {
             return;
         }
         if !self.resuming.replace(true) {
@@ -521,8 +441,7 @@ impl Connection {
         if output.capacity() == 0 {
             *output = shard.output();
         }
-        let undo = Undo { length: output.len(), output: &mut output, done: false };
-        let result = undo.run(write);
+        let result = append::whole(&mut output, write);
         drop(output);
         if self.phase.get() == Phase::Dead {
             self.output.borrow_mut().clear();
@@ -559,7 +478,7 @@ impl Connection {
         // The peer asks faster than it takes answers. Only a server stops reading: if both sides
         // did, waiting for each other, neither would ever go on.
         let serves = matches!(self.role, Role::Server(_));
-        if serves && self.unsent_bytes() > OUTPUT_BYTES_MAX && !self.full.get() {
+        if serves && self.has_much_unsent() && !self.full.get() {
             self.pause(shard);
         }
     }
@@ -675,50 +594,7 @@ impl Connection {
     fn release(&self, shard: &Shard) {
         let held = self.recv.get().is_some() || self.sending_bytes.get() > 0;
         if !held && self.phase.get() == Phase::Dead {
-            shard.connections.table.borrow_mut().remove(self.id.get());
-        }
-    }
-}
-
-/// Takes back what was appended if the appending panics, so that no half frame is ever sent.
-struct Undo<'a> {
-    output: &'a mut Vec<u8>,
-    length: usize,
-    done: bool,
-}
-
-impl Undo<'_> {
-    #[inline]
-    fn run<R>(mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let result = write(self.output);
-        self.done = true;
-        result
-    }
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            self.output.truncate(self.length);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_id_survives_the_token() {
-        let mut table: SlotMap<ConnectionId, ()> = SlotMap::default();
-        let first = table.insert(());
-        table.remove(first);
-        let second = table.insert(());
-        assert_ne!(first, second);
-        for id in [first, second] {
-            assert_eq!(ConnectionId::from_word(id.word()), id);
-            let subject = Subject::Connection(id);
-            assert_eq!(Subject::from_token(subject.token()), subject);
+            shard.connections.remove(self.id.get());
         }
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use msec_protocol::{Code, Frame, Head};
 
 use crate::cancel::Cancel;
-use crate::connection::ConnectionId;
+use crate::connections::ConnectionId;
 use crate::error::Error;
 use crate::task::Inherited;
 

@@ -15,11 +15,12 @@ use msec_sys::socket::{self, Socket};
 use crate::answer::Answer;
 use crate::call::{self, Ask, Done};
 use crate::client::dead;
-use crate::connection::Closed;
+use crate::closed::Closed;
 use crate::error::{Error, Result};
 use crate::method;
 use crate::pool::socket_address;
-use crate::shard::{Shard, Subject, Timer};
+use crate::shard::{Shard, Timer};
+use crate::subject::Subject;
 use crate::timer::TimerId;
 
 /// Place in a core's table.

@@ -29,12 +29,15 @@
 
 mod accepted;
 mod answer;
+mod append;
 mod budget;
 mod call;
 mod cancel;
 mod client;
+mod closed;
 mod config;
 mod connection;
+mod connections;
 mod context;
 mod datagram;
 mod engine;
@@ -61,6 +64,7 @@ mod shard;
 mod sleep;
 mod spawn;
 pub mod sync;
+mod subject;
 mod task;
 #[doc(hidden)]
 pub mod timer;

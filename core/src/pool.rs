@@ -22,7 +22,9 @@ use msec_sys::socket::{self, Socket};
 
 use crate::call::{Ask, Begun, Done};
 use crate::client::{ClientSide, with_side};
-use crate::connection::{Closed, Connection, ConnectionId, Role};
+use crate::closed::Closed;
+use crate::connection::{Connection, Role};
+use crate::connections::ConnectionId;
 use crate::datagram::{DatagramId, DatagramPeer};
 use crate::error::{Error, Result};
 use crate::shard::{Shard, Timer};

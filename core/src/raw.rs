@@ -13,7 +13,9 @@ use msec_sys::socket::{self, Socket};
 
 use crate::call;
 use crate::client::dead;
-use crate::connection::{Closed, Connection, ConnectionId, Role};
+use crate::closed::Closed;
+use crate::connection::{Connection, Role};
+use crate::connections::ConnectionId;
 use crate::error::{Error, Result};
 use crate::pool::socket_address;
 use crate::shard::{self, Shard};

@@ -376,3 +376,34 @@ pub(crate) fn peer_of(origin: &Origin) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use msec_sys::clock;
+
+    use super::*;
+    use crate::{Config, Engine, Limits, flight};
+
+    #[test]
+    fn a_request_whose_server_is_not_there_gives_back_its_lease_where_it_came_from() {
+        const COUNT: usize = 4;
+        let limits = Limits { requests_per_process_max: COUNT as u32, ..Limits::DEFAULT };
+        let engine = Engine::with(Config::new().cores(2).limits(limits)).unwrap();
+        let take_all = |shard: &Rc<Shard>| shard.index == 0 && shard.leases.requests.take(COUNT);
+        assert_eq!(engine.ask_all(take_all), [true, false]);
+        engine.ask_all(|shard| {
+            // Half of them on the core they came to, half handed over.
+            for _ in 0..COUNT / 2 {
+                let mut context = shard.context();
+                context.server = 9;
+                let (connection, flight) = (Default::default(), flight::NONE);
+                context.origin = Origin::Stream { core: 0, connection, flight };
+                start(shard, context);
+            }
+        });
+        let end_ns = clock::now_ns() + 20_000_000_000;
+        while engine.ask_all(take_all) != [true, false] {
+            assert!(clock::now_ns() < end_ns, "a lease is lost");
+        }
+    }
+}

@@ -21,12 +21,14 @@ use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
 
 use crate::accepted::ServerSide;
-use crate::connection::{Closed, Connection, Role};
+use crate::closed::Closed;
+use crate::connection::{Connection, Role};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
 use crate::method::{Kind, MethodTable, Name};
 use crate::request::{run_here, start, write_refusal};
-use crate::shard::{Shard, Subject, Timer};
+use crate::shard::{Shard, Timer};
+use crate::subject::Subject;
 use crate::task::Ready;
 
 /// What all cores of a server share: decided when it starts, never changed.
@@ -216,9 +218,7 @@ impl ServerShard {
     pub(crate) fn finish(&self, shard: &Rc<Shard>) {
         self.finishing.set(true);
         self.over_limit.take();
-        for (_, op) in self.datagrams.take() {
-            shard.ring.borrow_mut().cancel(op);
-        }
+        self.stop_reading_datagrams(shard);
         for connection in shard.connections.all() {
             if self.owns(&connection) {
                 connection.finish(shard);
@@ -226,8 +226,18 @@ impl ServerShard {
         }
     }
 
+    /// The sockets stay, for the answers to those in flight.
+    fn stop_reading_datagrams(&self, shard: &Shard) {
+        for (_, op) in self.datagrams.borrow().iter() {
+            shard.ring.borrow_mut().cancel(*op);
+        }
+    }
+
     /// Takes the server off this core; what is still in flight is cancelled.
     pub(crate) fn end(&self, shard: &Rc<Shard>) {
+        self.finishing.set(true);
+        self.stop_reading_datagrams(shard);
+        self.datagrams.take();
         for connection in shard.connections.all() {
             if self.owns(&connection) {
                 connection.close(shard, &Closed::Stopped);
@@ -242,7 +252,7 @@ impl ServerShard {
 
     /// Reads the datagrams of a socket: each is one request.
     pub(crate) fn datagrams(&self, shard: &Rc<Shard>, index: u32, errno: i32) {
-        if errno != 0 {
+        if errno != 0 || self.finishing.get() {
             return;
         }
         let Some((socket, _)) = self.datagrams.borrow().get(index as usize).cloned() else {
@@ -250,9 +260,13 @@ impl ServerShard {
         };
         let mut memory = vec![0; limits::DATAGRAM_BYTES_MAX];
         for _ in 0..DATAGRAMS_COUNT_MAX {
-            // An ICMP error of an earlier answer shows up here; the socket works on.
-            let Ok((length, sender)) = socket.recv_from_now(&mut memory) else { return };
-            self.datagram(shard, index, &memory[..length], sender);
+            match socket.recv_from_now(&mut memory) {
+                Ok((length, sender)) => self.datagram(shard, index, &memory[..length], sender),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // An ICMP error of an earlier answer: what waits behind it is read, for no edge
+                // will tell of it again.
+                Err(_) => {}
+            }
         }
         // There may be more, and no edge will tell: look again after the others had their turn.
         let number = self.plan.number;

@@ -21,12 +21,14 @@ use std::sync::atomic::Ordering;
 
 use msec_protocol::{Address, Target};
 use msec_sys::clock;
-use msec_sys::ring::{Event, Interest, Op, Ring, Token};
+use msec_sys::process::CrashNote;
+use msec_sys::ring::{Event, Interest, Op, Ring};
 use msec_sys::socket::Socket;
 
 use crate::cancel::TaskId;
 use crate::client::with_side;
-use crate::connection::{Connection, ConnectionId, Connections, Role};
+use crate::connection::{Connection, Role};
+use crate::connections::{ConnectionId, Connections};
 use crate::context::Context;
 use crate::engine::Shared;
 use crate::error::Result;
@@ -34,9 +36,10 @@ use crate::flight::Flights;
 use crate::mailbox;
 use crate::pool::Peers;
 use crate::raw::RawIdle;
-use crate::route::Routes;
 use crate::request::{self, Answered};
+use crate::route::Routes;
 use crate::serve::ServerShard;
+use crate::subject::Subject;
 use crate::task::{Ready, Task, Tasks, Waiter};
 use crate::timer::Wheel;
 
@@ -79,52 +82,6 @@ pub(crate) enum Timer {
     DatagramCall { peer: usize, sequence: u64 },
     /// Anything rare.
     Run(Box<dyn FnOnce(&Rc<Shard>)>),
-}
-
-/// What an event of the ring is about; packed into its token.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Subject {
-    /// A receive or send of a connection.
-    Connection(ConnectionId),
-    /// A connect under way.
-    Connecting(ConnectionId),
-    /// A listener, by server and index.
-    Listener(u32, u32),
-    /// A datagram socket, by server and index.
-    Datagram(u32, u32),
-    /// A peer that is called by datagrams, by its place in the core's table.
-    DatagramPeer(u32),
-    /// A task that waits for a descriptor, by its place in `polls`.
-    Poll(u32),
-}
-
-impl Subject {
-    /// Eight bits of kind and 56 of what it is.
-    pub(crate) fn token(self) -> Token {
-        let (kind, word) = match self {
-            Self::Connection(id) => (0, id.word()),
-            Self::Connecting(id) => (1, id.word()),
-            Self::Listener(server, index) => (2, u64::from(server) << 24 | u64::from(index)),
-            Self::Datagram(server, index) => (3, u64::from(server) << 24 | u64::from(index)),
-            Self::DatagramPeer(index) => (4, u64::from(index)),
-            Self::Poll(index) => (5, u64::from(index)),
-        };
-        kind << 56 | word
-    }
-
-    #[inline]
-    pub(crate) fn from_token(token: Token) -> Self {
-        let word = token & ((1 << 56) - 1);
-        let pair = ((word >> 24) as u32, word as u32 & 0x00ff_ffff);
-        match token >> 56 {
-            0 => Self::Connection(ConnectionId::from_word(word)),
-            1 => Self::Connecting(ConnectionId::from_word(word)),
-            2 => Self::Listener(pair.0, pair.1),
-            3 => Self::Datagram(pair.0, pair.1),
-            4 => Self::DatagramPeer(word as u32),
-            _ => Self::Poll(word as u32),
-        }
-    }
 }
 
 thread_local! {
@@ -526,6 +483,11 @@ impl Shard {
     }
 
     fn resume(self: &Rc<Self>, task: Rc<Task>) {
+        if let Some(name) = task.name() {
+            // Since it parked others have run.
+            self.shared.cores.beat(self.index).runs(name);
+            CrashNote::set(name.text());
+        }
         if let Err((exhausted, job)) = self.tasks.run(task) {
             // Only a first run can want a stack; a request is answered in `request::start`, so this
             // is a spawned function, whose joiner learns of it by the drop of the job.

@@ -88,10 +88,6 @@ impl Task {
         self.inherited.borrow()
     }
 
-    pub(crate) fn inherit(&self, inherited: Inherited) {
-        *self.inherited.borrow_mut() = inherited;
-    }
-
     pub(crate) fn locals(&self) -> &local::Place {
         &self.locals
     }
@@ -108,6 +104,11 @@ impl Task {
     /// Names the method that it runs from now on.
     pub(crate) fn set_name(&self, name: Name) {
         self.name.set(Some(name));
+    }
+
+    /// The method that it runs, if any.
+    pub(crate) fn name(&self) -> Option<Name> {
+        self.name.get()
     }
 }
 
@@ -170,7 +171,6 @@ pub(crate) struct Tasks {
     idle: RefCell<Vec<Rc<Task>>>,
     current: RefCell<Option<Rc<Task>>>,
     pub(crate) ready: RefCell<VecDeque<Ready>>,
-    panics_count: Cell<u64>,
 }
 
 impl Tasks {
@@ -181,7 +181,6 @@ impl Tasks {
             idle: RefCell::default(),
             current: RefCell::default(),
             ready: RefCell::default(),
-            panics_count: Cell::new(0),
         }
     }
 
@@ -193,18 +192,6 @@ impl Tasks {
     /// Tasks that have a job.
     pub(crate) fn live_count(&self) -> usize {
         self.all.borrow().len() - self.idle.borrow().len()
-    }
-
-    /// Jobs that ended by a panic outside a handler.
-    pub(crate) fn panics_count(&self) -> u64 {
-        self.panics_count.get()
-    }
-
-    /// What every live task waits for, with the method it runs.
-    pub(crate) fn each_live(&self, mut tell: impl FnMut(&'static str, &'static str)) {
-        for task in self.all.borrow().iter().filter(|task| task.state.get() != State::Idle) {
-            tell(task.name.get().map_or("", Name::text), task.waits_for.get());
-        }
     }
 
     /// Gives a job to an idle task and makes it ready.
@@ -296,7 +283,6 @@ impl Tasks {
                 // Handlers and spawned functions catch their own: a destructor of theirs, or a bug.
                 let text = panic_text(payload.as_ref());
                 crate::log::error("panic", format_args!("a coroutine panicked: {text}"));
-                self.panics_count.set(self.panics_count.get() + 1);
                 self.pool.give_back(coroutine);
                 self.retire(task);
             }

@@ -1,0 +1,39 @@
+//! Why connections end.
+
+use msec_protocol::BadFrame;
+
+/// Why a connection is closed, for those who wait on it and for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The peer ended its side, or nothing is left to do.
+    Ended,
+    /// The kernel reports this errno.
+    Failed(i32),
+    /// The peer broke the protocol.
+    Bad(BadFrame),
+    /// Its head makes no sense.
+    BadHead(msec_protocol::BadHead),
+    /// No progress for too long.
+    Stalled,
+    /// Calls on it time out and nothing comes.
+    Silent,
+    /// An answer of another protocol is over the limit of bytes.
+    TooMuch,
+    /// The engine or server stops, or the pool has no use for it.
+    Stopped,
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended => out.write_str("closed by the peer"),
+            Self::Failed(errno) => write!(out, "{}", std::io::Error::from_raw_os_error(*errno)),
+            Self::Bad(bad) => write!(out, "not the protocol: {bad}"),
+            Self::BadHead(bad) => write!(out, "not the protocol: {bad}"),
+            Self::Stalled => out.write_str("no progress for a minute"),
+            Self::Silent => out.write_str("calls time out and no byte comes back"),
+            Self::TooMuch => out.write_str("the answer is over the limit of bytes"),
+            Self::Stopped => out.write_str("closed on our side"),
+        }
+    }
+}
