@@ -111,6 +111,20 @@ fn failures_are_counted_by_code_and_do_not_end_the_run() {
 }
 
 #[test]
+fn a_run_without_an_answer_has_failed_but_is_reported() {
+    let builder = msec::Server::builder()
+        .raw(ECHO, |_| Err::<&str, _>(msec::Error::failed("as it was told to")));
+    let served = serve(builder, "127.0.0.1:0");
+    let arguments = ["press", &served.address(), "--rate", "200", "--json", "-"];
+    let ran = msec(&[&arguments, &SHORT[..]].concat());
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no call was answered; one of them: -18 "), "{ran:?}");
+    let json: Value = serde_json::from_str(&ran.stdout).expect("standard output is JSON alone");
+    assert_eq!(number(&json, "failed"), number(&json, "sent"));
+    assert_eq!(json["latency_us"], Value::Null);
+}
+
+#[test]
 fn calls_that_find_no_free_place_are_told_apart() {
     let builder = msec::Server::builder().raw(ECHO, |_| {
         msec::sleep(std::time::Duration::from_millis(20))?;

@@ -65,16 +65,25 @@ impl Report {
         }
     }
 
-    /// Writes text, or JSON, or both.
+    /// Writes text, or JSON, or both. A run in which no call was answered has failed.
     pub(crate) fn write(&self, options: &Options) -> Result<(), Failure> {
         let json = || format!("{:#}\n", self.json(options));
         match options.json.as_deref() {
-            Some("-") => return print(&json()),
+            Some("-") => return print(&json()).and_then(|()| self.verdict()),
             Some(file) => std::fs::write(file, json())
                 .map_err(|error| Failure::failed(format!("cannot write {file}: {error}")))?,
             None => {}
         }
-        print(&self.text(options))
+        print(&self.text(options)).and_then(|()| self.verdict())
+    }
+
+    fn verdict(&self) -> Result<(), Failure> {
+        match self.tally.failed.values().next() {
+            Some((_, error)) if self.tally.answered == 0 => {
+                Err(Failure::failed(format!("no call was answered; one of them: {error}")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn answered_per_s(&self) -> f64 {
@@ -157,9 +166,6 @@ impl Report {
                 several(options.connections, "connection"),
                 options.depth,
             ));
-        }
-        if self.tally.answered == 0 {
-            remarks.push("no call was answered: there are no latencies".to_owned());
         }
         remarks
     }
