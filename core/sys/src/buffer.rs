@@ -119,6 +119,11 @@ impl BufferPool {
         self.held_count.get()
     }
 
+    /// Whether readers hold every buffer, so that nothing can be received.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.held_count.get() == BUFFERS_COUNT
+    }
+
     /// Takes a buffer off the free list, its whole length, for a read that we do ourselves.
     pub(crate) fn take(self: &Rc<Self>) -> Option<Buffer> {
         let id = self.free.borrow_mut().pop()?;

@@ -34,6 +34,8 @@ use crate::socket::Socket;
 const SUBMISSIONS_COUNT: u32 = 1024;
 /// Entries of the completion queue: multishot operations give many completions a submission.
 const COMPLETIONS_COUNT: u32 = 8 * SUBMISSIONS_COUNT;
+/// Bytes of one send: a completion counts them in an `i32`.
+const SEND_BYTES_MAX: usize = 1 << 30;
 /// The buffer group, of which a core has one.
 const GROUP: u16 = 0;
 /// `user_data` of entries whose completion nobody waits for.
@@ -201,7 +203,7 @@ impl Uring {
                 .flags(squeue::Flags::BUFFER_SELECT),
             Action::Send { bytes, from } => {
                 let rest = &bytes[*from..];
-                let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+                let length = rest.len().min(SEND_BYTES_MAX) as u32;
                 opcode::Send::new(fd, rest.as_ptr(), length)
                     .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
                     .build()
@@ -230,13 +232,20 @@ impl Uring {
     }
 
     fn start_again(&mut self) {
-        while let Some(op) = self.again.pop() {
+        let starved = self.pool.is_exhausted();
+        let waiting = self.again.len();
+        for index in 0..waiting {
+            let op = self.again[index];
             match self.slots.find(op) {
                 Some(slot) if slot.cancelled => self.ended.push(op),
+                // It could only fail at once: readers hold every buffer, and none of them can give
+                // one back during the wait.
+                Some(slot) if starved && matches!(slot.action, Action::Recv) => self.again.push(op),
                 Some(_) => self.submit(op),
                 None => {}
             }
         }
+        self.again.drain(..waiting);
     }
 
     fn next_ended(&mut self) -> Option<Event> {
@@ -277,6 +286,10 @@ impl Uring {
         let slot = self.slots.find(op)?;
         let token = slot.token;
         match slot.action {
+            Action::Send { .. } if is_passing(result) => {
+                self.again.push(op);
+                None
+            }
             Action::Send { .. } => {
                 let slot = self.slots.remove(op)?;
                 let Action::Send { bytes, .. } = slot.action else { return None };
@@ -287,8 +300,9 @@ impl Uring {
             Action::Recv => self.readable(op, token, result),
             Action::Accept => self.accepted(op, token, result, more),
             Action::Poll { shots, .. } => {
-                if !more && shots == Shots::Many && result >= 0 && !slot.cancelled {
-                    // A full completion queue ends a watch: its user has not.
+                if !more && shots == Shots::Many && result >= 0 {
+                    // A full completion queue ends a watch: its user has not, or else is still to
+                    // be told so.
                     self.again.push(op);
                 } else if !more {
                     self.slots.remove(op);
@@ -312,7 +326,7 @@ impl Uring {
             return Some(Event::Received { token, buffer });
         }
         let cancelled = self.slots.find(op)?.cancelled;
-        if result == -libc::ENOBUFS && !cancelled {
+        if (result == -libc::ENOBUFS || is_passing(result)) && !cancelled {
             self.again.push(op);
             return None;
         }
@@ -360,7 +374,7 @@ impl Uring {
         }
         let slot = self.slots.find(op)?;
         // A connection that died in the queue is no reason to stop.
-        let passing = matches!(-result, libc::ECONNABORTED | libc::EINTR | libc::EAGAIN);
+        let passing = result == -libc::ECONNABORTED || is_passing(result);
         if passing && !slot.cancelled {
             self.again.push(op);
             return None;
@@ -408,24 +422,21 @@ impl Drop for Uring {
     fn drop(&mut self) {
         let under_way: Vec<Op> = self.slots.all().collect();
         for op in under_way {
-            if let Some(slot) = self.slots.find(op) {
-                slot.socket.shutdown();
+            match self.slots.find(op) {
+                // A send is not cancelled. Others are not shut down: their socket may be shared
+                // with somebody who goes on using it.
+                Some(slot) if matches!(slot.action, Action::Send { .. }) => slot.socket.shutdown(),
+                _ => self.cancel(op),
             }
-            self.cancel(op);
         }
         for _ in 0..200 {
             if self.slots.used_count() == 0 {
                 break;
             }
-            self.again.clear();
             if self.wait(Some(5_000_000)).is_err() {
                 break;
             }
             while self.next_event().is_some() {}
-            // An operation that waits to be started again is over for the kernel.
-            for op in std::mem::take(&mut self.again) {
-                self.slots.remove(op);
-            }
         }
         if self.slots.used_count() > 0 {
             // The kernel may still use this memory: leak it rather than free it under its hands.
@@ -439,6 +450,15 @@ impl Drop for Uring {
             ManuallyDrop::drop(&mut self.pool);
         }
     }
+}
+
+/// Whether a result says nothing of the socket, so that the operation is started again.
+///
+/// An operation that was woken for nothing 128 times (APOLL_MAX_RETRY in the kernel's
+/// io_uring/poll.c) is handed to a worker thread, where one on a non-blocking socket fails with
+/// EAGAIN, and a multishot one with ECANCELED though nobody cancelled it.
+fn is_passing(result: i32) -> bool {
+    matches!(-result, libc::EAGAIN | libc::ECANCELED | libc::EINTR)
 }
 
 fn readiness(fd: Fd, interest: Interest, shots: Shots) -> squeue::Entry {
