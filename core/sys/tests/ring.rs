@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -353,5 +353,168 @@ fn dropping_a_busy_ring_ends_what_is_under_way() {
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut bytes = vec![0; 1 << 20];
         while peer.read(&mut bytes).is_ok_and(|length| length > 0) {}
+    });
+}
+
+/// Another ring of the same kind.
+fn like(ring: &Ring) -> Ring {
+    let choice = if ring.name() == "uring" { Choice::Uring } else { Choice::Epoll };
+    Ring::open(choice, ring.features().unwrap_or(Features::ALL)).unwrap().0
+}
+
+#[test]
+fn a_ring_dropped_between_two_events_lets_go_of_its_operations() {
+    on_each(|ring| {
+        let mut busy = like(ring);
+        let (socket, mut peer) = pair();
+        let (listening, address) = listener();
+        busy.recv(&socket, 1);
+        busy.accept(&listening, 2);
+        peer.write_all(b"x").unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        let (mut received, mut accepted) = (false, false);
+        until(&mut busy, |event| {
+            received |= matches!(event, Event::Received { .. });
+            accepted |= matches!(event, Event::Accepted { .. });
+            received && accepted
+        });
+        // One-shot operations wait to be started again now; multishot ones are under way.
+        drop(busy);
+        assert_eq!((Rc::strong_count(&socket), Rc::strong_count(&listening)), (1, 1));
+    });
+}
+
+#[test]
+fn a_dropped_ring_leaves_the_connections_that_it_watched_alone() {
+    on_each(|ring| {
+        let mut busy = like(ring);
+        let (socket, mut peer) = pair();
+        let theirs = socket.as_fd().try_clone_to_owned().unwrap();
+        busy.poll(&socket, Interest::Readable, 1);
+        busy.wait(Some(0)).unwrap();
+        drop(busy);
+        drop(socket);
+        let mut theirs = TcpStream::from(theirs);
+        theirs.write_all(b"still here").unwrap();
+        let mut bytes = [0; 10];
+        peer.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"still here");
+    });
+}
+
+#[test]
+fn a_socket_may_outlive_its_ring_and_be_used_in_another() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        for round in 0..2u8 {
+            let mut first = like(ring);
+            // Not the first place in the ring's table.
+            let (other, _other_peer) = pair();
+            first.recv(&other, 1);
+            first.recv(&socket, 2);
+            peer.write_all(&[round]).unwrap();
+            until(&mut first, |event| matches!(event, Event::Received { token: 2, .. }));
+        }
+        ring.recv(&socket, 3);
+        peer.write_all(b"x").unwrap();
+        until(ring, |event| matches!(event, Event::Received { token: 3, .. }));
+    });
+}
+
+#[test]
+fn a_receive_started_again_while_a_send_waits_finds_what_arrived_before() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        let first = ring.recv(&socket, 1);
+        let mut sends = true;
+        while sends {
+            ring.send(&socket, 2, vec![7; 16 << 20], 0);
+            ring.wait(Some(10_000_000)).unwrap();
+            // A short send has room again at once; one that waits has found the pipe full.
+            sends = std::iter::from_fn(|| ring.next_event()).count() > 0;
+        }
+        ring.cancel(first);
+        until(ring, |event| matches!(event, Event::RecvEnded { token: 1, .. }));
+        peer.write_all(b"x").unwrap();
+        // The news of that byte comes while nobody reads.
+        ring.wait(Some(1_000_000)).unwrap();
+        let second = ring.recv(&socket, 3);
+        ring.cancel(second);
+        ring.recv(&socket, 4);
+        let (mut cancelled, mut found) = (false, false);
+        until(ring, |event| {
+            cancelled |= matches!(event, Event::RecvEnded { token: 3, errno: libc::ECANCELED });
+            // Either may have been quick enough to take it.
+            found |= matches!(event, Event::Received { token: 3 | 4, .. });
+            cancelled && found
+        });
+        // Nobody reads the send: it would hold up the end of this ring otherwise.
+        socket.shutdown();
+    });
+}
+
+#[test]
+fn a_full_completion_queue_loses_no_event_and_no_end() {
+    on_each(|ring| {
+        if ring.name() == "epoll" {
+            return;
+        }
+        let any = Address::Ip("127.0.0.1:0".parse().unwrap());
+        let server = Socket::new(socket::bind_datagram(&any).unwrap());
+        let client = socket::connect_datagram(&server.local_address().unwrap()).unwrap();
+        let client = Socket::new(client);
+        let watch = ring.watch(&server, 1);
+        ring.wait(Some(0)).unwrap();
+        // More than the queue of 8,192 holds, each ready at once.
+        let polls = 10_000;
+        for _ in 0..polls {
+            ring.poll(&client, Interest::Writable, 2);
+        }
+        ring.wait(Some(0)).unwrap();
+        client.send_now(b"x").unwrap();
+        ring.wait(Some(1_000_000)).unwrap();
+        ring.cancel(watch);
+        let (mut ready, mut told, mut ended) = (0, 0, 0);
+        until(ring, |event| {
+            match event {
+                Event::Ready { token: 2, errno: 0 } => ready += 1,
+                Event::Ready { token: 1, errno: 0 } => told += 1,
+                Event::Ready { token: 1, errno: libc::ECANCELED } => ended += 1,
+                _ => panic!("only polls are under way"),
+            }
+            ready == polls && ended == 1
+        });
+        assert!(told >= 1);
+        ring.wait(Some(1_000_000)).unwrap();
+        assert!(ring.next_event().is_none());
+        assert_eq!(ring.operations_count(), 0);
+    });
+}
+
+#[test]
+fn a_wait_for_buffers_does_not_spin() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        ring.recv(&socket, 1);
+        let mut held = Vec::new();
+        for count in 1..=usize::from(msec_sys::buffer::BUFFERS_COUNT) {
+            peer.write_all(b"x").unwrap();
+            until(ring, |event| {
+                if let Event::Received { buffer, .. } = event {
+                    held.push(buffer);
+                }
+                held.len() == count
+            });
+        }
+        peer.write_all(b"y").unwrap();
+        let lasted = (0..10).any(|_| {
+            let begin = Instant::now();
+            ring.wait(Some(20_000_000)).unwrap();
+            assert!(ring.next_event().is_none());
+            begin.elapsed() >= Duration::from_millis(19)
+        });
+        assert!(lasted);
+        held.clear();
+        until(ring, |event| matches!(event, Event::Received { buffer, .. } if buffer[..] == *b"y"));
     });
 }

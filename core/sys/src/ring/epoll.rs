@@ -137,9 +137,17 @@ impl Epoll {
     }
 
     pub(super) fn wait(&mut self, timeout_ns: Option<u64>) -> io::Result<()> {
+        let mut starved_count = 0;
         for _ in 0..self.eager.len() {
             let Some(op) = self.eager.pop_front() else { break };
             if let Some(slot) = self.slots.find(op) {
+                if self.pool.is_exhausted() && matches!(slot.action, Action::Recv) {
+                    // Readers hold every buffer, and none of them can give one back during the
+                    // wait: trying again before it ends would only spin.
+                    self.eager.push_back(op);
+                    starved_count += 1;
+                    continue;
+                }
                 let index = slot.socket.registration.get() as usize;
                 if let Some(place) = self.registrations.get_mut(index) {
                     place.eager = false;
@@ -148,7 +156,7 @@ impl Epoll {
             }
         }
         let milliseconds = match timeout_ns {
-            _ if !self.events.is_empty() || !self.eager.is_empty() => 0,
+            _ if !self.events.is_empty() || self.eager.len() > starved_count => 0,
             None => -1,
             // Rounded up: waking too early would only spin until the time has come.
             Some(ns) => i32::try_from(ns.div_ceil(1_000_000)).unwrap_or(i32::MAX),
@@ -373,6 +381,8 @@ impl Epoll {
         let Some(place) = self.registrations.get_mut(index as usize) else { return Some(slot) };
         if place.reader == Some(op) {
             place.reader = None;
+            // What is left in the queue is this reader's: the next one must be able to get into it.
+            place.eager = false;
         }
         if place.writer == Some(op) {
             place.writer = None;
@@ -382,7 +392,6 @@ impl Epoll {
         if place.reader.is_none() && place.writer.is_none() {
             place.generation = (place.generation + 1) & 0x7fff_ffff;
             place.ended = false;
-            place.eager = false;
             self.free.push(index);
             slot.socket.registration.set(UNREGISTERED);
             // Closing removes the descriptor as well; a socket that others hold stays open.
@@ -395,6 +404,16 @@ impl Epoll {
             }
         }
         Some(slot)
+    }
+}
+
+impl Drop for Epoll {
+    /// Sockets that live on must not keep a place in a table that is gone.
+    fn drop(&mut self) {
+        let under_way: Vec<Op> = self.slots.all().collect();
+        for op in under_way {
+            self.remove(op);
+        }
     }
 }
 
