@@ -36,8 +36,8 @@
 //!
 //! # Rules that hold for every wait
 //!
-//! * First come, first served: who waits stands in a [line](line), nobody overtakes, and each event
-//!   wakes exactly those that it lets go on.
+//! * First come, first served: who waits stands in a line, nobody overtakes, and each event wakes
+//!   exactly those that it lets go on.
 //! * It ends with -103 when the task is cancelled, also if it would not have had to wait, and with
 //!   -10 when the time given has passed. Either way nothing of it stays behind: what was meant for
 //!   it goes to the next in line.

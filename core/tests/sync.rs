@@ -2,6 +2,8 @@
 //! is served in which order, what a wait that ends early leaves behind (nothing), and that neither
 //! signals nor values get lost.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,6 +1,8 @@
 //! Tasks seen from outside: spawning, joining, scopes, giving way, futures, offloading, values of
 //! their own, and how each kind of wait ends when its request is cancelled. On both back ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::os::unix::net::UnixStream;
@@ -459,8 +461,11 @@ thread_local! {
     static MADE: OnceCell<u32> = OnceCell::new();
 }
 
+/// A way to wait, by its name.
+type Way = (&'static str, fn() -> Result<()>);
+
 /// Every way to wait, for ever.
-const WAITS: &[(&str, fn() -> Result<()>)] = &[
+const WAITS: &[Way] = &[
     ("sleep", || msec::sleep(PATIENCE * 10)),
     ("yield", || {
         loop {
@@ -669,7 +674,9 @@ fn a_callback_on_the_loop_is_refused_whatever_would_wait() {
         };
         let server = Server::builder()
             .raw("t.T.Refused", refused)
-            .method("t.T.Refused", |options| drop(options.callback()))
+            .method("t.T.Refused", |options| {
+                options.callback();
+            })
             .listen("127.0.0.1:0")
             .start(engine)
             .unwrap();
