@@ -518,3 +518,12 @@ fn a_wait_for_buffers_does_not_spin() {
         until(ring, |event| matches!(event, Event::Received { buffer, .. } if buffer[..] == *b"y"));
     });
 }
+
+#[test]
+fn a_dropped_ring_gives_its_registration_back() {
+    // A thread has 16 places for registered rings (IO_RINGFD_REG_MAX).
+    for _ in 0..20 {
+        let (ring, _) = Ring::open(Choice::Uring, Features::ALL).unwrap();
+        assert!(ring.features().unwrap().registered);
+    }
+}

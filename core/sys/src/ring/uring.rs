@@ -20,10 +20,11 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{IoUring, Submitter, cqueue, opcode, squeue};
 
 use super::slots::{Action, Op, Shots, Slots};
 use super::{Event, Features, Interest, Token, Waker};
@@ -44,7 +45,10 @@ const WORD_IGNORED: u64 = u64::MAX;
 const WORD_WAKER: u64 = u64::MAX - 1;
 
 pub(super) struct Uring {
-    ring: ManuallyDrop<IoUring>,
+    /// Made by `Box::into_raw`; only ever used by shared reference, and freed by `drop` alone.
+    ring: NonNull<IoUring>,
+    /// Refers into `ring`. It is kept because it knows the number that the ring is registered by.
+    submitter: Submitter<'static>,
     slots: ManuallyDrop<Slots>,
     pool: ManuallyDrop<Rc<BufferPool>>,
     features: Features,
@@ -59,9 +63,6 @@ pub(super) struct Uring {
 impl Uring {
     pub(super) fn open(features: Features, waker: &Waker) -> io::Result<Self> {
         let (ring, mut features) = set_up(features)?;
-        if features.registered {
-            features.registered = ring.submitter().register_ring_fd().is_ok();
-        }
         let mut pool = None;
         if features.buf_ring {
             pool = register_buffers(&ring).ok();
@@ -71,8 +72,15 @@ impl Uring {
             Some(pool) => pool,
             None => BufferPool::with_list()?,
         };
+        let ring = NonNull::from(Box::leak(Box::new(ring)));
+        // SAFETY: the box is freed by `drop` only, after which the submitter is not used.
+        let mut submitter = unsafe { ring.as_ref() }.submitter();
+        if features.registered {
+            features.registered = submitter.register_ring_fd().is_ok();
+        }
         let mut uring = Self {
-            ring: ManuallyDrop::new(ring),
+            ring,
+            submitter,
             slots: ManuallyDrop::new(Slots::new()),
             pool: ManuallyDrop::new(pool),
             features,
@@ -142,13 +150,13 @@ impl Uring {
             self.watch_waker();
         }
         let outcome = match timeout_ns {
-            _ if !self.ended.is_empty() => self.ring.submit(),
-            Some(0) => self.ring.submit(),
-            None => self.ring.submit_and_wait(1),
+            _ if !self.ended.is_empty() => self.submitter.submit(),
+            Some(0) => self.submitter.submit(),
+            None => self.submitter.submit_and_wait(1),
             Some(ns) => {
                 let limit =
                     Timespec::new().sec(ns / 1_000_000_000).nsec((ns % 1_000_000_000) as u32);
-                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit))
+                self.submitter.submit_with_args(1, &SubmitArgs::new().timespec(&limit))
             }
         };
         match outcome {
@@ -168,7 +176,9 @@ impl Uring {
             return self.next_ended();
         }
         loop {
-            let entry = self.ring.completion().next()?;
+            // SAFETY: the ring lives as long as this; its queue is borrowed for this statement, and
+            // nowhere else at the same time.
+            let entry = unsafe { self.ring.as_ref().completion_shared() }.next()?;
             if let Some(event) = self.complete(&entry) {
                 return Some(event);
             }
@@ -220,12 +230,13 @@ impl Uring {
     /// What the entry refers to must stay valid until its completion.
     #[inline]
     unsafe fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: passed on to the caller.
-        while unsafe { self.ring.submission().push(entry) }.is_err() {
+        // SAFETY: the validity of the entry is passed on to the caller; the ring lives as long as
+        // this, and its queue is borrowed for this condition only.
+        while unsafe { self.ring.as_ref().submission_shared().push(entry) }.is_err() {
             // The queue is full: hand it to the kernel without waiting. A failure here (EBUSY)
             // means that completions must be reaped; `submit` then still frees entries on the next
             // turn because the kernel flushes overflowed completions as we read them.
-            if self.ring.submit().is_err() {
+            if self.submitter.submit().is_err() {
                 std::thread::yield_now();
             }
         }
@@ -442,10 +453,15 @@ impl Drop for Uring {
             // The kernel may still use this memory: leak it rather than free it under its hands.
             return;
         }
-        // SAFETY: each is dropped once, here, and not used afterwards. The ring goes first, so that
-        // no operation outlives the buffers.
+        if self.features.registered {
+            // The registration holds the kernel's ring open for as long as this thread lives. Were
+            // it refused, that would be all.
+            let _ = self.submitter.unregister_ring_fd();
+        }
+        // SAFETY: each is dropped once, here, and not used afterwards; the ring came out of a box.
+        // It goes first, so that no operation outlives the buffers.
         unsafe {
-            ManuallyDrop::drop(&mut self.ring);
+            drop(Box::from_raw(self.ring.as_ptr()));
             ManuallyDrop::drop(&mut self.slots);
             ManuallyDrop::drop(&mut self.pool);
         }
