@@ -112,7 +112,10 @@ fn promised_bodies(io: msec::Io) {
         most = most.max(rss_bytes(None).saturating_sub(before));
         bystander.is_served();
     }
-    assert!(most < bound + 16 * MIB, "{} MiB for a bound of {} MiB", most / MIB, bound / MIB);
+    // Beyond the bound there are the receive buffers of two cores, 17 MiB each, and a body or two
+    // that are refused only when they have grown over it. 1,500 MiB were sent.
+    let allowed = bound + 2 * 17 * MIB + 2 * body_bytes;
+    assert!(most < allowed, "{} MiB for a bound of {} MiB", most / MIB, bound / MIB);
     let mut refused = 0;
     for peer in &mut peers {
         peer.send_bytes(b"\0)");
