@@ -214,13 +214,13 @@ fn wait(
             }
         }
         if let Some(why) = side.closed.borrow().as_ref() {
-            return Err(match why {
-                Closed::TooMuch => {
-                    let text = format!("the answer of {address} is over the limit of bytes");
-                    Failed::Error(Error::new(Code::TOO_LARGE, text))
-                }
-                _other if received == 0 => Failed::DiedUnanswered,
-                other => Failed::Error(dead(address, other, true, "a raw protocol")),
+            return Err(if *why == Closed::TooMuch {
+                let text = format!("the answer of {address} is over the limit of bytes");
+                Failed::Error(Error::new(Code::TOO_LARGE, text))
+            } else if received == 0 {
+                Failed::DiedUnanswered
+            } else {
+                Failed::Error(dead(address, why, true, "a raw protocol"))
             });
         }
         if shard.tasks.current().is_some_and(|task| task.is_cancelled()) {

@@ -232,9 +232,15 @@ on_both! {
         drop((client, tell));
         let codes: Vec<Code> = told.iter().collect();
         assert_eq!(codes, vec![Code::NETWORK; count as usize]);
-        // To the server this is the end of further requests: what it has read, it serves.
+        // To the server this is the end of further requests: what it has read, it serves, until
+        // its first answers are refused by a reset.
+        assert_eq!(gate.failed(), []);
         gate.open();
-        wait_until("all were served", || gate.passed_count() == count as usize);
+        wait_until("all were served or cancelled", || {
+            gate.passed_count() + gate.failed().len() == count as usize
+        });
+        assert!(gate.failed().iter().all(|code| *code == Code::CANCELLED));
+        stage.wait_for_requests(0);
     }
 
     fn a_handler_that_never_yields_does_not_keep_a_caller_beyond_its_deadline(io: Io) {

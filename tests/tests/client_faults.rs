@@ -288,9 +288,10 @@ on_both! {
             b"\0",
         ];
         for bytes in garbage {
-            let server = Emulated::start(move |seen, wire| match seen.body.as_slice() {
-                b"garbage" => wire.bytes(bytes),
-                _ => {}
+            let server = Emulated::start(move |seen, wire| {
+                if seen.body == b"garbage" {
+                    wire.bytes(bytes);
+                }
             });
             let client = caller.to(&server.address());
             let calls = vec![begin(&client, b"x"), begin(&client, b"x"), begin(&client, b"garbage")];

@@ -51,7 +51,9 @@ impl Random {
     fn new(seed: u64, stream: u64) -> Self {
         let mixed = (seed ^ (stream + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1);
         let mut random = Self(mixed);
-        (0..4).for_each(|_| drop(random.next()));
+        for _ in 0..4 {
+            random.next();
+        }
         random
     }
 
@@ -78,7 +80,6 @@ impl Random {
 }
 
 fn variable(name: &str) -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "how long a soak is, its user says")]
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is no number")))
 }
@@ -184,7 +185,9 @@ fn server_a(engine: &Engine, address: &str, to_b: &Client) -> Server {
             Ok(context.body_bytes())
         })
         .raw(HEAVY, |context| Ok(context.body_bytes()))
-        .method(HEAVY, |options| drop(options.heavy()))
+        .method(HEAVY, |options| {
+            options.heavy();
+        })
         .listen(address)
         .start(engine)
         .unwrap()
