@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Client::call`] | the coroutine parks, or the thread blocks | anywhere but a core's loop |
 //! | [`Client::start`] | later, in [`Pending::wait`]; several at a time | anywhere |
-//! | the same, as a `Future` | `.await` in any executor, or [`block_on`](crate::block_on) | anywhere |
+//! | the same, as a `Future` | `.await`, or [`block_on`](crate::block_on) | anywhere |
 //! | [`Client::call_back`] | nobody: a function is called on a core | anywhere |
 //!
 //! A call made in a handler inherits the request's deadline, less the time spent, its cancellation,
@@ -206,10 +206,12 @@ impl Client {
     /// ```no_run
     /// # use msec::{CallOptions, Client, Engine};
     /// # let engine = Engine::start()?;
-    /// # let (users, orders) = (Client::new(&engine, "Demo.users")?, Client::new(&engine, "Demo.orders")?);
+    /// # let users = Client::new(&engine, "Demo.users")?;
+    /// # let orders = Client::new(&engine, "Demo.orders")?;
+    /// # let ann = "ann".to_string();
     /// let options = CallOptions::new();
-    /// let user = users.start::<String, String>("demo.Users.Find", &"ann".to_string(), &options);
-    /// let order = orders.start::<String, String>("demo.Orders.Last", &"ann".to_string(), &options);
+    /// let user = users.start::<String, String>("demo.Users.Find", &ann, &options);
+    /// let order = orders.start::<String, String>("demo.Orders.Last", &ann, &options);
     /// println!("{} ordered {}", user.wait()?, order.wait()?);
     /// # Ok::<(), msec::Error>(())
     /// ```

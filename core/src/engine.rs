@@ -423,8 +423,8 @@ fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64
     crate::log::error(
         "stall",
         format_args!(
-            "core {core} has not looped for {age_ms} ms: method {method} runs without a blocking call; \
-         mark it heavy, or yield in it"
+            "core {core} has not looped for {age_ms} ms: method {method} runs without a blocking \
+             call; mark it heavy, or yield in it"
         ),
     );
 }

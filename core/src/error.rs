@@ -91,8 +91,8 @@ impl Error {
 
     /// A blocking operation on no coroutine: on a core thread it would stop all the others.
     pub(crate) fn would_block(operation: &str) -> Error {
-        let message = "only a coroutine can wait here: this is a callback method, a callback of the \
-                       engine, or a thread that is no core's";
+        let message = "only a coroutine can wait here: this is a callback method, a callback of \
+                       the engine, or a thread that is no core's";
         Error::new(Code::SYSTEM_ERROR, message).during(operation.to_owned())
     }
 

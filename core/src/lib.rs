@@ -22,8 +22,8 @@
 //! # Where code runs
 //!
 //! A handler runs on a coroutine of a core thread. What blocks there has to be the engine's: calls,
-//! [`sleep`], the tools in [`sync`]; a blocking system call, a `std::sync::Mutex` held for long or a
-//! computation of many milliseconds holds up every other request of that core ([`offload`] is for
+//! [`sleep`], the tools in [`sync`]; a blocking system call, a `std::sync::Mutex` held for long or
+//! a computation of many milliseconds holds up every other request of that core ([`offload`] is for
 //! those, and methods marked [`heavy`](MethodOptions::heavy)). A coroutine never moves to another
 //! thread. The same functions work on plain threads where that makes sense; each says so.
 
@@ -52,6 +52,7 @@ mod method;
 pub mod naming;
 mod offload;
 mod pending;
+mod polled;
 mod pool;
 pub mod process;
 pub mod raw;
@@ -63,8 +64,8 @@ mod server;
 mod shard;
 mod sleep;
 mod spawn;
-pub mod sync;
 mod subject;
+pub mod sync;
 mod task;
 #[doc(hidden)]
 pub mod timer;

@@ -6,8 +6,8 @@
 //! calls a wait, which is nothing to whom it is for: code that talks to others by a library.
 //!
 //! Ready means that the next read or write does not block, also because it would fail: the caller
-//! does it and sees. The descriptor should be non-blocking, since another process that shares it may
-//! be faster.
+//! does it and sees. The descriptor should be non-blocking, since another process that shares it
+//! may be faster.
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -17,7 +17,8 @@ use msec_sys::ring::{Interest, Op};
 use msec_sys::socket::Socket;
 
 use crate::error::{Error, Result};
-use crate::shard::{self, Polled};
+use crate::polled::Polled;
+use crate::shard;
 use crate::sync::{Current, Wait, wait};
 
 /// Waits until reading from `fd` does not block: there is something, or its end. Suspends.

@@ -139,7 +139,9 @@ impl ServerShard {
                 return false;
             }
             let fd = self.over_limit.borrow_mut().pop_front();
-            fd.map(|fd| self.serve(shard, fd));
+            if let Some(fd) = fd {
+                self.serve(shard, fd);
+            }
         }
         true
     }

@@ -34,6 +34,7 @@ use crate::engine::Shared;
 use crate::error::Result;
 use crate::flight::Flights;
 use crate::mailbox;
+use crate::polled::Polled;
 use crate::pool::Peers;
 use crate::raw::RawIdle;
 use crate::request::{self, Answered};
@@ -56,10 +57,16 @@ const SPARES_COUNT_MAX: usize = 256;
 /// An output buffer that grew beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
 
+/// A function to be run on a core's loop, sent by another thread.
+pub(crate) type Errand = Box<dyn FnOnce(&Rc<Shard>) + Send>;
+
+/// A function to be run on this core's loop, later.
+pub(crate) type Later = Box<dyn FnOnce(&Rc<Shard>)>;
+
 /// What a core is told by other threads.
 pub(crate) enum Message {
     /// Run this on the core, on the loop's stack.
-    Run(Box<dyn FnOnce(&Rc<Shard>) + Send>),
+    Run(Errand),
     /// Make a task ready.
     Wake(TaskId),
     /// Serve a request that another core has read.
@@ -81,7 +88,7 @@ pub(crate) enum Timer {
     /// The deadline of a call by datagram.
     DatagramCall { peer: usize, sequence: u64 },
     /// Anything rare.
-    Run(Box<dyn FnOnce(&Rc<Shard>)>),
+    Run(Later),
 }
 
 thread_local! {
@@ -92,24 +99,6 @@ thread_local! {
 pub(crate) fn current() -> Option<Rc<Shard>> {
     // At the end of a thread, destructors may still ask when the answer is gone already.
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
-}
-
-/// A descriptor that a task waits for.
-pub(crate) struct Polled {
-    waiter: RefCell<Waiter>,
-    outcome: Cell<Option<i32>>,
-}
-
-impl Polled {
-    /// 0 when it is ready, or an errno; `None` while neither is known.
-    pub(crate) fn outcome(&self) -> Option<i32> {
-        self.outcome.get()
-    }
-
-    /// Says whom to wake from now on.
-    pub(crate) fn wakes(&self, waiter: &Waiter) {
-        self.waiter.borrow_mut().clone_from(waiter);
-    }
 }
 
 /// A core, seen from its own thread.
@@ -416,8 +405,7 @@ impl Shard {
             }
             Subject::Poll(index) => {
                 if let Some(polled) = self.polls.borrow_mut().try_remove(index as usize) {
-                    polled.outcome.set(Some(errno));
-                    polled.waiter.borrow().wake(self);
+                    polled.is(errno, self);
                 }
             }
             Subject::Connection(_) | Subject::Listener(..) => {}
@@ -432,7 +420,7 @@ impl Shard {
         waiter: &Waiter,
     ) -> (Op, Rc<Polled>) {
         let waiter = RefCell::new(waiter.clone());
-        let polled = Rc::new(Polled { waiter, outcome: Cell::new(None) });
+        let polled = Rc::new(Polled::new(waiter));
         let index = self.polls.borrow_mut().insert(polled.clone()) as u32;
         let op = self.ring.borrow_mut().poll(socket, interest, Subject::Poll(index).token());
         (op, polled)

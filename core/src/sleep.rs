@@ -28,7 +28,8 @@ pub fn sleep(duration: Duration) -> Result<()> {
 }
 
 /// Sleeps until that time, in nanoseconds of the monotonic clock; see
-/// [`clock::now_ns`](crate::clock::now_ns) and [`Context::deadline_ns`](crate::Context::deadline_ns).
+/// [`clock::now_ns`](crate::clock::now_ns) and
+/// [`Context::deadline_ns`](crate::Context::deadline_ns).
 ///
 /// # Errors
 /// As [`sleep`].

@@ -214,8 +214,8 @@ impl Scope {
 /// ```
 ///
 /// # Errors
-/// The first failure of a task in the order of spawning, after all have ended: -18 it panicked, -101
-/// no stack was left for it. -2 when this is no coroutine; `body` is not run then. -103 in a
+/// The first failure of a task in the order of spawning, after all have ended: -18 it panicked,
+/// -101 no stack was left for it. -2 when this is no coroutine; `body` is not run then. -103 in a
 /// destructor that a panic runs, which cannot wait: the tasks go on by themselves.
 pub fn scope<R>(body: impl FnOnce(&Scope) -> R) -> Result<R> {
     let shard = shard::current().filter(|shard| shard.tasks.current().is_some());

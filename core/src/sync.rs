@@ -11,8 +11,8 @@
 //! | [`select2`], [`select3`], [`select`] | waiting for whichever of several is first |
 //!
 //! All of them belong to one core: they are neither `Send` nor `Sync`, hold an `Rc` inside, and
-//! their clones are handles to the same thing. No atomic and no lock is in them. Handlers are shared
-//! by all cores, so what the requests of a core share lies in a `thread_local!`:
+//! their clones are handles to the same thing. No atomic and no lock is in them. Handlers are
+//! shared by all cores, so what the requests of a core share lies in a `thread_local!`:
 //!
 //! ```
 //! use msec::sync::Semaphore;

@@ -46,8 +46,7 @@ impl Answer {
     fn decode(bytes: &[u8], head: std::ops::Range<usize>, body: std::ops::Range<usize>) -> Self {
         let head_bytes = &bytes[head];
         let head = head::decode_answer(head_bytes).unwrap();
-        let text =
-            |span: msec_protocol::Span| String::from_utf8_lossy(span.of(head_bytes)).into_owned();
+        let text = |span: Span| String::from_utf8_lossy(span.of(head_bytes)).into_owned();
         Self {
             head,
             err_msg: text(head.err_msg),
@@ -362,7 +361,12 @@ impl UdpPeer {
             Cut::Frame { head, body, total } if total == length => {
                 Answer::decode(&memory, head, body)
             }
-            other => panic!("a datagram that is no answer: {other:?}"),
+            other @ (Cut::Frame { .. }
+            | Cut::Need { .. }
+            | Cut::BodyTooLarge { .. }
+            | Cut::Bad(_)) => {
+                panic!("a datagram that is no answer: {other:?}")
+            }
         }
     }
 }

@@ -53,7 +53,7 @@ on_both! {
     fn large_bodies_in_pieces_come_back_whole(io: msec::Io) {
         let stage = Stage::echo(io);
         let mut peer = stage.peer();
-        let body: Vec<u8> = (0..5 * MIB).map(|index| (index * 31 >> 3) as u8).collect();
+        let body: Vec<u8> = (0..5 * MIB).map(|index| ((index * 31) >> 3) as u8).collect();
         for _ in 0..3 {
             peer.echo(&body);
         }

@@ -226,17 +226,18 @@ fn echo_example(io: msec::Io, listen: &str) -> Example {
     Example { child, address }
 }
 
-/// An example of the engine, built if it is not there yet.
+/// An example of the engine, built with the profile and into the folder of this program, where it
+/// mostly is already.
 fn example(name: &str) -> PathBuf {
-    // This program is target/debug/deps/server_leave-….
-    let program = std::env::current_exe().unwrap();
-    let folder = program.parent().and_then(|deps| deps.parent()).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "msec", "--example", name]);
+    // This program is target/<profile>/deps/server_leave-<hash>.
+    let folder = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_path_buf();
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.args(["build", "--quiet", "--locked", "-p", "msec", "--example", name, "--target-dir"]);
+    build.arg(folder.parent().unwrap());
     if folder.ends_with("release") {
         build.arg("--release");
     }
-    assert!(build.status().unwrap().success());
+    assert!(build.status().unwrap().success(), "the example does not compile");
     folder.join("examples").join(name)
 }

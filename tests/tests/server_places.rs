@@ -23,7 +23,7 @@ fn echo_story(stage: &Stage) {
     let mut peers: Vec<_> = (0..20).map(|_| stage.peer()).collect();
     for (index, peer) in peers.iter_mut().enumerate() {
         peer.echo(b"");
-        peer.echo(&vec![index as u8; 100]);
+        peer.echo(&[index as u8; 100]);
     }
     let large: Vec<u8> = (0..3_000_000_u32).map(|index| (index >> 5) as u8).collect();
     peers[0].echo(&large);

@@ -18,8 +18,8 @@ use crate::error::Result;
 /// A value that one coroutine at a time may use. Clones are handles to the same one.
 ///
 /// Between two suspensions a coroutine is alone on its core anyway, so a `Cell` or a `RefCell` will
-/// often do; this is for changes that call, sleep or wait in the middle. A coroutine that locks what
-/// it holds already waits for itself.
+/// often do; this is for changes that call, sleep or wait in the middle. A coroutine that locks
+/// what it holds already waits for itself.
 ///
 /// ```
 /// use msec::sync::Mutex;

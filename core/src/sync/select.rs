@@ -57,8 +57,9 @@ impl Current {
 /// [`Sender::sending`](super::Sender::sending), [`Mutex::locking`](super::Mutex::locking),
 /// [`Semaphore::acquiring`](super::Semaphore::acquiring),
 /// [`Condition::notified`](super::Condition::notified), [`after`](super::after),
-/// [`until_readable`](super::until_readable), and a [`JoinHandle`](crate::JoinHandle) is one itself.
-/// Making it does nothing; the wait begins when it is first polled, by [`Wait::wait`] or a `select`.
+/// [`until_readable`](super::until_readable), and a [`JoinHandle`](crate::JoinHandle) is one
+/// itself. Making it does nothing; the wait begins when it is first polled, by [`Wait::wait`] or a
+/// `select`.
 ///
 /// Own ones are made of others: a `poll` that hands `current` on to theirs.
 pub trait Wait {

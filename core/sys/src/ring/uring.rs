@@ -161,8 +161,8 @@ impl Uring {
         };
         match outcome {
             Ok(_) => Ok(()),
-            // ETIME: the limit passed. EINTR: a signal. EBUSY and EAGAIN: completions must be worked
-            // off first, which is what the caller does next.
+            // ETIME: the limit passed. EINTR: a signal. EBUSY and EAGAIN: completions must be
+            // worked off first, which is what the caller does next.
             Err(error) => match error.raw_os_error() {
                 Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
                 _ => Err(error),
