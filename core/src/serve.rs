@@ -208,6 +208,9 @@ impl ServerShard {
             while let Ok(fd) = listener.socket.accept_now() {
                 self.accepted(shard, fd);
             }
+            // The ring may hold the socket for another turn: those who come then must not queue up
+            // to be reset.
+            listener.socket.shutdown();
         }
         for connection in shard.connections.all() {
             if let Role::Server(side) = &connection.role {
