@@ -98,10 +98,11 @@ impl Ring {
         wanted > offered
     }
 
-    /// Accepts connections until cancelled: one completion each.
+    /// Accepts connections until cancelled: one completion each. The sockets block: the ring waits
+    /// for them anyway, and where it does so on a worker thread of the kernel, a send on a socket
+    /// that does not block would come back with EAGAIN.
     pub fn accept(&mut self, listener: RawFd, token: u64) {
-        let entry =
-            opcode::AcceptMulti::new(types::Fd(listener)).flags(libc::SOCK_NONBLOCK).build();
+        let entry = opcode::AcceptMulti::new(types::Fd(listener)).build();
         // SAFETY: the entry points at no memory.
         unsafe { self.push(&entry.user_data(token)) };
     }
@@ -125,7 +126,8 @@ impl Ring {
         unsafe { self.push(&entry.user_data(token)) };
     }
 
-    /// Sends all of `bytes`; the kernel goes on after a short send by itself (MSG_WAITALL).
+    /// Sends `bytes`. The kernel goes on after a short send by itself (MSG_WAITALL) in nearly all
+    /// cases; the completion says how much has left.
     ///
     /// # Safety
     /// `bytes` must stay where it is, unchanged, until the completion of `token` was taken.

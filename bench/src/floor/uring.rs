@@ -15,6 +15,7 @@
 //! A reader that never reads holds its buffers for ever; a real server must bound that, a floor
 //! need not.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -31,16 +32,18 @@ const SEND: u64 = 2 << 32;
 #[derive(Clone, Copy)]
 struct Piece {
     buffer: u16,
+    /// Where what is to be sent starts, and its length.
+    start: u32,
     length: u32,
 }
 
 struct Connection {
     socket: OwnedFd,
-    /// Received, not yet handed to a send.
-    queued: Vec<Piece>,
-    /// Under way; the kernel reads `pieces` and `message`, so neither may change until the
-    /// completion.
-    sending: Vec<Piece>,
+    /// Received and not sent; buffers stay out of the ring as long as they are here.
+    queued: VecDeque<Piece>,
+    /// So many of the first are under way. Not 0: the kernel reads `pieces` and `message`, so
+    /// neither may change until the completion.
+    sending_count: usize,
     pieces: Vec<libc::iovec>,
     message: libc::msghdr,
     receiving: bool,
@@ -118,8 +121,8 @@ impl Server {
         self.ring.receive(socket.as_raw_fd(), RECEIVE | index as u64);
         self.connections[index] = Some(Box::new(Connection {
             socket,
-            queued: Vec::new(),
-            sending: Vec::new(),
+            queued: VecDeque::new(),
+            sending_count: 0,
             pieces: Vec::new(),
             // SAFETY: all zeroes is the empty message.
             message: unsafe { std::mem::zeroed() },
@@ -133,7 +136,8 @@ impl Server {
         let connection = self.connections[index].as_mut().expect("a receiving connection is kept");
         connection.receiving = completion.more;
         if let (Some(buffer), 1..) = (completion.buffer, completion.result) {
-            connection.queued.push(Piece { buffer, length: completion.result as u32 });
+            let length = completion.result as u32;
+            connection.queued.push_back(Piece { buffer, start: 0, length });
             if !std::mem::replace(&mut connection.dirty, true) {
                 self.dirty.push(index);
             }
@@ -155,17 +159,22 @@ impl Server {
 
     fn handle_send(&mut self, index: usize, completion: &Completion) {
         let connection = self.connections[index].as_mut().expect("a sending connection is kept");
-        let expected: u32 = connection.sending.iter().map(|piece| piece.length).sum();
-        connection.broken |= completion.result != expected as i32;
-        for piece in connection.sending.drain(..) {
+        connection.sending_count = 0;
+        connection.broken |= completion.result <= 0;
+        // A send may end early, MSG_WAITALL or not: seen when the peer had closed its own side.
+        let mut sent = u32::try_from(completion.result).unwrap_or(0);
+        while let Some(piece) = connection.queued.front_mut() {
+            let taken = sent.min(piece.length);
+            piece.start += taken;
+            piece.length -= taken;
+            sent -= taken;
+            if piece.length > 0 && !connection.broken {
+                break;
+            }
             self.ring.give_back(piece.buffer);
+            connection.queued.pop_front();
         }
         self.returned = true;
-        if connection.broken {
-            for piece in connection.queued.drain(..) {
-                self.ring.give_back(piece.buffer);
-            }
-        }
         if !connection.queued.is_empty() && !std::mem::replace(&mut connection.dirty, true) {
             self.dirty.push(index);
         }
@@ -182,7 +191,7 @@ impl Server {
     /// pointer into it then.
     fn close_when_done(&mut self, index: usize) {
         let Some(connection) = self.connections[index].as_ref() else { return };
-        let idle = connection.queued.is_empty() && connection.sending.is_empty();
+        let idle = connection.queued.is_empty() && connection.sending_count == 0;
         if connection.receiving || !idle || self.starved.contains(&index) {
             return;
         }
@@ -209,22 +218,21 @@ impl Server {
     fn send(&mut self, index: usize) {
         let Some(connection) = self.connections[index].as_mut() else { return };
         connection.dirty = false;
-        if connection.queued.is_empty() || !connection.sending.is_empty() {
+        if connection.queued.is_empty() || connection.sending_count > 0 {
             return;
         }
-        let count = connection.queued.len().min(PIECES_MAX);
-        connection.sending.extend(connection.queued.drain(..count));
+        connection.sending_count = connection.queued.len().min(PIECES_MAX);
         let socket = connection.socket.as_raw_fd();
         let token = SEND | index as u64;
-        if let [piece] = connection.sending[..] {
-            let bytes = self.ring.bytes(piece.buffer, piece.length as usize) as *const [u8];
-            // SAFETY: the buffer goes back to the ring only when this send has completed.
-            unsafe { self.ring.send(socket, bytes, token) };
-            return;
-        }
         connection.pieces.clear();
-        for piece in &connection.sending {
-            let bytes = self.ring.bytes(piece.buffer, piece.length as usize);
+        for piece in connection.queued.iter().take(connection.sending_count) {
+            let bytes = self.ring.bytes(piece.buffer, (piece.start + piece.length) as usize);
+            let bytes = &bytes[piece.start as usize..];
+            if connection.sending_count == 1 {
+                // SAFETY: the buffer goes back to the ring only when this send has completed.
+                unsafe { self.ring.send(socket, &raw const *bytes, token) };
+                return;
+            }
             let base = bytes.as_ptr().cast_mut().cast();
             connection.pieces.push(libc::iovec { iov_base: base, iov_len: bytes.len() });
         }

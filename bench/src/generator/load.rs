@@ -147,7 +147,6 @@ impl<S> Connection<S> {
     ) -> io::Result<Self> {
         let mut stream = connect(options.to, nth)?;
         let session = dialect.open(&mut stream, options.depth)?;
-        stream.set_nonblocking(true)?;
         let slots = (0..options.depth)
             .map(|_| Slot { due_ns: 0, kind: Kind::First, in_flight: false })
             .collect();
@@ -343,8 +342,11 @@ impl<D: Dialect> Load<'_, D> {
         if result < 0 {
             return Err(io::Error::from_raw_os_error(-result));
         }
-        if result as usize != connection.sending.len() {
-            return Err(io::Error::new(io::ErrorKind::WriteZero, "a send ended early"));
+        if (result as usize) < connection.sending.len() {
+            // MSG_WAITALL or not, a send may end early: the rest goes first.
+            connection.sending.drain(..result as usize);
+            connection.sending.append(&mut connection.output);
+            std::mem::swap(&mut connection.sending, &mut connection.output);
         }
         if !connection.output.is_empty() {
             self.mark_dirty(index);

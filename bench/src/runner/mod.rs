@@ -251,10 +251,9 @@ impl Session<'_> {
 fn brief(sample: &Sample) -> String {
     match (sample.cpu_ns, sample.bytes_each) {
         (_, Some(bytes)) => format!("{bytes:.0} bytes each"),
-        (Some(cpu), None) => {
-            format!("{cpu:.0} ns, p99 {:.0} µs", sample.latency.p99_us)
-        }
-        (None, None) => "nothing was answered".to_owned(),
+        (Some(cpu), None) if sample.latency.count == 0 => format!("{cpu:.1} ns"),
+        (Some(cpu), None) => format!("{cpu:.0} ns, p99 {:.0} µs", sample.latency.p99_us),
+        (None, None) => format!("p99 {:.0} µs", sample.latency.p99_us),
     }
 }
 
