@@ -175,10 +175,11 @@ impl<D: Dialect> Load<'_, D> {
         }
         loop {
             let now = now_ns();
+            // First what is due: a run must not end before its last request was sent.
+            self.dispatch_due(now);
             if self.advance(now)? {
                 return Ok(());
             }
-            self.dispatch_due(now);
             self.flush();
             let completions = self.ring.wait(Some(self.patience(now)))?;
             let now = now_ns();
