@@ -123,9 +123,9 @@ on_both! {
         let mut frames = framed(&request(1, "test.Busy.Burn"), b"");
         frames.extend(framed(&hurried, b""));
         frames.extend(framed(&request(3, "test.Count.Run"), b""));
-        let begin = now();
         peer.send_bytes(&frames);
         busy.wait_until_it_runs();
+        let begin = now();
         wait_until("the deadline to pass", || begin.elapsed() > Duration::from_millis(20));
         busy.end();
         let answers: Vec<_> = (0..3).map(|_| peer.answer()).collect();
@@ -147,9 +147,9 @@ on_both! {
         frames.extend(framed(&request(2, "test.Count.Run"), b""));
         frames.extend(framed(&request(3, "test.Count.Run"), b""));
         frames.extend(framed(&RequestHead::cancel(3), b""));
-        let begin = now();
         peer.send_bytes(&frames);
         busy.wait_until_it_runs();
+        let begin = now();
         wait_until("a tick of the clock", || begin.elapsed() > Duration::from_millis(20));
         busy.end();
         let mut answers = [peer.answer(), peer.answer(), peer.answer()];
