@@ -76,7 +76,7 @@ impl Outcome {
 
     /// The median of a number over the rounds.
     pub fn median(&self, number: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-        median(self.sorted(number))
+        median(self.sorted(number)).map(rounded)
     }
 
     /// The least and the greatest of a number over the rounds.

@@ -323,7 +323,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "open50",
-        title: "open loop at half of the best RPC peer's peak, the same rate for all",
+        title: "open loop at half of the best RPC peer's peak (c=64 d=1), the same rate for all",
         measure: Measure::OpenShare(0.5),
         cells: &[cell(64, 64, 64, true)],
         contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, TONIC, GRPC_CPP],
@@ -332,7 +332,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "open80",
-        title: "open loop at 80 % of the best RPC peer's peak, the same rate for all",
+        title: "open loop at 80 % of the best RPC peer's peak (c=64 d=1), the same rate for all",
         measure: Measure::OpenShare(0.8),
         cells: &[cell(64, 64, 64, true)],
         contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, TONIC, GRPC_CPP],
