@@ -187,17 +187,26 @@ pub(crate) fn serve(shard: &Rc<Shard>, task: &Task, context: Box<Context>) {
     let name = server.plan.methods.list[context.method as usize].name;
     task.set_name(name);
     context.cancel.serve_on(task.id(shard.index));
-    run_here(shard, &server, context);
+    run_on(shard, &server, context, Some(task));
 }
 
-/// Runs a handler on this thread, which is a core's.
+/// Runs a callback method on this thread, which is a core's.
 #[inline]
 pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
+    run_on(shard, server, context, None);
+}
+
+#[inline]
+fn run_on(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, task: Option<&Task>) {
     let local = context.origin.core() == shard.index;
     let name = server.method_name(&context);
     shard.shared.cores.beat(shard.index).runs(name);
     CrashNote::set(name.text());
     let (outcome, body) = run(&server.plan, &context, local.then_some((shard, server)));
+    if let Some(task) = task {
+        // The context can then use its cancel flag again instead of allocating one.
+        task.forget_cancel();
+    }
     finish(shard, server, context, outcome, body);
 }
 

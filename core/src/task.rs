@@ -88,6 +88,11 @@ impl Task {
         self.inherited.borrow()
     }
 
+    /// The request it worked for is answered: nothing can be cancelled any more.
+    pub(crate) fn forget_cancel(&self) {
+        self.inherited.borrow_mut().cancel = None;
+    }
+
     pub(crate) fn locals(&self) -> &local::Place {
         &self.locals
     }

@@ -84,7 +84,8 @@ on_both! {
         assert_eq!(answer.unwrap().unwrap(), "abroad");
         // A future, in another executor, on a thread, and in a coroutine.
         assert_eq!(execute(start(&client, "future")).unwrap(), "future");
-        assert_eq!(block_on(start(&client, "thread's future")).unwrap().unwrap(), "thread's future");
+        let awaited = block_on(start(&client, "thread's future"));
+        assert_eq!(awaited.unwrap().unwrap(), "thread's future");
         let ours = client.clone();
         let answer = engine.run(move || block_on(start(&ours, "parked future")));
         assert_eq!(answer.unwrap().unwrap().unwrap(), "parked future");
@@ -352,6 +353,7 @@ on_both! {
         assert_eq!(error.code(), Code::INVALID_METHOD);
         let error = client.call::<_, u32>(ECHO, &text("no number")).unwrap_err();
         assert_eq!(error.code(), Code::INVALID_BODY);
-        assert_eq!(Client::new(&stage.engine, "nonsense").unwrap_err().code(), Code::INVALID_ENDPOINT);
+        let nonsense = Client::new(&stage.engine, "nonsense");
+        assert_eq!(nonsense.unwrap_err().code(), Code::INVALID_ENDPOINT);
     }
 }

@@ -218,7 +218,8 @@ on_both! {
                 assert_eq!(list, b"*2\r\n$1\r\na\r\n$1\r\nb\r\n");
                 assert!(ask(&[b"NONSENSE"]).unwrap().starts_with(b"-ERR"));
                 // Redis hangs up, and the next request finds that out.
-                assert_eq!(ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"no"]).unwrap(), b":1\r\n");
+                let killed = ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"no"]);
+                assert_eq!(killed.unwrap(), b":1\r\n");
                 assert_eq!(ask(&[b"PING"]).unwrap(), b"+PONG\r\n");
             })
             .unwrap();

@@ -85,7 +85,8 @@ on_both! {
     }
 
     fn ipv6_is_served(io: msec::Io) {
-        let stage = Stage::at(config(io), |builder| builder.listen("[::1]:0").listen("[::1]:0@udp"));
+        let places = |builder: msec::ServerBuilder| builder.listen("[::1]:0").listen("[::1]:0@udp");
+        let stage = Stage::at(config(io), places);
         assert!(stage.address().starts_with("[::1]:"), "{}", stage.address());
         stage.peer().echo(b"six");
         let datagrams = UdpPeer::connect(&stage.server.addresses()[1]);

@@ -102,7 +102,8 @@ on_both! {
             })
         });
         let (mut peer, mut bystander) = (stage.peer(), stage.bystander());
-        let requests = (1..=COUNT).flat_map(|sequence| framed(&request(sequence, "test.Large.Get"), b""));
+        let large = |sequence| framed(&request(sequence, "test.Large.Get"), b"");
+        let requests = (1..=COUNT).flat_map(large);
         peer.send_bytes(&requests.collect::<Vec<_>>());
         wait_until("the first to run", || run_count.load(Ordering::Relaxed) > 0);
         bystander.is_served();

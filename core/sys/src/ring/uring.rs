@@ -35,8 +35,9 @@ use crate::socket::Socket;
 const SUBMISSIONS_COUNT: u32 = 1024;
 /// Entries of the completion queue: multishot operations give many completions a submission.
 const COMPLETIONS_COUNT: u32 = 8 * SUBMISSIONS_COUNT;
-/// Bytes of one send: a completion counts them in an `i32`.
-const SEND_BYTES_MAX: usize = 1 << 30;
+/// Bytes of one send, which is over when all of them are sent: its end is what shows that a slow
+/// reader makes progress, and a minute for this much is no slow reader any more.
+const SEND_BYTES_MAX: usize = 1 << 20;
 /// The buffer group, of which a core has one.
 const GROUP: u16 = 0;
 /// `user_data` of entries whose completion nobody waits for.
