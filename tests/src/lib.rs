@@ -130,3 +130,13 @@ pub fn wait_for_line(kind: &str, part: &str) -> Line {
     wait_until(&format!("a line of `{kind}` with `{part}`"), || !lines(kind, part).is_empty());
     lines(kind, part).remove(0)
 }
+
+/// Keeps the panics with this text, which are meant to be, off the screen.
+pub fn quiet_panics(text: &'static str) {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload_as_str() != Some(text) {
+            others(info);
+        }
+    }));
+}

@@ -578,22 +578,12 @@ fn soak(io: Io, seed: u64, duration: Duration) {
     is_at_rest("B", &b.engine, operations_b);
 }
 
-/// Keeps the panics that are meant to be off the screen.
-fn quiet_panics() {
-    let others = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload_as_str() != Some(PANIC_TEXT) {
-            others(info);
-        }
-    }));
-}
-
 #[test]
 fn every_call_ends_once_and_nothing_is_left() {
     let seconds = variable("MSEC_SOAK_SECONDS").unwrap_or(SECONDS_DEFAULT);
     let seed = variable("MSEC_SOAK_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("soak: {seconds} s, MSEC_SOAK_SEED={seed}");
-    quiet_panics();
+    msec_tests::quiet_panics(PANIC_TEXT);
     let before = descriptors_count();
     for io in [Io::Uring, Io::Epoll] {
         soak(io, seed, Duration::from_secs(seconds) / 2);
