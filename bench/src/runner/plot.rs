@@ -50,6 +50,10 @@ pub fn row(row: &Row, outcomes: &[Outcome]) -> Option<String> {
         y += PANEL_HEAD;
         panel_bars(&panel, number, &mut y, &mut body);
     }
+    if drawn.iter().any(|outcome| outcome.is_generator_bound()) {
+        y += 14.0;
+        let _ = write!(body, r#"<text x="8" y="{y:.0}">* generator-bound</text>"#);
+    }
     let height = y + 10.0;
     Some(format!(
         concat!(
