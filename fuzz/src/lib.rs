@@ -19,7 +19,7 @@ use msec_protocol::head::{decode_answer, decode_request, encode_answer, encode_r
 use msec_protocol::route::Address;
 use msec_protocol::{
     AnswerHead, Arrival, BadFrame, Calls, Code, Cut, Cutter, Head, Limits, Metadata, RequestHead,
-    Requests, Span, Target, cut, frame, limits,
+    Span, Target, cut, frame, limits,
 };
 use std::collections::BTreeMap;
 
@@ -33,7 +33,6 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("head", head),
     ("metadata", metadata),
     ("calls", calls),
-    ("requests", requests),
     ("route", route),
 ];
 
@@ -407,43 +406,6 @@ pub fn calls(input: &[u8]) {
         model
     );
     assert_eq!(ended.len() + model.len(), begun.len(), "each call ends once");
-}
-
-/// Plays a connection's requests with sequences that the peer chooses, colliding and repeated.
-pub fn requests(input: &[u8]) {
-    let mut choices = Choices(input);
-    let mut requests = Requests::new();
-    let mut model = BTreeMap::new();
-    let mut step = 0u32;
-    while let Some(choice) = choices.byte() {
-        step += 1;
-        let sequence = match choice & 0x30 {
-            0 => u64::from(choices.byte().unwrap_or(0)),
-            0x10 => u64::from(choices.byte().unwrap_or(0)) << 56,
-            // The inverse of the table's multiplier: all of these want one slot.
-            0x20 => u64::from(choices.byte().unwrap_or(0)).wrapping_mul(0xf1de_83e1_9937_733d),
-            _ => choices.number().unwrap_or(u64::MAX),
-        };
-        match choice % 8 {
-            0..=3 => {
-                let duplicate = model.contains_key(&sequence);
-                assert_eq!(requests.begin(sequence, step).is_err(), duplicate);
-                model.entry(sequence).or_insert(step);
-            }
-            4 | 5 => assert_eq!(requests.end(sequence), model.remove(&sequence)),
-            6 => assert_eq!(requests.get(sequence), model.get(&sequence)),
-            _ if choice == 0xff => {
-                let dead: BTreeMap<u64, u32> = requests.handle_death().collect();
-                assert_eq!(dead, std::mem::take(&mut model));
-            }
-            _ => assert_eq!(requests.is_empty(), model.is_empty()),
-        }
-        assert_eq!(requests.len(), model.len());
-    }
-    assert_eq!(
-        requests.iter().map(|(sequence, step)| (sequence, *step)).collect::<BTreeMap<_, _>>(),
-        model
-    );
 }
 
 /// Parses a target and an address, writes them, and parses them again.

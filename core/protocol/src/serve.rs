@@ -15,13 +15,8 @@
 //! The order is from the cheapest to fix to the most certain to pass: a request that no server
 //! would take is told so; one that another server takes is sent there; one that nobody waits for
 //! is not worth an overload.
-//!
-//! [`Requests`] knows what runs for one connection, so that a cancel frame finds its request, the
-//! connection's death finds all of them, and a sequence that is already in flight is refused: its
-//! two answers could not be told apart.
 use crate::head::Head;
 use crate::limits::{DEADLINE_MS_MAX, Limits};
-use crate::sequences::Sequences;
 use crate::status::Code;
 
 /// What is to be done with a request.
@@ -32,7 +27,7 @@ pub enum Admission {
         /// When its caller stops waiting, on the clock of [`State::arrived_ns`].
         deadline_ns: u64,
     },
-    /// It is no request: cancel the one with its sequence, if [`Requests`] has it. No answer.
+    /// It is no request: cancel the one with its sequence, if it is in flight. No answer.
     Cancel,
     /// Answer with this code, unless it is `one_way`.
     Refuse(Code),
@@ -97,77 +92,6 @@ fn deadline_ns(head: &Head, limits: &Limits, arrived_ns: u64) -> u64 {
     let asked_ms =
         if head.deadline_ms == 0 { limits.deadline_ms_default } else { head.deadline_ms };
     arrived_ns.saturating_add(u64::from(asked_ms.min(DEADLINE_MS_MAX)) * 1_000_000)
-}
-
-/// The requests in flight of one connection. `T` is whatever finds the running method.
-#[derive(Debug)]
-pub struct Requests<T> {
-    in_flight: Sequences<T>,
-}
-
-/// The sequence of a request is in flight already: to be refused with
-/// [`INVALID_SEQUENCE`](Code::INVALID_SEQUENCE). Carries what was to be inserted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duplicate<T>(pub T);
-
-impl<T> Requests<T> {
-    /// None in flight.
-    pub const fn new() -> Requests<T> {
-        Requests { in_flight: Sequences::new() }
-    }
-
-    /// A request was admitted.
-    #[inline]
-    pub fn begin(&mut self, sequence: u64, request: T) -> Result<(), Duplicate<T>> {
-        self.in_flight.insert(sequence, request).map_err(Duplicate)
-    }
-
-    /// A request is answered. `None` if it was not in flight.
-    #[inline]
-    pub fn end(&mut self, sequence: u64) -> Option<T> {
-        self.in_flight.remove(sequence)
-    }
-
-    /// The request that a cancel frame with this sequence means; it stays in flight until it is
-    /// answered. `None` if it is answered already: the frames crossed, which is no error.
-    pub fn get(&self, sequence: u64) -> Option<&T> {
-        self.in_flight.get(sequence)
-    }
-
-    /// All of them, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.in_flight.iter()
-    }
-
-    /// The connection is dead: takes all of them out, in no particular order, to be cancelled.
-    pub fn handle_death(&mut self) -> impl Iterator<Item = (u64, T)> + use<T> {
-        self.in_flight.drain()
-    }
-
-    /// How many are in flight.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// Whether none is in flight.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.in_flight.len() == 0
-    }
-
-    /// Whether the connection may be read further: at the limit it is not, so that its peer is
-    /// slowed down instead of refused.
-    #[inline]
-    pub fn has_room(&self, limits: &Limits) -> bool {
-        self.in_flight.len() < limits.requests_per_connection_max as usize
-    }
-}
-
-impl<T> Default for Requests<T> {
-    fn default() -> Requests<T> {
-        Requests::new()
-    }
 }
 
 #[cfg(test)]
@@ -266,50 +190,5 @@ mod tests {
     fn a_compressed_body_is_refused_as_long_as_it_is_not_offered() {
         const { assert!(crate::head::FEATURES & crate::head::FEATURE_COMPRESS == 0) };
         check(Head { compress: 1, ..Head::default() }, IDLE, refused(Code::INVALID_BODY));
-    }
-
-    #[test]
-    fn a_sequence_in_flight_is_refused_until_it_is_answered() {
-        let mut requests = Requests::new();
-        assert_eq!(requests.begin(5, "first"), Ok(()));
-        assert_eq!(requests.begin(5, "second"), Err(Duplicate("second")));
-        assert_eq!(requests.get(5), Some(&"first"));
-        assert_eq!(requests.end(5), Some("first"));
-        assert_eq!(requests.end(5), None);
-        assert_eq!(requests.begin(5, "third"), Ok(()));
-    }
-
-    #[test]
-    fn a_cancel_finds_its_request_and_leaves_it_in_flight() {
-        let mut requests = Requests::new();
-        requests.begin(u64::MAX, 1).unwrap();
-        requests.begin(0, 2).unwrap();
-        assert_eq!(requests.get(u64::MAX), Some(&1));
-        assert_eq!(requests.get(7), None);
-        assert_eq!(requests.len(), 2);
-    }
-
-    #[test]
-    fn death_hands_out_every_request_once() {
-        let mut requests = Requests::new();
-        for sequence in 0..100u64 {
-            requests.begin(sequence * 1_000_003, sequence).unwrap();
-        }
-        let mut cancelled: std::vec::Vec<u64> =
-            requests.handle_death().map(|(_, request)| request).collect();
-        cancelled.sort_unstable();
-        assert_eq!(cancelled, (0..100).collect::<std::vec::Vec<_>>());
-        assert!(requests.is_empty());
-        assert_eq!(requests.handle_death().count(), 0);
-    }
-
-    #[test]
-    fn a_full_connection_has_no_room() {
-        let mut requests = Requests::new();
-        for sequence in 0..10 {
-            assert!(requests.has_room(&LIMITS));
-            requests.begin(sequence, ()).unwrap();
-        }
-        assert!(!requests.has_room(&LIMITS));
     }
 }
