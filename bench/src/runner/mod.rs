@@ -83,7 +83,7 @@ impl Options {
             }
         }
         let (default_rounds, default_seconds, warm_ms) =
-            if options.quick { (3, 0.5, 150) } else { (5, 1.0, 300) };
+            if options.quick { (3, 0.4, 150) } else { (5, 1.0, 300) };
         options.rounds = rounds.unwrap_or(default_rounds).max(1);
         let seconds = seconds.unwrap_or(default_seconds);
         let measure = Duration::try_from_secs_f64(seconds).map_err(|_| "--seconds is a time")?;
