@@ -79,7 +79,7 @@ fuzz-replay:
 
 # The harness itself; the peers are built by `make bench` only.
 bench-unit:
-	cd bench && $(CARGO) test --locked -p msec-bench
+	cd bench && $(CARGO) test --locked -p msec-bench -p msec-bench-micro
 
 release:
 	$(CARGO) build --locked --release -p msec -p msec-cli --bins --examples

@@ -30,8 +30,8 @@ use crate::task::{Job, Ready, Task};
 /// A ready request that has waited so long may be handed to an idle core (measured: a hand-over
 /// costs two to five microseconds, mostly to wake the other core).
 const HAND_OVER_NS: u64 = 200_000;
-/// Requests handed over at once.
-const HAND_OVER_COUNT_MAX: usize = 4;
+/// Requests handed over at once: enough that the other core seldom runs dry before the next look.
+const HAND_OVER_COUNT_MAX: usize = 8;
 
 /// Where a handler's answer goes.
 pub(crate) struct Reply<'a> {
