@@ -230,7 +230,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     ];
     let running = Watched::start(&arguments);
     running.wait_for("   1 s  sent ");
-    child.signal("STOP");
+    child.stop();
     signal(running.id(), "INT");
     // The calls in flight are never answered, so the first one alone does not end it.
     let killed = running.wait_for_death_by("INT");

@@ -126,6 +126,27 @@ impl Child {
     pub(crate) fn signal(&self, name: &str) {
         signal(self.process.id(), name);
     }
+
+    /// Stops the process, and waits until none of its threads runs: on another CPU one may go on
+    /// for a moment.
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let (_tell, told) = std::sync::mpsc::channel::<()>();
+        let runs = |task: &std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // After the name, which is in parentheses, comes the state.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('T'))
+        };
+        for _ in 0..1000 {
+            let threads = std::fs::read_dir(&tasks).expect("it lives");
+            if !threads.flatten().any(|task| runs(&task)) {
+                return;
+            }
+            let _ = told.recv_timeout(Duration::from_millis(1));
+        }
+        panic!("the process did not stop");
+    }
 }
 
 impl Drop for Child {
