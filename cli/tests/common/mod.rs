@@ -182,7 +182,12 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = command()
+        // A shell that runs the tests in its background has them ignore Ctrl-C, and ignoring is
+        // inherited. `env` is replaced by the binary, so the process is the binary's.
+        let binary = command();
+        let mut process = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(binary.get_program())
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
