@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A file is read whole, checked whole, and only then sent to the cores, each of which has a copy
-//! of its own ([`route`](crate::route) picks from it). A file with a mistake changes nothing, and
+//! of its own (`route.rs` picks from it). A file with a mistake changes nothing, and
 //! the error names the file, the line, and what is allowed there.
 
 use std::path::Path;

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The child says what its parent is to know on standard output, in lines that begin with
-//! [`MARK`]; the test harness writes there, too.
+//! `MARK`; the test harness writes there, too.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{self, Command, ExitStatus, Stdio};

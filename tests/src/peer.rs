@@ -1,6 +1,6 @@
 //! A peer on a raw socket: it writes frames, or parts of them, and reads answers.
 //!
-//! Reads and writes are bounded by [`PATIENCE`](crate::PATIENCE) and panic beyond it.
+//! Reads and writes are bounded by [`PATIENCE`] and panic beyond it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};

@@ -137,7 +137,7 @@ impl Features {
         buf_ring: true,
     };
 
-    /// Names in the order of [`Features::switches`].
+    /// Names in the order of the fields.
     pub const NAMES: [&'static str; 6] =
         ["defer", "coop", "no_sqarray", "registered", "multishot", "buf_ring"];
 
