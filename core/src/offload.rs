@@ -119,6 +119,8 @@ impl Drop for Offload {
 }
 
 fn work(shared: &Shared) {
+    // What runs here takes long by nature; cores answer others meanwhile, on the same CPUs.
+    msec_sys::cpu::step_back();
     let mut state = shared.lock();
     loop {
         if let Some(job) = state.jobs.pop_front() {

@@ -74,6 +74,16 @@ pub fn pin_current(cpu: usize) -> io::Result<()> {
     }
 }
 
+/// Gives the calling thread less weight than the others of this machine (setpriority(2)), so that
+/// whoever is woken runs at once and not after its time slice. Cannot be taken back without
+/// privilege.
+pub fn step_back() {
+    const NICE: libc::c_int = 10;
+    // SAFETY: takes numbers; 0 names the calling thread. More niceness is allowed to everybody, and
+    // where it is not, the thread works on as it did.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+}
+
 /// CPU time the calling thread has used, user and system, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     clock::read(libc::CLOCK_THREAD_CPUTIME_ID)
