@@ -455,16 +455,37 @@ impl fmt::Display for TooLarge {
 
 impl core::error::Error for TooLarge {}
 
+/// How many bytes of a body were not appended to the frame but are kept elsewhere. `()` says none.
+pub trait Elsewhere {
+    /// The count.
+    fn bytes(self) -> usize;
+}
+
+impl Elsewhere for () {
+    #[inline(always)]
+    fn bytes(self) -> usize {
+        0
+    }
+}
+
+impl Elsewhere for usize {
+    #[inline(always)]
+    fn bytes(self) -> usize {
+        self
+    }
+}
+
 /// Appends one frame to `out`, whose head and body are appended by the two functions.
 ///
 /// Lengths are patched in afterwards, so neither has to be known before. If one is over its limit
-/// `out` is as before. The functions must only append.
+/// `out` is as before. The functions must only append; what of the body is kept elsewhere, to be
+/// sent in its place, the second one says by what it returns.
 #[inline(always)]
-pub fn write(
+pub fn write<E: Elsewhere>(
     limits: &Limits,
     out: &mut Vec<u8>,
     write_head: impl FnOnce(&mut Vec<u8>),
-    write_body: impl FnOnce(&mut Vec<u8>),
+    write_body: impl FnOnce(&mut Vec<u8>) -> E,
 ) -> Result<(), TooLarge> {
     let start = out.len();
     out.extend_from_slice(&[START, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -475,8 +496,8 @@ pub fn write(
         out.truncate(start);
         return Err(TooLarge::Head(head_bytes));
     }
-    write_body(out);
-    let body_bytes = out.len() - head_end;
+    let elsewhere = write_body(out).bytes();
+    let body_bytes = out.len() - head_end + elsewhere;
     if body_bytes > limits.body_bytes_max {
         out.truncate(start);
         return Err(TooLarge::Body(body_bytes));

@@ -42,16 +42,40 @@ impl Socket {
     }
 
     /// Sends without blocking, on a stream or a connected datagram socket, without SIGPIPE.
+    #[inline]
     pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(&self.fd).send_with_flags(bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+        let (start, nowhere) = (bytes.as_ptr(), std::ptr::null::<libc::sockaddr>());
+        // Not by `send`, which in a process of several threads is a point of cancellation: two
+        // atomic operations around each call.
+        // SAFETY: reads the live slice; a null address of length 0 is none.
+        let sent = unsafe {
+            let fd = self.as_raw_fd();
+            libc::syscall(libc::SYS_sendto, fd, start, bytes.len(), flags, nowhere, 0)
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+    }
+
+    /// As [`Socket::send_now`], in pieces.
+    pub(crate) fn send_gather_now(&self, header: &libc::msghdr) -> io::Result<usize> {
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+        // SAFETY: the header is live, and its maker keeps alive what it points to.
+        let sent = unsafe { libc::sendmsg(self.as_raw_fd(), header, flags) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     }
 
     /// Receives without blocking; 0 means that the peer sends no more.
+    #[inline]
     pub fn recv_now(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `recv` only ever writes initialised
-        // bytes into the slice.
-        let bytes = unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) };
-        SockRef::from(&self.fd).recv_with_flags(bytes, libc::MSG_DONTWAIT)
+        let (start, nobody) = (bytes.as_mut_ptr(), std::ptr::null_mut::<libc::sockaddr>());
+        // As in `send_now`.
+        // SAFETY: writes into the live slice only; a null address is not written.
+        let received = unsafe {
+            let (fd, flags) = (self.as_raw_fd(), libc::MSG_DONTWAIT);
+            let length = std::ptr::null_mut::<libc::socklen_t>();
+            libc::syscall(libc::SYS_recvfrom, fd, start, bytes.len(), flags, nobody, length)
+        };
+        if received < 0 { Err(io::Error::last_os_error()) } else { Ok(received as usize) }
     }
 
     /// Accepts one connection without blocking.
@@ -70,7 +94,8 @@ impl Socket {
 
     /// Receives one datagram and its sender without blocking; one longer than `bytes` is cut.
     pub fn recv_from_now(&self, bytes: &mut [u8]) -> io::Result<(usize, SockAddr)> {
-        // SAFETY: as in `recv_now`.
+        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `recv` only ever writes initialised
+        // bytes into the slice.
         let bytes = unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) };
         SockRef::from(&self.fd).recv_from_with_flags(bytes, libc::MSG_DONTWAIT)
     }

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::{BufMut, Bytes};
+use msec_sys::output::{Output, Writer};
 use msec_sys::ring::{Choice, Event, Features, Interest, Ring};
 use msec_sys::socket::{self, Address, Socket};
 
@@ -163,7 +165,7 @@ fn a_send_into_a_full_pipe_waits_and_loses_nothing() {
         let (socket, mut peer) = pair();
         let bytes: Vec<u8> = (0..6_000_000u32).map(|n| (n % 251) as u8).collect();
         let expected = bytes.clone();
-        ring.send(&socket, 9, bytes, 0);
+        ring.send(&socket, 9, bytes.into(), 0);
         ring.wait(Some(0)).unwrap();
         let reader = std::thread::spawn(move || {
             let mut received = vec![0; 6_000_000];
@@ -173,19 +175,66 @@ fn a_send_into_a_full_pipe_waits_and_loses_nothing() {
         let mut again = None;
         loop {
             until(ring, |event| match event {
-                Event::Sent { token: 9, bytes, result } => {
-                    again = Some((bytes, result.unwrap()));
+                Event::Sent { token: 9, output, result } => {
+                    again = Some((output, result.unwrap()));
                     true
                 }
                 _ => panic!("only a send is under way"),
             });
-            let (bytes, sent) = again.take().unwrap();
-            let from = expected.len() - bytes.len() + sent;
+            let (output, sent) = again.take().unwrap();
+            let from = expected.len() - output.len() + sent;
             if from == expected.len() {
                 break;
             }
             // A short send: the rest goes as a new operation.
-            ring.send(&socket, 9, expected[from..].to_vec(), 0);
+            ring.send(&socket, 9, expected[from..].to_vec().into(), 0);
+        }
+        let (received, _peer) = reader.join().unwrap();
+        assert!(received == expected);
+    });
+}
+
+#[test]
+fn a_send_in_pieces_into_a_full_pipe_loses_nothing() {
+    on_each(|ring| {
+        let (socket, mut peer) = pair();
+        let mut output = Output::default();
+        let mut expected = Vec::new();
+        output.append(|bytes, pieces| {
+            // More pieces than one send takes.
+            for number in 0..100u8 {
+                let piece = Bytes::from(vec![number; 16 * 1024 + usize::from(number)]);
+                expected.extend_from_slice(&[number, 1, 2]);
+                expected.extend_from_slice(&piece);
+                let mut writer = Writer::new(bytes, pieces);
+                writer.put_slice(&[number, 1, 2]);
+                writer.put(piece);
+            }
+        });
+        assert_eq!(output.len(), expected.len());
+        let bytes_count = expected.len();
+        ring.send(&socket, 9, output, 0);
+        ring.wait(Some(0)).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut received = vec![0; bytes_count];
+            peer.read_exact(&mut received).unwrap();
+            (received, peer)
+        });
+        let mut from = 0;
+        while from < bytes_count {
+            let mut again = None;
+            until(ring, |event| match event {
+                Event::Sent { token: 9, output, result } => {
+                    again = Some((output, result.unwrap()));
+                    true
+                }
+                _ => panic!("only a send is under way"),
+            });
+            let (output, sent) = again.unwrap();
+            from += sent;
+            if from < bytes_count {
+                ring.send(&socket, 9, output, from);
+            }
         }
         let (received, _peer) = reader.join().unwrap();
         assert!(received == expected);
@@ -201,10 +250,10 @@ fn a_send_to_a_reset_connection_fails_with_its_bytes_returned() {
         drop(theirs);
         ring.recv(&socket, 1);
         until(ring, |event| matches!(event, Event::RecvEnded { errno: libc::ECONNRESET, .. }));
-        ring.send(&socket, 2, vec![1, 2, 3], 0);
+        ring.send(&socket, 2, vec![1, 2, 3].into(), 0);
         until(ring, |event| match event {
-            Event::Sent { bytes, result, .. } => {
-                assert_eq!((bytes, result), (vec![1, 2, 3], Err(libc::EPIPE)));
+            Event::Sent { output, result, .. } => {
+                assert_eq!((output.len(), result), (3, Err(libc::EPIPE)));
                 true
             }
             _ => panic!("only a send is under way"),
@@ -345,7 +394,7 @@ fn dropping_a_busy_ring_ends_what_is_under_way() {
         let (listening, _) = listener();
         busy.recv(&socket, 1);
         busy.accept(&listening, 2);
-        busy.send(&socket, 3, vec![7; 16 << 20], 0);
+        busy.send(&socket, 3, vec![7; 16 << 20].into(), 0);
         busy.wait(Some(0)).unwrap();
         drop(busy);
         drop(socket);
@@ -428,7 +477,7 @@ fn a_receive_started_again_while_a_send_waits_finds_what_arrived_before() {
         let first = ring.recv(&socket, 1);
         let mut sends = true;
         while sends {
-            ring.send(&socket, 2, vec![7; 16 << 20], 0);
+            ring.send(&socket, 2, vec![7; 16 << 20].into(), 0);
             ring.wait(Some(10_000_000)).unwrap();
             // A short send has room again at once; one that waits has found the pipe full.
             sends = std::iter::from_fn(|| ring.next_event()).count() > 0;

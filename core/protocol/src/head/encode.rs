@@ -116,11 +116,11 @@ impl<'a> AnswerHead<'a> {
 /// # Ok::<(), msec_protocol::TooLarge>(())
 /// ```
 #[inline]
-pub fn encode_request(
+pub fn encode_request<E: frame::Elsewhere>(
     head: &RequestHead<'_>,
     limits: &Limits,
     out: &mut Vec<u8>,
-    write_body: impl FnOnce(&mut Vec<u8>),
+    write_body: impl FnOnce(&mut Vec<u8>) -> E,
 ) -> Result<(), TooLarge> {
     frame::write(limits, out, |out| write_request_head(head, out), write_body)
 }
@@ -130,11 +130,11 @@ pub fn encode_request(
 /// Nothing is written if head or body is over its limit; a head that repeats a request's cannot
 /// be, unless the answer's limits are lower than the request's.
 #[inline]
-pub fn encode_answer(
+pub fn encode_answer<E: frame::Elsewhere>(
     head: &AnswerHead<'_>,
     limits: &Limits,
     out: &mut Vec<u8>,
-    write_body: impl FnOnce(&mut Vec<u8>),
+    write_body: impl FnOnce(&mut Vec<u8>) -> E,
 ) -> Result<(), TooLarge> {
     frame::write(limits, out, |out| write_answer_head(head, out), write_body)
 }

@@ -15,9 +15,10 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-use super::slots::{Action, Op, Shots, Slots};
+use super::slots::{Action, Gather, Op, Shots, Slots};
 use super::{Event, Interest, Token, Waker};
 use crate::buffer::{BUFFER_BYTES, BufferPool};
+use crate::output::Output;
 use crate::socket::{Socket, UNREGISTERED};
 
 /// Events taken from the kernel with one call.
@@ -96,21 +97,17 @@ impl Epoll {
         self.start_reader(Action::Recv, socket, token)
     }
 
-    pub(super) fn send(
-        &mut self,
-        socket: &Rc<Socket>,
-        token: Token,
-        bytes: Vec<u8>,
-        from: usize,
-    ) -> Op {
-        let outcome = socket.send_now(&bytes[from..]);
-        let op = self.slots.insert(Action::Send { bytes, from }, token, socket);
-        match outcome {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_writable(op),
-            Err(error) => self.end_send(op, Err(error.raw_os_error().unwrap_or(libc::EIO))),
-            Ok(length) => self.end_send(op, Ok(length)),
-        }
-        op
+    pub(super) fn send(&mut self, socket: &Rc<Socket>, token: Token, output: Output, from: usize) {
+        let result = match send_some(socket, &output, from) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let action = Action::Send { output, from, gather: None };
+                let op = self.slots.insert(action, token, socket);
+                return self.await_writable(op);
+            }
+            Err(error) => Err(error.raw_os_error().unwrap_or(libc::EIO)),
+            Ok(length) => Ok(length),
+        };
+        self.events.push_back(Event::Sent { token, output, result });
     }
 
     pub(super) fn poll(
@@ -334,7 +331,7 @@ impl Epoll {
         let Some(slot) = self.slots.find(op) else { return };
         let (socket, token) = (slot.socket.clone(), slot.token);
         match &slot.action {
-            Action::Send { bytes, from } => match socket.send_now(&bytes[*from..]) {
+            Action::Send { output, from, .. } => match send_some(&socket, output, *from) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => self.end_send(op, Err(error.raw_os_error().unwrap_or(libc::EIO))),
                 Ok(length) => self.end_send(op, Ok(length)),
@@ -358,8 +355,8 @@ impl Epoll {
 
     fn end_send(&mut self, op: Op, result: Result<usize, i32>) {
         let Some(slot) = self.remove(op) else { return };
-        if let Action::Send { bytes, .. } = slot.action {
-            self.events.push_back(Event::Sent { token: slot.token, bytes, result });
+        if let Action::Send { output, .. } = slot.action {
+            self.events.push_back(Event::Sent { token: slot.token, output, result });
         }
     }
 
@@ -371,7 +368,7 @@ impl Epoll {
             Action::Accept => Event::AcceptEnded { token, errno },
             Action::Recv => Event::RecvEnded { token, errno },
             Action::Poll { .. } => Event::Ready { token, errno },
-            Action::Send { bytes, .. } => Event::Sent { token, bytes, result: Err(errno) },
+            Action::Send { output, .. } => Event::Sent { token, output, result: Err(errno) },
         });
     }
 
@@ -414,6 +411,15 @@ impl Drop for Epoll {
         for op in under_way {
             self.remove(op);
         }
+    }
+}
+
+/// Sends as much as the socket takes now.
+#[inline]
+fn send_some(socket: &Socket, output: &Output, from: usize) -> io::Result<usize> {
+    match output.plain() {
+        Some(bytes) => socket.send_now(&bytes[from..]),
+        None => socket.send_gather_now(&Gather::of(output, from).header),
     }
 }
 

@@ -34,6 +34,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::buffer::Buffer;
+use crate::output::Output;
 use crate::socket::Socket;
 
 pub use slots::Op;
@@ -75,8 +76,8 @@ pub enum Event {
     Sent {
         /// Of the `send`.
         token: Token,
-        /// The bytes that were given to `send`.
-        bytes: Vec<u8>,
+        /// What was given to `send`.
+        output: Output,
         /// How many of those from the given offset on were sent, or the errno.
         result: Result<usize, i32>,
     },
@@ -280,10 +281,11 @@ impl Ring {
         dispatch!(self, backend => backend.recv(socket, token))
     }
 
-    /// Sends `bytes[from..]`. One at a time a socket; a short send is told, not repeated.
-    pub fn send(&mut self, socket: &Rc<Socket>, token: Token, bytes: Vec<u8>, from: usize) -> Op {
-        assert!(from < bytes.len(), "an empty send has no outcome to wait for");
-        dispatch!(self, backend => backend.send(socket, token, bytes, from))
+    /// Sends what comes in `output` after its first `from` bytes. One at a time a socket; a short
+    /// send is told, not repeated. A send cannot be cancelled.
+    pub fn send(&mut self, socket: &Rc<Socket>, token: Token, output: Output, from: usize) {
+        assert!(from < output.len(), "an empty send has no outcome to wait for");
+        dispatch!(self, backend => backend.send(socket, token, output, from));
     }
 
     /// One event when the socket is ready.

@@ -4,9 +4,11 @@
 //! generation. A slot is freed only when its operation is over, and freeing it changes the
 //! generation: whoever still names the old operation finds nobody.
 
+use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::{Interest, Token};
+use crate::output::Output;
 use crate::socket::Socket;
 
 /// Names an operation, also after it has ended.
@@ -37,8 +39,39 @@ pub(super) enum Shots {
 pub(super) enum Action {
     Accept,
     Recv,
-    Send { bytes: Vec<u8>, from: usize },
+    Send { output: Output, from: usize, gather: Option<Box<Gather>> },
     Poll { interest: Interest, shots: Shots },
+}
+
+/// What the kernel is told of a send in pieces; it points into the output beside it.
+pub(super) struct Gather {
+    pub(super) header: libc::msghdr,
+    pieces: Vec<libc::iovec>,
+}
+
+/// Bytes of one send, which io_uring ends when all of them are sent: its end is what shows that a
+/// slow reader makes progress, and a minute for this much is no slow reader any more.
+pub(super) const SEND_BYTES_MAX: usize = 1 << 20;
+/// Pieces handed to the kernel with one send.
+const PIECES_COUNT_MAX: usize = 64;
+
+impl Gather {
+    /// Of what comes in `output` after its first `from` bytes, as far as one send goes.
+    pub(super) fn of(output: &Output, from: usize) -> Box<Self> {
+        let mut slices = [IoSlice::new(&[]); PIECES_COUNT_MAX];
+        let count = output.slices(from, SEND_BYTES_MAX, &mut slices);
+        let piece = |slice: &IoSlice<'_>| libc::iovec {
+            iov_base: slice.as_ptr().cast_mut().cast(),
+            iov_len: slice.len(),
+        };
+        let pieces: Vec<_> = slices[..count].iter().map(piece).collect();
+        // SAFETY: all of its fields are numbers and pointers, which may be zero.
+        let header = unsafe { std::mem::zeroed() };
+        let mut gather = Box::new(Self { header, pieces });
+        gather.header.msg_iov = gather.pieces.as_mut_ptr();
+        gather.header.msg_iovlen = count;
+        gather
+    }
 }
 
 /// An operation under way.

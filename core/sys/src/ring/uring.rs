@@ -26,18 +26,16 @@ use std::rc::Rc;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, Submitter, cqueue, opcode, squeue};
 
-use super::slots::{Action, Op, Shots, Slots};
+use super::slots::{Action, Gather, Op, SEND_BYTES_MAX, Shots, Slots};
 use super::{Event, Features, Interest, Token, Waker};
 use crate::buffer::{BUFFERS_COUNT, BufferPool};
+use crate::output::Output;
 use crate::socket::Socket;
 
 /// Entries of the submission queue; a full one is submitted early, so this bounds nothing.
 const SUBMISSIONS_COUNT: u32 = 1024;
 /// Entries of the completion queue: multishot operations give many completions a submission.
 const COMPLETIONS_COUNT: u32 = 8 * SUBMISSIONS_COUNT;
-/// Bytes of one send, which is over when all of them are sent: its end is what shows that a slow
-/// reader makes progress, and a minute for this much is no slow reader any more.
-const SEND_BYTES_MAX: usize = 1 << 20;
 /// The buffer group, of which a core has one.
 const GROUP: u16 = 0;
 /// `user_data` of entries whose completion nobody waits for.
@@ -114,14 +112,8 @@ impl Uring {
         self.start(Action::Recv, socket, token)
     }
 
-    pub(super) fn send(
-        &mut self,
-        socket: &Rc<Socket>,
-        token: Token,
-        bytes: Vec<u8>,
-        from: usize,
-    ) -> Op {
-        self.start(Action::Send { bytes, from }, socket, token)
+    pub(super) fn send(&mut self, socket: &Rc<Socket>, token: Token, output: Output, from: usize) {
+        self.start(Action::Send { output, from, gather: None }, socket, token);
     }
 
     pub(super) fn poll(
@@ -198,7 +190,7 @@ impl Uring {
         let Some(slot) = self.slots.find(op) else { return };
         let fd = Fd(slot.socket.as_raw_fd());
         let nonblocking = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let entry = match &slot.action {
+        let entry = match &mut slot.action {
             Action::Accept if features.multishot => {
                 opcode::AcceptMulti::new(fd).flags(nonblocking).build()
             }
@@ -212,18 +204,23 @@ impl Uring {
                 .buf_group(GROUP)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
-            Action::Send { bytes, from } => {
-                let rest = &bytes[*from..];
-                let length = rest.len().min(SEND_BYTES_MAX) as u32;
-                opcode::Send::new(fd, rest.as_ptr(), length)
-                    .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-                    .build()
+            Action::Send { output, from, gather } => {
+                let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+                if let Some(bytes) = output.plain() {
+                    let rest = &bytes[*from..];
+                    let length = rest.len().min(SEND_BYTES_MAX) as u32;
+                    opcode::Send::new(fd, rest.as_ptr(), length).flags(flags).build()
+                } else {
+                    let gather = gather.insert(Gather::of(output, *from));
+                    opcode::SendMsg::new(fd, &raw const gather.header).flags(flags as u32).build()
+                }
             }
             Action::Poll { interest, shots } => readiness(fd, *interest, *shots),
         };
         // SAFETY: the descriptor is held by the slot; receives write into pool buffers, which the
-        // pool keeps mapped for as long as the ring; a send reads `bytes`, whose heap memory stays
-        // put until the slot is removed, which happens at its completion only (see also `drop`).
+        // pool keeps mapped for as long as the ring; a send reads the output, and the header in its
+        // box, whose heap memory stays put until the slot is removed, which happens at its
+        // completion only (see also `drop`).
         unsafe { self.push(&entry.user_data(op.to_word())) };
     }
 
@@ -304,9 +301,9 @@ impl Uring {
             }
             Action::Send { .. } => {
                 let slot = self.slots.remove(op)?;
-                let Action::Send { bytes, .. } = slot.action else { return None };
+                let Action::Send { output, .. } = slot.action else { return None };
                 let result = if result < 0 { Err(-result) } else { Ok(result as usize) };
-                Some(Event::Sent { token, bytes, result })
+                Some(Event::Sent { token, output, result })
             }
             Action::Recv if self.features.buf_ring => self.received(op, token, result, flags),
             Action::Recv => self.readable(op, token, result),
@@ -338,6 +335,9 @@ impl Uring {
             return Some(Event::Received { token, buffer });
         }
         let cancelled = self.slots.find(op)?.cancelled;
+        if result == -libc::ENOBUFS {
+            self.pool.offer_more();
+        }
         if (result == -libc::ENOBUFS || is_passing(result)) && !cancelled {
             self.again.push(op);
             return None;
