@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use msec_protocol::{AnswerHead, BadHead, Code, Frame, Head, head};
+use msec_sys::output::Writer;
 
+use crate::append;
 use crate::closed::Closed;
 use crate::connection::{Connection, Taken};
 use crate::context::{Context, Origin};
@@ -83,16 +85,19 @@ impl ServerSide {
         connection: &Rc<Connection>,
         frame: Frame<'_>,
     ) -> Result<Taken, BadHead> {
-        let head = head::decode_request(frame.head())?;
-        if head.deadline_ms != 0 {
+        let mut context = shard.spares.context();
+        if let Err(bad) = context.fill(frame) {
+            shard.spares.give_context(context);
+            return Err(bad);
+        }
+        if context.head().deadline_ms != 0 {
             self.new_peer.set(true);
         }
-        if head.cancel {
-            self.cancel(shard, &head);
+        if context.head().cancel {
+            self.cancel(shard, context.head());
+            shard.spares.give_context(context);
             return Ok(Taken::Yes);
         }
-        let mut context = shard.context();
-        context.fill(head, frame);
         // Kept for the refusals, which are written before there is a flight.
         let core = shard.index as u16;
         context.origin = Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
@@ -142,7 +147,7 @@ impl ServerSide {
         shard: &Shard,
         connection: &Rc<Connection>,
         answer: &AnswerHead<'_>,
-        write_body: impl FnOnce(&mut Vec<u8>),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) {
         let mut answer = *answer;
         if !self.told_features.replace(true) {
@@ -151,7 +156,7 @@ impl ServerSide {
         answer.leaving = self.server.is_draining();
         let limits = &shard.shared.config.limits;
         let written =
-            connection.append(shard, |out| head::encode_answer(&answer, limits, out, write_body));
+            connection.append(shard, |out| append::answer(out, &answer, limits, write_body));
         if let Err(too_large) = written {
             let text = format!("the answer does not fit: {too_large}");
             let refusal = AnswerHead {
@@ -161,7 +166,7 @@ impl ServerSide {
                 ..answer
             };
             let again =
-                connection.append(shard, |out| head::encode_answer(&refusal, limits, out, |_| ()));
+                connection.append(shard, |out| append::answer(out, &refusal, limits, |_| ()));
             // Cannot be: the head is the request's, which was within its limit, less the caller.
             debug_assert!(again.is_ok());
         }

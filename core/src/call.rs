@@ -21,6 +21,7 @@ use crate::pool;
 use crate::shard::Shard;
 use crate::task::{self, Inherited, Waiter};
 use msec_protocol::{Address, Code, RequestHead, TooLarge, call};
+use msec_sys::output::Writer;
 
 /// What a call asks for, borrowed from whoever makes it.
 pub(crate) struct Ask<'a> {
@@ -95,7 +96,7 @@ pub(crate) fn blocking(
     address: &Address,
     method: &str,
     options: &CallOptions,
-    write_body: impl FnOnce(&mut Vec<u8>),
+    write_body: impl FnOnce(&mut Writer<'_, '_>),
 ) -> Result<Reply> {
     let Some(running) = shard.tasks.current() else {
         return Err(Error::would_block(method));
@@ -103,7 +104,7 @@ pub(crate) fn blocking(
     if running.is_cancelled() {
         return Err(cancelled(method));
     }
-    let inherited = running.inherited().clone();
+    let inherited = running.inherited();
     // The handler may have computed for long since this turn of the loop began.
     let now_ns = shard.fresh_ns();
     let deadline_ns = deadline_ns(options, &inherited, now_ns);

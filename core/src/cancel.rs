@@ -75,8 +75,13 @@ impl Cancel {
         self.set.load(Ordering::SeqCst)
     }
 
-    /// Tells whom to wake first.
+    /// Tells whom to wake first, of a request that only this very thread can cancel.
     #[inline]
+    pub(crate) fn serve_here(&self, task: TaskId) {
+        self.first.store(task.pack(), Ordering::Relaxed);
+    }
+
+    /// Tells whom to wake first.
     pub(crate) fn serve_on(&self, task: TaskId) {
         // Ordered before every later look at the flag, as `cancel` orders the flag before this.
         self.first.store(task.pack(), Ordering::SeqCst);

@@ -16,9 +16,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::append;
+use bytes::BufMut;
 use msec_protocol::{
     Address, BadHead, Calls, Code, Frame, Metadata, RequestHead, Target, head, limits,
 };
+use msec_sys::output::Writer;
 
 use crate::answer::{Answer, Reply};
 use crate::call::{self, Ask, Done};
@@ -182,19 +185,18 @@ impl Client {
 
     /// Calls with a body of bytes.
     pub fn call_raw(&self, method: &str, body: &[u8], options: &CallOptions) -> Result<Reply> {
-        self.call_written(method, options, |out| out.extend_from_slice(body))
+        self.call_written(method, options, |out| out.put_slice(body))
     }
 
     fn call_written(
         &self,
         method: &str,
         options: &CallOptions,
-        write_body: impl FnOnce(&mut Vec<u8>),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<Reply> {
         let home = |shard: &Rc<Shard>| Arc::ptr_eq(&shard.shared, self.engine.shared());
         let Some(shard) = shard::current().filter(home) else {
-            let mut body = Vec::new();
-            write_body(&mut body);
+            let body = append::written(write_body);
             return self.start_body::<()>(method, body, options).wait_raw();
         };
         let address = shard.pick(&self.target, method)?;
@@ -287,8 +289,8 @@ impl Client {
     }
 }
 
-fn encode<M: prost::Message>(message: &M, out: &mut Vec<u8>) {
-    message.encode(out).expect("a vector has room for whatever memory holds");
+fn encode<M: prost::Message>(message: &M, out: &mut Writer<'_, '_>) {
+    message.encode(out).expect("an output has room for whatever memory holds");
 }
 
 /// A call in flight on a connection.
@@ -354,7 +356,7 @@ impl ClientSide {
         connection: &Rc<Connection>,
         ask: &Ask<'_>,
         done: Done,
-        write_body: impl FnOnce(&mut Vec<u8>),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<u64> {
         let limits = &shard.shared.config.limits;
         if connection.unsent_bytes() > limits::CLIENT_UNSENT_BYTES_MAX {
@@ -364,7 +366,7 @@ impl ClientSide {
         if ask.options.one_way {
             let head = ask.head(shard, 0);
             connection
-                .append(shard, |out| head::encode_request(&head, limits, out, write_body))
+                .append(shard, |out| append::request(out, &head, limits, write_body))
                 .map_err(|large| call::too_large(ask.method, large))?;
             done.tell(shard, Ok(Answer::nothing()));
             return Ok(0);
@@ -384,7 +386,7 @@ impl ClientSide {
         }
         let head = ask.head(shard, sequence);
         let written =
-            connection.append(shard, |out| head::encode_request(&head, limits, out, write_body));
+            connection.append(shard, |out| append::request(out, &head, limits, write_body));
         if let Err(large) = written {
             self.take(shard, sequence);
             return Err(call::too_large(ask.method, large));
@@ -500,7 +502,7 @@ impl ClientSide {
         let limits = &shard.shared.config.limits;
         let cancel = RequestHead::cancel(sequence);
         // A few bytes are within every limit.
-        let _ = connection.append(shard, |out| head::encode_request(&cancel, limits, out, |_| ()));
+        let _ = connection.append(shard, |out| append::request(out, &cancel, limits, |_| ()));
     }
 
     /// The connection is dead: its calls fail now, not at their deadlines.

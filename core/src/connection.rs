@@ -25,6 +25,7 @@ use std::rc::Rc;
 
 use msec_protocol::{Arrival, Cutter, limits};
 use msec_sys::buffer::Buffer;
+use msec_sys::output::Output;
 use msec_sys::ring::Op;
 use msec_sys::socket::{Address, Socket};
 
@@ -96,7 +97,7 @@ pub(crate) struct Connection {
     peer_ended: Cell<bool>,
     /// The peer was told that we send no more.
     said_end: Cell<bool>,
-    output: RefCell<Vec<u8>>,
+    output: RefCell<Output>,
     sending_bytes: Cell<usize>,
     dirty: Cell<bool>,
     /// Bytes leased from the budget.
@@ -435,11 +436,11 @@ impl Connection {
     pub(crate) fn append<R>(
         self: &Rc<Self>,
         shard: &Shard,
-        write: impl FnOnce(&mut Vec<u8>) -> R,
+        write: impl FnOnce(&mut Output) -> R,
     ) -> R {
         let mut output = self.output.borrow_mut();
         if output.capacity() == 0 {
-            *output = shard.output();
+            *output = shard.spares.output();
         }
         let result = append::whole(&mut output, write);
         drop(output);
@@ -465,14 +466,11 @@ impl Connection {
             return;
         }
         if self.sending_bytes.get() == 0 {
-            let bytes = self.output.take();
-            if bytes.is_empty() {
-                if bytes.capacity() > 0 {
-                    shard.give_output(bytes);
-                }
-                return;
+            let output = self.output.take();
+            if output.is_empty() {
+                return shard.spares.give_output(output);
             }
-            self.send(shard, bytes, 0);
+            self.send(shard, output, 0);
             self.watch_progress(shard);
         }
         // The peer asks faster than it takes answers. Only a server stops reading: if both sides
@@ -483,20 +481,20 @@ impl Connection {
         }
     }
 
-    fn send(&self, shard: &Shard, bytes: Vec<u8>, from: usize) {
-        self.sending_bytes.set(bytes.len() - from);
+    fn send(&self, shard: &Shard, output: Output, from: usize) {
+        self.sending_bytes.set(output.len() - from);
         let token = Subject::Connection(self.id.get()).token();
-        shard.ring.borrow_mut().send(&self.socket, token, bytes, from);
+        shard.ring.borrow_mut().send(&self.socket, token, output, from);
     }
 
     /// A send is over.
     pub(crate) fn sent(
         self: &Rc<Self>,
         shard: &Rc<Shard>,
-        bytes: Vec<u8>,
+        output: Output,
         result: Result<usize, i32>,
     ) {
-        let from = bytes.len() - self.sending_bytes.get();
+        let from = output.len() - self.sending_bytes.get();
         self.sending_bytes.set(0);
         if self.phase.get() == Phase::Dead {
             return self.release(shard);
@@ -506,11 +504,11 @@ impl Connection {
             Err(errno) => return self.close(shard, &Closed::Failed(errno)),
         };
         self.progress_ns.set(shard.now_ns());
-        if from + sent < bytes.len() {
+        if from + sent < output.len() {
             self.watch_progress(shard);
-            return self.send(shard, bytes, from + sent);
+            return self.send(shard, output, from + sent);
         }
-        shard.give_output(bytes);
+        shard.spares.give_output(output);
         if !self.output.borrow().is_empty() {
             self.mark_dirty(shard);
             self.watch_progress(shard);
@@ -584,7 +582,7 @@ impl Connection {
         if let Some(timer) = self.stall_timer.take() {
             shard.timers.borrow_mut().cancel(timer);
         }
-        shard.give_output(self.output.take());
+        shard.spares.give_output(self.output.take());
         self.input.take();
         self.lease(shard, 0);
         self.release(shard);

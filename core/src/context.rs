@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use msec_protocol::{Code, Frame, Head};
+use msec_protocol::{BadHead, Code, Frame, Head};
 
 use crate::cancel::Cancel;
 use crate::connections::ConnectionId;
@@ -98,10 +98,10 @@ impl Context {
         })
     }
 
-    /// Takes a frame in, with its head decoded from it.
+    /// Takes a frame in. A bad head leaves nothing to be answered.
     #[inline]
-    pub(crate) fn fill(&mut self, head: Head, frame: Frame<'_>) {
-        self.head = head;
+    pub(crate) fn fill(&mut self, frame: Frame<'_>) -> Result<(), BadHead> {
+        self.head.decode_request(frame.head())?;
         let range = frame.head_range();
         (self.head_start, self.head_end) = (range.start as u32, range.end as u32);
         let bytes = frame.into_bytes();
@@ -120,10 +120,11 @@ impl Context {
         }
         self.result.set(0);
         (self.received_ns, self.started_ns) = (0, 0);
+        Ok(())
     }
 
-    /// Makes it ready for another request, keeping what is worth keeping; false if nothing is.
-    pub(crate) fn recycle(&mut self) -> bool {
+    /// Makes it ready for another request, keeping what is worth keeping.
+    pub(crate) fn recycle(&mut self) {
         if let FrameBytes::Large(_) = self.frame {
             self.frame = FrameBytes::Small(Vec::new());
         }
@@ -133,7 +134,6 @@ impl Context {
             // A task that outlives the request still looks at it.
             None => self.cancel = Arc::default(),
         }
-        true
     }
 
     /// The decoded head.

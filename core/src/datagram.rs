@@ -8,7 +8,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::append;
 use msec_protocol::{Address, Calls, Code, frame, head, limits};
+use msec_sys::output::Writer;
 use msec_sys::ring::Op;
 use msec_sys::socket::{self, Socket};
 
@@ -80,7 +82,7 @@ impl DatagramPeer {
         shard: &Rc<Shard>,
         ask: &Ask<'_>,
         done: Done,
-        write_body: impl FnOnce(&mut Vec<u8>),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<u64> {
         let flying = Flying { done, timer: None, method: method::intern(ask.method) };
         let begun = self.calls.borrow_mut().begin(flying);
@@ -108,24 +110,25 @@ impl DatagramPeer {
         shard: &Shard,
         ask: &Ask<'_>,
         sequence: u64,
-        write_body: impl FnOnce(&mut Vec<u8>),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<()> {
-        let mut bytes = shard.output();
+        let mut output = shard.spares.output();
         let limits = &shard.shared.config.limits;
-        let written =
-            head::encode_request(&ask.head(shard, sequence), limits, &mut bytes, write_body);
-        written.map_err(|large| call::too_large(ask.method, large))?;
+        let head = ask.head(shard, sequence);
+        append::request_whole(&mut output, &head, limits, write_body)
+            .map_err(|large| call::too_large(ask.method, large))?;
+        let bytes = output.plain().unwrap_or_default();
         if bytes.len() > limits::DATAGRAM_BYTES_MAX {
             let text = format!("a request of {} bytes does not fit into a datagram", bytes.len());
             return Err(Error::new(Code::TOO_LARGE, text).while_calling(ask.method));
         }
         // What the socket does not take now is lost, as the network may lose it; an ICMP error of
         // an earlier datagram is told here, and this one may well get through.
-        let mut outcome = self.socket.send_now(&bytes);
+        let mut outcome = self.socket.send_now(bytes);
         if outcome.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
-            outcome = self.socket.send_now(&bytes);
+            outcome = self.socket.send_now(bytes);
         }
-        shard.give_output(bytes);
+        shard.spares.give_output(output);
         match outcome {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),

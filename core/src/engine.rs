@@ -351,6 +351,7 @@ fn core_thread(
     {
         crate::log::warn("pin", format_args!("core {index} is not pinned to CPU {cpu}: {error}"));
     }
+    cpu::step_forward();
     CrashNote::set_core(index);
     if let Err(error) = process::name_crashes_thread() {
         crate::log::warn("crash", format_args!("core {index} cannot say what crashes it: {error}"));

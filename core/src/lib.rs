@@ -63,6 +63,7 @@ mod serve;
 mod server;
 mod shard;
 mod sleep;
+mod spares;
 mod spawn;
 mod subject;
 pub mod sync;
@@ -97,7 +98,7 @@ use task::Inherited;
 /// What the code that runs now works for.
 pub(crate) fn inherited() -> Inherited {
     if let Some(shard) = shard::current() {
-        return shard.tasks.current().map(|task| task.inherited().clone()).unwrap_or_default();
+        return shard.tasks.current().map(|task| task.inherited()).unwrap_or_default();
     }
     offload::inherited().unwrap_or_default()
 }

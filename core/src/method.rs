@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::RwLock;
 
+use bytes::BufMut;
 use msec_protocol::{Code, limits};
 
 use crate::context::Context;
@@ -96,7 +97,7 @@ impl Methods {
         let run = move |context: &Context, reply: &mut Reply<'_>| {
             let response = handler(context, context.decode::<Request>()?)?;
             reply.body(|out| {
-                response.encode(out).expect("a vector has room for whatever memory holds");
+                response.encode(out).expect("an output has room for whatever memory holds");
             })
         };
         self.add(name, Box::new(run))
@@ -112,7 +113,7 @@ impl Methods {
             let body = handler(context)?;
             // The user's code, which must not run while the connection's output is borrowed.
             let bytes = body.as_ref();
-            reply.body(|out| out.extend_from_slice(bytes))
+            reply.body(|out| out.put_slice(bytes))
         };
         self.add(name, Box::new(run))
     }

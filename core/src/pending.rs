@@ -21,6 +21,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use bytes::BufMut;
 use msec_protocol::{Code, Target};
 use msec_sys::clock;
 
@@ -190,7 +191,7 @@ impl Posted {
             if early.get() { tell.tell_later(shard, result) } else { tell.tell(result) }
         };
         let begun = pool::begin(shard, &ask, Done::Callback(Box::new(done)), |out| {
-            out.extend_from_slice(&body);
+            out.put_slice(&body);
         });
         beginning.set(false);
         let Some(tell) = slot.take() else { return };

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use msec_protocol::{Address, Code};
+use msec_sys::output::Writer;
 use msec_sys::socket::{self, Socket};
 
 use crate::call::{Ask, Begun, Done};
@@ -112,7 +113,7 @@ pub(crate) fn begin(
     shard: &Rc<Shard>,
     ask: &Ask<'_>,
     done: Done,
-    write_body: impl FnOnce(&mut Vec<u8>),
+    write_body: impl FnOnce(&mut Writer<'_, '_>),
 ) -> Result<Begun> {
     if let Address::Udp(_) = ask.address {
         let peer = datagram_peer(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;

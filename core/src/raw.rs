@@ -133,7 +133,7 @@ pub fn call(
         };
         let _use = Use { shard: &shard, side, connection: &connection };
         *side.waiter.borrow_mut() = Some(Waiter::current(&shard));
-        connection.append(&shard, |out| out.extend_from_slice(request));
+        connection.append(&shard, |out| out.append(|bytes, _| bytes.extend_from_slice(request)));
         match wait(&shard, &target, &connection, side, &length, deadline_ns) {
             Ok(answer) => {
                 // Whatever follows the answer was not asked for: do not reuse the connection.

@@ -15,17 +15,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use bytes::BufMut;
 use msec_protocol::{AnswerHead, Code, head, limits, report};
+use msec_sys::output::Writer;
 use msec_sys::process::CrashNote;
 use msec_sys::socket::Socket;
 
+use crate::append;
 use crate::connection::Role;
 use crate::context::{Context, Origin};
 use crate::error::Result;
 use crate::method::Kind;
 use crate::serve::{Plan, ServerShard};
 use crate::shard::{self, Message, Shard};
-use crate::task::{Job, Ready, Task};
+use crate::task::{Job, Ran, Ready, Task};
 
 /// A ready request that has waited so long may be handed to an idle core (measured: a hand-over
 /// costs two to five microseconds, mostly to wake the other core).
@@ -47,30 +50,34 @@ pub(crate) struct Reply<'a> {
 impl Reply<'_> {
     /// Writes the body of the answer, once.
     #[inline]
-    pub(crate) fn body(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    pub(crate) fn body(&mut self, write: impl FnOnce(&mut Writer<'_, '_>)) -> Result<()> {
         if self.context.is_one_way() {
             // Nobody waits for it.
         } else if let (Some(shard), Some(server)) = (self.shard, self.server) {
-            write_answer(shard, server, self.context, &Outcome::OK, write);
+            write_answer(shard, server, self.context, (Code::OK, ""), write);
         } else {
-            let mut body = Vec::new();
-            write(&mut body);
-            self.body = Some(body);
+            self.body = Some(append::written(write));
         }
         self.written = true;
         Ok(())
     }
 }
 
-/// What came of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
+/// What is not written yet of an answer when its handler is through. Most often that is nothing,
+/// which then is said by one word.
+type Left = Option<Box<Unwritten>>;
+
+/// An answer, or the rest of one.
+struct Unwritten {
     code: Code,
     text: String,
+    body: Vec<u8>,
 }
 
-impl Outcome {
-    const OK: Self = Self { code: Code::OK, text: String::new() };
+impl Unwritten {
+    fn failure(code: Code, text: impl Into<String>) -> Left {
+        Some(Box::new(Self { code, text: text.into(), body: Vec::new() }))
+    }
 }
 
 /// Writes an answer to where the request came from; this must be the core it came to.
@@ -79,12 +86,12 @@ fn write_answer(
     shard: &Rc<Shard>,
     server: &ServerShard,
     context: &Context,
-    outcome: &Outcome,
-    write_body: impl FnOnce(&mut Vec<u8>),
+    (code, text): (Code, &str),
+    write_body: impl FnOnce(&mut Writer<'_, '_>),
 ) {
     let answer = AnswerHead {
-        err: outcome.code,
-        err_msg: outcome.text.as_bytes(),
+        err: code,
+        err_msg: text.as_bytes(),
         result: context.result_value(),
         ..AnswerHead::to(context.head(), context.head_bytes())
     };
@@ -109,23 +116,23 @@ fn answer_datagram(
     socket: &Socket,
     sender: &msec_sys::socket::RawAddress,
     mut answer: AnswerHead<'_>,
-    write_body: impl FnOnce(&mut Vec<u8>),
+    write_body: impl FnOnce(&mut Writer<'_, '_>),
 ) {
     answer.leaving = server.is_draining();
     answer.features = head::FEATURES;
-    let mut bytes = shard.output();
+    let mut output = shard.spares.output();
     let limits = &shard.shared.config.limits;
-    let written = head::encode_answer(&answer, limits, &mut bytes, write_body);
-    if written.is_err() || bytes.len() > limits::DATAGRAM_BYTES_MAX {
-        bytes.clear();
+    let written = append::answer_whole(&mut output, &answer, limits, write_body);
+    if written.is_err() || output.len() > limits::DATAGRAM_BYTES_MAX {
+        output.clear();
         answer.err = Code::TOO_LARGE;
         answer.err_msg = b"the answer does not fit into a datagram";
         // A head that came in a datagram fits into one.
-        let _ = head::encode_answer(&answer, limits, &mut bytes, |_| ());
+        let _ = append::answer_whole(&mut output, &answer, limits, |_| ());
     }
     // A full socket buffer loses the answer, as the network may at any time.
-    let _ = socket.send_to_now(&bytes, sender);
-    shard.give_output(bytes);
+    let _ = output.plain().map(|bytes| socket.send_to_now(bytes, sender));
+    shard.spares.give_output(output);
 }
 
 pub(crate) fn write_refusal(
@@ -136,8 +143,7 @@ pub(crate) fn write_refusal(
     text: &str,
 ) {
     if !context.is_one_way() {
-        let outcome = Outcome { code, text: text.into() };
-        write_answer(shard, server, context, &outcome, |_| ());
+        write_answer(shard, server, context, (code, text), |_| ());
     }
 }
 
@@ -157,11 +163,17 @@ pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
     if server.plan.methods.list[context.method as usize].kind == Kind::Heavy {
         return offload(shard, &server, context);
     }
-    let inherited = context.inherited();
-    let task = shard.tasks.take(Job::Request(context), inherited);
-    if let Err((exhausted, Job::Request(context))) = shard.tasks.run(task) {
-        crate::log::warn("stacks", format_args!("a request was refused: {exhausted}"));
-        give_up(shard, &server, context, Code::OVERLOADED, "no stack is left for a coroutine");
+    let task = shard.tasks.take();
+    task.set_job(Job::Request(context));
+    match shard.tasks.run(task) {
+        Ok(Ran::Ended) => {}
+        // It may have computed for long before it parked.
+        Ok(Ran::Parked) => _ = shard.fresh_ns(),
+        Err((exhausted, Job::Request(context))) => {
+            crate::log::warn("stacks", format_args!("a request was refused: {exhausted}"));
+            give_up(shard, &server, context, Code::OVERLOADED, "no stack is left for a coroutine");
+        }
+        Err((_, Job::None | Job::Run(_))) => {}
     }
 }
 
@@ -173,49 +185,49 @@ fn come_back(shard: &Rc<Shard>, context: Box<Context>) {
         return shard.post(core, Message::Request(context));
     }
     shard.leases.requests.give(1);
-    shard.give_context(context);
+    shard.spares.give_context(context);
 }
 
 /// Ends a request that does not run.
 fn give_up(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, code: Code, text: &str) {
-    finish(shard, server, context, Outcome { code, text: text.into() }, None);
+    finish(shard, server, context, Unwritten::failure(code, text));
 }
 
 /// Serves a request on the running task.
-pub(crate) fn serve(shard: &Rc<Shard>, task: &Task, context: Box<Context>) {
-    let Some(server) = shard.server(context.server) else { return };
-    let name = server.plan.methods.list[context.method as usize].name;
-    task.set_name(name);
-    context.cancel.serve_on(task.id(shard.index));
-    run_on(shard, &server, context, Some(task));
+pub(crate) fn serve(shard: &Rc<Shard>, task: &Task) {
+    let Some(request) = task.request() else { return };
+    let Some(server) = shard.server(request.server) else { return };
+    task.set_name(server.method_name(&request));
+    let id = task.id(shard.index);
+    match request.origin.core() == shard.index {
+        true => request.cancel.serve_here(id),
+        false => request.cancel.serve_on(id),
+    }
+    let left = run_on(shard, &server, &request);
+    drop(request);
+    if let Some(context) = task.take_request() {
+        finish(shard, &server, context, left);
+    }
 }
 
 /// Runs a callback method on this thread, which is a core's.
 #[inline]
 pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
-    run_on(shard, server, context, None);
+    let left = run_on(shard, server, &context);
+    finish(shard, server, context, left);
 }
 
 #[inline]
-fn run_on(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, task: Option<&Task>) {
+fn run_on(shard: &Rc<Shard>, server: &ServerShard, context: &Context) -> Left {
     let local = context.origin.core() == shard.index;
-    let name = server.method_name(&context);
+    let name = server.method_name(context);
     shard.shared.cores.beat(shard.index).runs(name);
     CrashNote::set(name.text());
-    let (outcome, body) = run(&server.plan, &context, local.then_some((shard, server)));
-    if let Some(task) = task {
-        // The context can then use its cancel flag again instead of allocating one.
-        task.forget_cancel();
-    }
-    finish(shard, server, context, outcome, body);
+    run(&server.plan, context, local.then_some((shard, server)))
 }
 
 /// Runs a handler, with a barrier for panics.
-fn run(
-    plan: &Plan,
-    context: &Context,
-    place: Option<(&Rc<Shard>, &ServerShard)>,
-) -> (Outcome, Option<Vec<u8>>) {
+fn run(plan: &Plan, context: &Context, place: Option<(&Rc<Shard>, &ServerShard)>) -> Left {
     let method = &plan.methods.list[context.method as usize];
     let mut reply = Reply {
         context,
@@ -225,26 +237,25 @@ fn run(
         written: false,
     };
     let result = catch_unwind(AssertUnwindSafe(|| (method.handler)(context, &mut reply)));
-    let outcome = match result {
-        Ok(Ok(())) => Outcome::OK,
-        Ok(Err(error)) => Outcome { code: error.code(), text: error.message().into() },
+    let failure = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some((error.code(), error.message().to_owned())),
         Err(payload) => {
             let text = panic_text(payload.as_ref());
-            crate::log::error(
-                "panic",
-                format_args!("method {} panicked: {text}", method.name.text()),
-            );
+            let name = method.name.text();
+            crate::log::error("panic", format_args!("method {name} panicked: {text}"));
             // A destructor that panics behind the answer does not make a second one.
-            match reply.written {
-                true => Outcome::OK,
-                false => Outcome {
-                    code: Code::SERVICE_FAILED,
-                    text: format!("the handler panicked: {text}"),
-                },
-            }
+            let text = || format!("the handler panicked: {text}");
+            (!reply.written).then(|| (Code::SERVICE_FAILED, text()))
         }
     };
-    (outcome, reply.body)
+    match failure {
+        Some((code, text)) => Unwritten::failure(code, text),
+        None => {
+            let body = reply.body?;
+            Some(Box::new(Unwritten { code: Code::OK, text: String::new(), body }))
+        }
+    }
 }
 
 /// What a panic said.
@@ -256,52 +267,37 @@ pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
 /// A request that ended away from its core, on its way back.
 pub(crate) struct Answered {
     context: Box<Context>,
-    outcome: Outcome,
-    body: Option<Vec<u8>>,
+    left: Left,
 }
 
 /// Ends a request that ran or was given up: on the core it came to, at once, else by a message.
-fn finish(
-    shard: &Rc<Shard>,
-    server: &ServerShard,
-    context: Box<Context>,
-    outcome: Outcome,
-    body: Option<Vec<u8>>,
-) {
+fn finish(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: Left) {
     let core = context.origin.core();
     if core != shard.index {
-        let answered = Box::new(Answered { context, outcome, body });
-        return shard.post(core, Message::Answered(answered));
+        return shard.post(core, Message::Answered(Box::new(Answered { context, left })));
     }
-    settle(shard, server, context, &outcome, body);
+    settle(shard, server, context, left);
 }
 
 /// A request came back from another thread.
 pub(crate) fn answered(shard: &Rc<Shard>, answered: Answered) {
-    let Answered { context, outcome, body } = answered;
+    let Answered { context, left } = answered;
     match shard.server(context.server) {
-        Some(server) => settle(shard, &server, context, &outcome, body),
+        Some(server) => settle(shard, &server, context, left),
         None => come_back(shard, context),
     }
 }
 
 /// Writes what is not written yet, frees what the request held, and counts it.
-fn settle(
-    shard: &Rc<Shard>,
-    server: &ServerShard,
-    context: Box<Context>,
-    outcome: &Outcome,
-    body: Option<Vec<u8>>,
-) {
-    if !context.is_one_way() {
-        if let Some(body) = body {
-            write_answer(shard, server, &context, outcome, |out| out.extend_from_slice(&body));
-        } else if outcome.code != Code::OK {
-            write_answer(shard, server, &context, outcome, |_| ());
-        }
+fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: Left) {
+    let code = left.as_ref().map_or(Code::OK, |left| left.code);
+    if let Some(left) = left
+        && !context.is_one_way()
+    {
+        write_answer(shard, server, &context, (code, &left.text), |out| out.put_slice(&left.body));
     }
     let ended = report::Outcome {
-        code: outcome.code,
+        code,
         latency_ns: shard.fresh_ns().saturating_sub(context.received_ns),
         queue_ns: context.started_ns.saturating_sub(context.received_ns),
         request_bytes: context.frame_bytes() as u64,
@@ -320,7 +316,7 @@ fn settle(
             connection.close_if_done(shard);
         }
     }
-    shard.give_context(context);
+    shard.spares.give_context(context);
 }
 
 /// Runs a request on an offload thread.
@@ -336,8 +332,8 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
         let Some(context) = context else { return };
         let core = context.origin.core();
         let inherited = context.inherited();
-        let (outcome, body) = crate::offload::inheriting(inherited, || run(&plan, &context, None));
-        let answered = Box::new(Answered { context, outcome, body });
+        let left = crate::offload::inheriting(inherited, || run(&plan, &context, None));
+        let answered = Box::new(Answered { context, left });
         shared.cores.post_patiently(core, Message::Answered(answered));
     });
     if !shard.shared.offload.submit(job) {
@@ -403,7 +399,7 @@ mod tests {
         engine.ask_all(|shard| {
             // Half of them on the core they came to, half handed over.
             for _ in 0..COUNT / 2 {
-                let mut context = shard.context();
+                let mut context = shard.spares.context();
                 context.server = 9;
                 let (connection, flight) = (Default::default(), flight::NONE);
                 context.origin = Origin::Stream { core: 0, connection, flight };

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use msec_protocol::serve::{Admission, State, admit};
-use msec_protocol::{Code, Counters, frame, head, limits, report};
+use msec_protocol::{Code, Counters, frame, limits, report};
 use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
 
@@ -292,12 +292,10 @@ impl ServerShard {
     ) {
         // What cannot be read cannot be answered, and a datagram has no connection to close.
         let Ok(frame) = frame::datagram(bytes) else { return };
-        let Ok(head) = head::decode_request(frame.head()) else { return };
-        if head.cancel {
-            return;
+        let mut context = shard.spares.context();
+        if context.fill(frame).is_err() || context.head().cancel {
+            return shard.spares.give_context(context);
         }
-        let mut context = shard.context();
-        context.fill(head, frame);
         context.origin =
             Origin::Datagram { core: shard.index as u16, socket: index, sender: Box::new(sender) };
         self.admit(shard, context, None);
@@ -334,7 +332,7 @@ impl ServerShard {
             Admission::Run { deadline_ns } => deadline_ns,
             Admission::Refuse(code) => return self.refuse(shard, context, code, ""),
             // Told apart before: a cancel is no request.
-            Admission::Cancel => return shard.give_context(context),
+            Admission::Cancel => return shard.spares.give_context(context),
         };
         if !shard.leases.requests.take(1) {
             let text = "too many requests in flight in this process";
@@ -404,7 +402,7 @@ impl ServerShard {
     /// Answers a request that is not in flight.
     fn refuse(&self, shard: &Rc<Shard>, context: Box<Context>, code: Code, text: &str) {
         write_refusal(shard, self, &context, code, text);
-        shard.give_context(context);
+        shard.spares.give_context(context);
     }
 }
 

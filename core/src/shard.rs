@@ -40,6 +40,7 @@ use crate::raw::RawIdle;
 use crate::request::{self, Answered};
 use crate::route::Routes;
 use crate::serve::ServerShard;
+use crate::spares::Spares;
 use crate::subject::Subject;
 use crate::task::{Ready, Task, Tasks, Waiter};
 use crate::timer::Wheel;
@@ -52,10 +53,6 @@ const STARTED_COUNT_MAX: usize = 1024;
 const RUN_NS_MAX: u64 = 200_000;
 /// Messages taken from the mailbox in one turn.
 const MESSAGES_COUNT_MAX: usize = 1024;
-/// Output buffers and contexts that are kept for reuse.
-const SPARES_COUNT_MAX: usize = 256;
-/// An output buffer that grew beyond this is not kept.
-const SPARE_BYTES_MAX: usize = 256 * 1024;
 
 /// A function to be run on a core's loop, sent by another thread.
 pub(crate) type Errand = Box<dyn FnOnce(&Rc<Shard>) + Send>;
@@ -106,6 +103,8 @@ pub(crate) struct Shard {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     now_ns: Cell<u64>,
+    /// When a run last ended, as far as is known.
+    fresh_ns: Cell<u64>,
     pub(crate) ring: RefCell<Ring>,
     pub(crate) timers: RefCell<Wheel<Timer>>,
     pub(crate) tasks: Tasks,
@@ -120,10 +119,7 @@ pub(crate) struct Shard {
     /// Connections with output that was not handed to the ring.
     dirty: RefCell<Vec<Rc<Connection>>>,
     polls: RefCell<slab::Slab<Rc<Polled>>>,
-    spare_outputs: RefCell<Vec<Vec<u8>>>,
-    // The box is what is kept: a context moves through queues as a pointer.
-    #[expect(clippy::vec_box)]
-    spare_contexts: RefCell<Vec<Box<Context>>>,
+    pub(crate) spares: Spares,
     /// Messages that did not fit into another core's mailbox, oldest first.
     outbox: RefCell<std::collections::VecDeque<(usize, Message)>>,
     /// Average time of the last runs is so long that the clock is read after each, and that
@@ -150,6 +146,7 @@ impl Shard {
         Rc::new(Self {
             index,
             now_ns: Cell::new(now_ns),
+            fresh_ns: Cell::new(now_ns),
             ring: RefCell::new(ring),
             timers: RefCell::new(Wheel::new(now_ns)),
             tasks: Tasks::new(stacks),
@@ -163,8 +160,7 @@ impl Shard {
             inbox: RefCell::new(inbox),
             dirty: RefCell::default(),
             polls: RefCell::default(),
-            spare_outputs: RefCell::default(),
-            spare_contexts: RefCell::default(),
+            spares: Spares::default(),
             outbox: RefCell::default(),
             slow: Cell::new(false),
             started_count: Cell::new(0),
@@ -185,18 +181,20 @@ impl Shard {
     /// quarter of the price of a clock.
     #[inline]
     pub(crate) fn fresh_ns(&self) -> u64 {
-        self.now_ns().max(clock::coarse_ns())
+        let fresh_ns = self.now_ns().max(clock::coarse_ns());
+        self.fresh_ns.set(fresh_ns);
+        fresh_ns
     }
 
-    /// As [`Shard::fresh_ns`], for a request that starts. When the turn has become old, no more
-    /// requests start as they are read, and the clock is read after each run.
+    /// The time when something starts: when what ran before it ended. Where the turn has become
+    /// old, no more requests start as they are read, and the clock is read after each run.
     #[inline]
     pub(crate) fn start_ns(&self) -> u64 {
-        let fresh_ns = self.fresh_ns();
+        let fresh_ns = self.fresh_ns.get();
         if fresh_ns > self.now_ns() {
             self.slow.set(true);
         }
-        fresh_ns
+        fresh_ns.max(self.now_ns())
     }
 
     /// The address that the next call to a target goes to.
@@ -353,11 +351,11 @@ impl Shard {
                     connection.received(self, &buffer);
                 }
             }
-            Event::Sent { token, bytes, result } => {
+            Event::Sent { token, output, result } => {
                 if let Subject::Connection(id) = Subject::from_token(token)
                     && let Some(connection) = self.connections.find(id)
                 {
-                    connection.sent(self, bytes, result);
+                    connection.sent(self, output, result);
                 }
             }
             Event::RecvEnded { token, errno } => {
@@ -476,7 +474,9 @@ impl Shard {
             self.shared.cores.beat(self.index).runs(name);
             CrashNote::set(name.text());
         }
-        if let Err((exhausted, job)) = self.tasks.run(task) {
+        let ran = self.tasks.run(task);
+        self.fresh_ns();
+        if let Err((exhausted, job)) = ran {
             // Only a first run can want a stack; a request is answered in `request::start`, so this
             // is a spawned function, whose joiner learns of it by the drop of the job.
             crate::log::error("stacks", format_args!("a task was dropped: {exhausted}"));
@@ -507,38 +507,6 @@ impl Shard {
         let mut list = self.dirty.borrow_mut();
         if list.is_empty() {
             *list = dirty;
-        }
-    }
-
-    /// An empty output buffer.
-    #[inline]
-    pub(crate) fn output(&self) -> Vec<u8> {
-        self.spare_outputs.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes an output buffer back.
-    #[inline]
-    pub(crate) fn give_output(&self, mut bytes: Vec<u8>) {
-        let mut spares = self.spare_outputs.borrow_mut();
-        if bytes.capacity() <= SPARE_BYTES_MAX && spares.len() < SPARES_COUNT_MAX {
-            bytes.clear();
-            spares.push(bytes);
-        }
-    }
-
-    /// A context to be filled.
-    #[inline]
-    pub(crate) fn context(&self) -> Box<Context> {
-        self.spare_contexts.borrow_mut().pop().unwrap_or_else(Context::new)
-    }
-
-    /// Takes a context back.
-    #[inline]
-    pub(crate) fn give_context(&self, mut context: Box<Context>) {
-        let mut spares = self.spare_contexts.borrow_mut();
-        if spares.len() < SPARES_COUNT_MAX {
-            context.recycle();
-            spares.push(context);
         }
     }
 

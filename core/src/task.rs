@@ -18,7 +18,7 @@
 //! Task objects and coroutines are pooled apart: a coroutine's stack goes back the moment its job
 //! ends, so that the next request finds it still in the cache.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) struct Inherited {
 pub(crate) enum Job {
     /// Nothing; it is idle.
     None,
-    /// Serve a request.
+    /// Serve a request. It stays here while its handler runs, for what it hands on.
     Request(Box<Context>),
     /// Run a function.
     Run(Box<dyn FnOnce()>),
@@ -74,7 +74,8 @@ pub(crate) struct Task {
     notified: Cell<bool>,
     coroutine: Cell<Option<Coroutine>>,
     job: RefCell<Job>,
-    inherited: RefCell<Inherited>,
+    /// From whom it was spawned; a request has its own in its context.
+    inherited: RefCell<Option<Inherited>>,
     /// Allocated when the job first stores a value.
     locals: local::Place,
     /// What it waits for, for people.
@@ -84,13 +85,37 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn inherited(&self) -> std::cell::Ref<'_, Inherited> {
-        self.inherited.borrow()
+    /// What calls and tasks that it makes inherit.
+    pub(crate) fn inherited(&self) -> Inherited {
+        match self.request() {
+            Some(context) => context.inherited(),
+            None => self.inherited.borrow().clone().unwrap_or_default(),
+        }
     }
 
-    /// The request it worked for is answered: nothing can be cancelled any more.
-    pub(crate) fn forget_cancel(&self) {
-        self.inherited.borrow_mut().cancel = None;
+    /// Gives an idle task its job. Inlined, so that the job is made where it stays.
+    #[inline(always)]
+    pub(crate) fn set_job(&self, job: Job) {
+        *self.job.borrow_mut() = job;
+    }
+
+    /// The request that it serves.
+    #[inline]
+    pub(crate) fn request(&self) -> Option<Ref<'_, Context>> {
+        Ref::filter_map(self.job.borrow(), |job| match job {
+            Job::Request(context) => Some(&**context),
+            Job::None | Job::Run(_) => None,
+        })
+        .ok()
+    }
+
+    /// Its request is served: nothing of it is handed on any more.
+    #[inline]
+    pub(crate) fn take_request(&self) -> Option<Box<Context>> {
+        match self.job.replace(Job::None) {
+            Job::Request(context) => Some(context),
+            Job::None | Job::Run(_) => None,
+        }
     }
 
     pub(crate) fn locals(&self) -> &local::Place {
@@ -103,7 +128,12 @@ impl Task {
 
     /// Whether what it works for was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.inherited.borrow().cancel.as_ref().is_some_and(|cancel| cancel.is_set())
+        if let Some(context) = self.request() {
+            return context.cancel.is_set();
+        }
+        let inherited = self.inherited.borrow();
+        let cancel = inherited.as_ref().and_then(|inherited| inherited.cancel.as_ref());
+        cancel.is_some_and(|cancel| cancel.is_set())
     }
 
     /// Names the method that it runs from now on.
@@ -201,19 +231,19 @@ impl Tasks {
 
     /// Gives a job to an idle task and makes it ready.
     pub(crate) fn spawn(&self, job: Job, inherited: Inherited) -> Rc<Task> {
-        let task = self.take(job, inherited);
+        let task = self.take();
+        task.set_job(job);
+        *task.inherited.borrow_mut() = Some(inherited);
         task.state.set(State::Ready);
         self.ready.borrow_mut().push_back(Ready::Resume(task.clone()));
         task
     }
 
-    /// Gives a job to an idle task, to be run at once.
-    pub(crate) fn take(&self, job: Job, inherited: Inherited) -> Rc<Task> {
+    /// An idle task, to be given a job and run at once.
+    #[inline]
+    pub(crate) fn take(&self) -> Rc<Task> {
         let idle = self.idle.borrow_mut().pop();
-        let task = idle.unwrap_or_else(|| self.grow());
-        *task.job.borrow_mut() = job;
-        *task.inherited.borrow_mut() = inherited;
-        task
+        idle.unwrap_or_else(|| self.grow())
     }
 
     fn grow(&self) -> Rc<Task> {
@@ -261,7 +291,7 @@ impl Tasks {
 
     /// Runs a task until it parks or its job ends. Fails only for want of a stack, and then hands
     /// the job back.
-    pub(crate) fn run(&self, task: Rc<Task>) -> Result<(), (Exhausted, Job)> {
+    pub(crate) fn run(&self, task: Rc<Task>) -> Result<Ran, (Exhausted, Job)> {
         let mut coroutine = match task.coroutine.take() {
             Some(coroutine) => coroutine,
             None => match self.pool.take() {
@@ -279,7 +309,10 @@ impl Tasks {
             if coroutine.is_suspended() { coroutine.resume() } else { coroutine.start(run_job, 0) };
         *self.current.borrow_mut() = outer;
         match outcome {
-            Outcome::Suspended => task.coroutine.set(Some(coroutine)),
+            Outcome::Suspended => {
+                task.coroutine.set(Some(coroutine));
+                return Ok(Ran::Parked);
+            }
             Outcome::Finished => {
                 self.pool.give_back(coroutine);
                 self.retire(task);
@@ -292,7 +325,7 @@ impl Tasks {
                 self.retire(task);
             }
         }
-        Ok(())
+        Ok(Ran::Ended)
     }
 
     fn retire(&self, task: Rc<Task>) {
@@ -302,7 +335,9 @@ impl Tasks {
         task.state.set(State::Idle);
         task.notified.set(false);
         task.name.set(None);
-        task.inherited.borrow_mut().cancel = None;
+        let inherited = task.inherited.take();
+        let job = task.job.replace(Job::None);
+        drop((inherited, job));
         self.idle.borrow_mut().push(task);
     }
 
@@ -312,15 +347,24 @@ impl Tasks {
     }
 }
 
+/// How far a run of a task came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// Its job goes on when it is woken.
+    Parked,
+    /// Its job is over.
+    Ended,
+}
+
 /// The entry of every coroutine.
 fn run_job(_: usize) {
     let shard = shard::current().expect("coroutines run on core threads");
     let task = shard.tasks.current().expect("a coroutine runs for a task");
-    let job = task.job.replace(Job::None);
-    match job {
-        Job::Request(context) => crate::request::serve(&shard, &task, context),
-        Job::Run(function) => function(),
-        Job::None => {}
+    let is_request = task.request().is_some();
+    if is_request {
+        crate::request::serve(&shard, &task);
+    } else if let Job::Run(function) = task.job.replace(Job::None) {
+        function();
     }
     local::clear(&task.locals);
 }

@@ -40,6 +40,7 @@ pub const ECHO_METHOD: &str = "echo.EchoService.Echo";
 pub fn run(options: &options::Options) -> io::Result<report::Report> {
     crate::process::raise_file_limit()?;
     crate::process::drop_timer_slack();
+    crate::process::shorten_slice();
     let mix = options.mix.as_ref();
     match (&options.mode, options.grpc) {
         (options::Mode::Short, false) => short::run(options),

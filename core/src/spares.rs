@@ -1,0 +1,57 @@
+//! Memory that a core keeps for reuse: output buffers and contexts, in bounded number and size.
+
+use std::cell::RefCell;
+
+use msec_sys::output::Output;
+
+use crate::context::Context;
+
+/// Of each kind, so many are kept.
+const SPARES_COUNT_MAX: usize = 256;
+/// An output that grew beyond this is not kept.
+const SPARE_BYTES_MAX: usize = 256 * 1024;
+
+/// The spare objects of a core.
+#[derive(Default)]
+pub(crate) struct Spares {
+    outputs: RefCell<Vec<Output>>,
+    // The box is what is kept: a context moves through queues as a pointer.
+    #[expect(clippy::vec_box)]
+    contexts: RefCell<Vec<Box<Context>>>,
+}
+
+impl Spares {
+    /// An empty output.
+    #[inline]
+    pub(crate) fn output(&self) -> Output {
+        self.outputs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes an output back.
+    #[inline]
+    pub(crate) fn give_output(&self, mut output: Output) {
+        // What it shares may have a destructor that wants an output: nothing is borrowed yet.
+        output.clear();
+        let mut outputs = self.outputs.borrow_mut();
+        let bytes = output.capacity();
+        if bytes > 0 && bytes <= SPARE_BYTES_MAX && outputs.len() < SPARES_COUNT_MAX {
+            outputs.push(output);
+        }
+    }
+
+    /// A context to be filled.
+    #[inline]
+    pub(crate) fn context(&self) -> Box<Context> {
+        self.contexts.borrow_mut().pop().unwrap_or_else(Context::new)
+    }
+
+    /// Takes a context back.
+    #[inline]
+    pub(crate) fn give_context(&self, mut context: Box<Context>) {
+        context.recycle();
+        let mut contexts = self.contexts.borrow_mut();
+        if contexts.len() < SPARES_COUNT_MAX {
+            contexts.push(context);
+        }
+    }
+}
