@@ -4,6 +4,7 @@ use bytes::Bytes;
 use msec_protocol::{Code, Frame, Head};
 
 use crate::error::{Error, Result};
+use crate::frame_memory;
 
 /// A whole answer, with its frame's bytes.
 pub(crate) struct Answer {
@@ -18,7 +19,7 @@ impl Answer {
     #[inline]
     pub(crate) fn keep(head: Head, frame: Frame<'_>) -> Self {
         let range = frame.head_range();
-        let frame = Bytes::from(frame.into_bytes().into_owned());
+        let frame = frame_memory::share(frame.into_bytes());
         Self { head, frame, head_start: range.start, head_end: range.end }
     }
 

@@ -34,6 +34,7 @@ use crate::append;
 use crate::client::ClientSide;
 use crate::closed::Closed;
 use crate::connections::ConnectionId;
+use crate::frame_memory;
 use crate::raw::RawSide;
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
@@ -258,6 +259,7 @@ impl Connection {
         let mut rest = bytes;
         // Taken out while roles run: a callback may well close this very connection.
         let mut cutter = std::mem::take(&mut self.input.borrow_mut().cutter);
+        frame_memory::lend(shard, &mut cutter, bytes.len());
         loop {
             let arrival = match cutter.next(&shard.shared.config.limits, &mut rest) {
                 Ok(Some(arrival)) => arrival,
@@ -287,6 +289,7 @@ impl Connection {
                 return;
             }
         }
+        frame_memory::take_back(shard, &mut cutter);
         let partial_bytes = cutter.buffered();
         if partial_bytes > 0 || self.leased_bytes.get() > 0 {
             self.lease_input(shard, &mut cutter, partial_bytes);
@@ -370,18 +373,17 @@ impl Connection {
     /// The receive is over.
     pub(crate) fn recv_ended(self: &Rc<Self>, shard: &Rc<Shard>, errno: i32) {
         self.recv.set(None);
-        match self.phase.get() {
-            Phase::Dead => self.release(shard),
-            _ if errno == libc::ECANCELED => {
-                // Paused; or resumed again before the cancel took effect.
-                if !self.full.get() {
-                    self.read(shard);
-                }
+        if self.phase.get() == Phase::Dead {
+            self.release(shard);
+        } else if errno == libc::ECANCELED {
+            // Paused; or resumed again before the cancel took effect.
+            if !self.full.get() {
+                self.read(shard);
             }
-            Phase::Connecting | Phase::Open | Phase::Ending if errno == 0 => self.ended(shard),
-            Phase::Connecting | Phase::Open | Phase::Ending => {
-                self.close(shard, &Closed::Failed(errno));
-            }
+        } else if errno == 0 {
+            self.ended(shard);
+        } else {
+            self.close(shard, &Closed::Failed(errno));
         }
     }
 

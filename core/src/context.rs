@@ -17,6 +17,7 @@ use msec_protocol::{BadHead, Code, Frame, Head};
 use crate::cancel::Cancel;
 use crate::connections::ConnectionId;
 use crate::error::Error;
+use crate::frame_memory;
 use crate::task::Inherited;
 
 /// Frames up to this many bytes are copied into the context's own memory; larger ones are shared.
@@ -113,10 +114,7 @@ impl Context {
                 self.frame = FrameBytes::Small(bytes.into_owned());
             }
         } else {
-            self.frame = FrameBytes::Large(match bytes {
-                std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),
-                std::borrow::Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            });
+            self.frame = FrameBytes::Large(frame_memory::share(bytes));
         }
         self.result.set(0);
         (self.received_ns, self.started_ns) = (0, 0);

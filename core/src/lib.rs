@@ -43,6 +43,7 @@ mod datagram;
 mod engine;
 mod error;
 mod flight;
+mod frame_memory;
 mod future;
 mod local;
 pub mod log;

@@ -2,13 +2,16 @@
 
 use std::cell::RefCell;
 
+use msec_protocol::frame::LENT_BYTES_MIN;
 use msec_sys::output::Output;
 
 use crate::context::Context;
 
 /// Of each kind, so many are kept.
 const SPARES_COUNT_MAX: usize = 256;
-/// An output that grew beyond this is not kept.
+/// So many frames are kept: as many as are handled at a time, and at most 16 MiB.
+const FRAMES_COUNT_MAX: usize = 64;
+/// An output or a frame that grew beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
 
 /// The spare objects of a core.
@@ -18,6 +21,8 @@ pub(crate) struct Spares {
     // The box is what is kept: a context moves through queues as a pointer.
     #[expect(clippy::vec_box)]
     contexts: RefCell<Vec<Box<Context>>>,
+    /// Memory of large frames.
+    frames: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Spares {
@@ -36,6 +41,22 @@ impl Spares {
         let bytes = output.capacity();
         if bytes > 0 && bytes <= SPARE_BYTES_MAX && outputs.len() < SPARES_COUNT_MAX {
             outputs.push(output);
+        }
+    }
+
+    /// Memory for a large frame; none of it if there is no spare.
+    #[inline]
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        self.frames.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes the memory of a large frame back.
+    pub(crate) fn give_frame(&self, mut memory: Vec<u8>) {
+        let mut frames = self.frames.borrow_mut();
+        let bytes = memory.capacity();
+        if (LENT_BYTES_MIN..=SPARE_BYTES_MAX).contains(&bytes) && frames.len() < FRAMES_COUNT_MAX {
+            memory.clear();
+            frames.push(memory);
         }
     }
 

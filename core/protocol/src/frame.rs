@@ -265,6 +265,9 @@ pub enum Arrival<'input> {
     },
 }
 
+/// Incomplete frames from this size on are kept in lent memory, see [`Cutter::lend`].
+pub const LENT_BYTES_MIN: usize = 16 * 1024;
+
 /// Cuts the frames out of a stream that arrives in pieces.
 ///
 /// One for each direction of a connection. Holds no memory while no frame is incomplete.
@@ -276,12 +279,14 @@ pub struct Cutter {
     /// Bytes of a refused frame that have still to be thrown away, its end byte included.
     /// Invariant: zero while `partial` is not empty.
     skip_bytes: usize,
+    /// Lent memory for the next large frame that is incomplete.
+    lent: Vec<u8>,
 }
 
 impl Cutter {
     /// At the beginning of a stream.
     pub const fn new() -> Cutter {
-        Cutter { partial: Vec::new(), skip_bytes: 0 }
+        Cutter { partial: Vec::new(), skip_bytes: 0, lent: Vec::new() }
     }
 
     /// Takes the next frame off the front of `input`.
@@ -313,6 +318,20 @@ impl Cutter {
             return self.next_continued(limits, input);
         }
         self.next_from_start(limits, input)
+    }
+
+    /// Lends empty memory that was used before, for the next frame of [`LENT_BYTES_MIN`] or more
+    /// that is incomplete; without it memory is allocated as the frame arrives.
+    #[inline]
+    pub fn lend(&mut self, memory: Vec<u8>) {
+        debug_assert!(memory.is_empty());
+        self.lent = memory;
+    }
+
+    /// Takes back what was lent, if it was not needed.
+    #[inline]
+    pub fn take_lent(&mut self) -> Option<Vec<u8>> {
+        (self.lent.capacity() > 0).then(|| core::mem::take(&mut self.lent))
     }
 
     /// Stops keeping the body of the frame that is incomplete, if its head is whole, and gives
@@ -426,6 +445,11 @@ impl Cutter {
     /// Keeps `piece` of a frame that will be `total` bytes long, if the peer keeps its promise.
     fn append(&mut self, piece: &[u8], total: usize) {
         let bytes = self.partial.len() + piece.len();
+        // Memory many times as large as the frame would be kept with it.
+        let fits = total >= LENT_BYTES_MIN && total >= self.lent.capacity() / 4;
+        if fits && self.partial.capacity() == 0 {
+            self.partial = core::mem::take(&mut self.lent);
+        }
         if bytes > self.partial.capacity() {
             let room = bytes.saturating_mul(ASSEMBLY_GROWTH_FACTOR).max(ASSEMBLY_BYTES_MIN);
             let room = room.min(total).max(bytes);
@@ -570,6 +594,29 @@ mod tests {
                 Arrival::Refused { head: Cow::Owned(head.into_owned()), body_bytes }
             }
         }
+    }
+
+    #[test]
+    fn a_large_frame_comes_into_lent_memory_and_a_small_one_does_not() {
+        let limits = Limits::default();
+        for (body_bytes, is_taken) in [(100, false), (LENT_BYTES_MIN, true)] {
+            let frame = framed(b"head", &vec![7; body_bytes]);
+            let mut cutter = Cutter::new();
+            cutter.lend(Vec::with_capacity(2 * LENT_BYTES_MIN));
+            let mut input = &frame[..50];
+            assert!(matches!(cutter.next(&limits, &mut input), Ok(None)));
+            assert_eq!(cutter.take_lent().is_none(), is_taken);
+            assert_eq!(cutter.buffered() == 2 * LENT_BYTES_MIN, is_taken);
+            let mut input = &frame[50..];
+            assert!(matches!(cutter.next(&limits, &mut input), Ok(Some(Arrival::Frame(_)))));
+        }
+        // Memory that is too large for it would be kept with it.
+        let mut cutter = Cutter::new();
+        cutter.lend(Vec::with_capacity(8 * LENT_BYTES_MIN));
+        let frame = framed(b"head", &vec![7; LENT_BYTES_MIN]);
+        let mut input = &frame[..50];
+        assert!(matches!(cutter.next(&limits, &mut input), Ok(None)));
+        assert!(cutter.take_lent().is_some());
     }
 
     #[test]
