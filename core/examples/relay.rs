@@ -1,11 +1,12 @@
 //! A relay: an echo service that asks another echo service.
-//! `relay --listen 127.0.0.1:7964 --to 127.0.0.1:7963 [--cores N]`
+//! `relay --listen 127.0.0.1:7964 --to 127.0.0.1:7963 [--cores N] [--routes FILE]`
 //!
+//! With a file of routes, `--to` may name a service of it, and the engine chooses among its instances.
 //! It runs until SIGTERM or Ctrl-C, then drains and says how much it has served.
 
 use std::time::Duration;
 
-use msec::{Client, Config, Context, Engine, Server, process};
+use msec::{CallOptions, Client, Config, Context, Engine, Server, process};
 
 #[allow(missing_docs, unreachable_pub, unused_qualifications, dead_code)]
 mod echo {
@@ -21,7 +22,8 @@ struct Relay {
 impl EchoService for Relay {
     fn echo(&self, _: &Context, request: EchoRequest) -> Result<EchoResponse, msec::Error> {
         // Plain blocking code: the coroutine parks here, its core goes on with others.
-        self.next.echo(&request)
+        // To echo twice does no harm: a call that one instance did not answer may go to another.
+        self.next.echo_with(&request, &CallOptions::new().idempotent(true))
     }
 }
 
@@ -35,7 +37,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--listen" => listen = value,
             "--to" => to = value,
             "--cores" => config = config.cores(value.parse()?),
-            _ => return Err(format!("unknown flag {flag}: --listen, --to, --cores").into()),
+            _ => {
+                return Err(format!("unknown flag {flag}: --listen, --to, --cores, --routes").into());
+            }
         }
     }
     let signals = process::block_signals()?;

@@ -1,15 +1,19 @@
-//! The demo: two services under load on this machine, and the proof that no call was lost.
+//! The demo: a cluster under load on this machine, two instances of which have a bad day, and the
+//! proof that callers hardly notice.
 //!
 //! ```text
-//!   32 callers ──► relay ──► echo        three processes, one core thread each
-//!   (this one)               (examples, started as anybody would start them)
+//!                                 ┌──► instance a
+//!   32 callers ──► relay ─────────┼──► instance b    is made slow for a while
+//!   (this process)  routes.toml   └──► instance c    is killed, and started again
 //! ```
 //!
+//! Five processes with one core thread each, all of them examples that anybody can start by hand.
 //! On a terminal it runs until Ctrl-C, elsewhere for ten seconds; `DEMO_SECONDS` sets a time for
 //! both. Then the callers take the answers they still wait for and leave, the services are sent
-//! SIGTERM, drain, and say what they have served. Their counts and the callers' must be equal. The
-//! exit status says whether everything was as it should be, so that a script can run this, too.
+//! SIGTERM and drain. The exit status says whether every figure was as it should be, so that a
+//! script can run this, too.
 
+mod cluster;
 mod load;
 mod service;
 mod show;
@@ -19,13 +23,14 @@ mod echo {
     include!("../generated/echo.rs");
 }
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use msec::clock;
 use msec_sys::process::TerminationSignals;
 
+use cluster::{Cluster, INSTANCES_COUNT, NAMES, Phase};
 use load::{CALLERS_COUNT, Load, MESSAGE_BYTES, Seen};
 use service::{Served, Service};
 use show::{Row, Screen, Second, count};
@@ -35,10 +40,10 @@ const SECONDS_DEFAULT: u64 = 10;
 /// Slower than this, something is wrong with any machine.
 const RATE_LEAST: u64 = 1_000;
 const SECOND_NS: u64 = 1_000_000_000;
-const NOTE: [&str; 2] = [
-    "  The callers measure calls; services measure by turns of their loop, so that what",
-    "  is answered in the turn in which it was read may count 0.",
-];
+/// Of a hundred calls, so many may go to an instance that is much slower than the others.
+const SLOW_SHARE_MOST: u64 = 5;
+/// Of a hundred calls, so many must go to an instance that has come back.
+const REVIVED_SHARE_LEAST: u64 = 10;
 const CALL: &str = "call 127.0.0.1:7963 echo.EchoService.Echo '{\"message\":\"aGVsbG8=\"}'";
 
 fn main() -> ExitCode {
@@ -63,24 +68,29 @@ fn run() -> Result<bool, String> {
         },
     };
     // The services are there before the signals are blocked, or they would inherit that.
-    let echo = Service::start("echo", &["--listen", "127.0.0.1:0", "--cores", "1"])?;
-    let relay_arguments = ["--listen", "127.0.0.1:0", "--to", echo.address(), "--cores", "1"];
-    let relay = Service::start("relay", &relay_arguments)?;
+    let mut cluster = Cluster::start()?;
+    let routes = RoutesFile::write(&cluster.routes())?;
+    let path = routes.0.display().to_string();
+    let arguments =
+        ["--listen", "127.0.0.1:0", "--routes", &path, "--to", "Demo.echo", "--cores", "1"];
+    let relay = Service::start("relay", &arguments)?;
     let signals = TerminationSignals::block().map_err(|error| error.to_string())?;
     let load = Load::start(relay.address()).map_err(|error| error.to_string())?;
 
-    introduce(&mut screen, &relay, &echo, &load, seconds);
-    let cpu_before_ns = [service::cpu_ns("self"), relay.cpu_ns(), echo.cpu_ns()];
-    let time_ns = watch(&mut screen, &load, &signals, seconds);
+    introduce(&mut screen, &relay, &load, seconds);
+    let cpu_before_ns = [service::cpu_ns("self"), relay.cpu_ns()];
+    let begun_ns = clock::now_ns();
+    let days = watch(&mut screen, &load, &mut cluster, &signals, seconds)?;
+    let time_ns = clock::now_ns() - begun_ns;
     let seen = load.end().map_err(|error| error.to_string())?;
-    let cpu_after_ns = [service::cpu_ns("self"), relay.cpu_ns(), echo.cpu_ns()];
+    let cpu_after_ns = [service::cpu_ns("self"), relay.cpu_ns()];
     // From here on a second Ctrl-C ends this at once, and the services with it.
     drop(signals);
 
-    // The relay first: it still calls the echo.
+    // The relay first: it still calls the instances.
     let relay = relay.stop()?;
-    let echo = echo.stop()?;
-    let mut rows = rows(&seen, &relay, &echo, time_ns);
+    cluster.stop()?;
+    let mut rows = rows(&seen, &relay, time_ns);
     for (row, (before_ns, after_ns)) in
         rows.iter_mut().zip(cpu_before_ns.into_iter().zip(cpu_after_ns))
     {
@@ -88,44 +98,78 @@ fn run() -> Result<bool, String> {
     }
     screen.line("");
     screen.table(&rows);
-    NOTE.iter().for_each(|line| screen.heading(line));
     screen.line("");
-    let as_expected = judge(&mut screen, &seen, &rows);
+    let as_expected = judge(&mut screen, &seen, &rows, &days);
     say_what_next(&mut screen);
     Ok(as_expected)
 }
 
-fn introduce(
-    screen: &mut Screen,
-    relay: &Service,
-    echo: &Service,
-    load: &Load,
-    seconds: Option<u64>,
-) {
-    let end = seconds.map_or("Ctrl-C ends it".to_owned(), |seconds| format!("for {seconds} s"));
-    screen.line(&format!(
-        "\n  {CALLERS_COUNT} callers ──► relay {} ──► echo {}\n",
-        relay.address(),
-        echo.address()
-    ));
-    screen.line(&format!(
-        "  Three processes with one core thread each, I/O by {}. Each caller sends\n  \
-         {MESSAGE_BYTES} bytes and calls again as soon as they are back; {end}.\n",
-        load.backend()
-    ));
+/// A file of routes, gone when this is dropped.
+struct RoutesFile(PathBuf);
+
+impl RoutesFile {
+    fn write(text: &str) -> Result<Self, String> {
+        let name = format!("msec-demo-{}.toml", std::process::id());
+        let file = Self(std::env::temp_dir().join(name));
+        std::fs::write(&file.0, text).map_err(|e| format!("{}: {e}", file.0.display()))?;
+        Ok(file)
+    }
 }
 
-/// Shows the load second by second until its time is over or a signal comes; how long that was.
+impl Drop for RoutesFile {
+    fn drop(&mut self) {
+        // What is left in the folder for temporary files does no harm.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn introduce(screen: &mut Screen, relay: &Service, load: &Load, seconds: Option<u64>) {
+    let end = seconds.map_or("Ctrl-C ends it".to_owned(), |seconds| format!("for {seconds} s"));
+    let address = relay.address();
+    screen
+        .line(&format!("\n  {CALLERS_COUNT} callers ──► relay {address} ──► instances a, b, c\n"));
+    screen.line(&format!(
+        "  Five processes with one core thread each, I/O by {}. Each caller sends {MESSAGE_BYTES}\n  \
+         bytes and calls again as soon as they are back; {end}. Look at\n",
+        load.backend()
+    ));
+    screen.line(&format!("  http://{address}/routes   whom the relay calls, and why"));
+    screen.line(&format!("  http://{address}/status   what it serves"));
+    screen.line(&format!("  http://{address}/traces   calls that failed or were slow\n"));
+}
+
+/// What was seen in a phase.
+#[derive(Default)]
+struct Day {
+    /// Calls answered by each instance in the last whole second of the phase.
+    last: [u64; INSTANCES_COUNT],
+    /// How many seconds the phase has lasted.
+    seconds: u64,
+}
+
+impl Day {
+    /// The hundredths of the calls that went to one in the last second.
+    fn share(&self, index: usize) -> u64 {
+        self.last[index] * 100 / self.last.iter().sum::<u64>().max(1)
+    }
+}
+
+/// Shows the load second by second until its time is over or a signal comes; what was seen of b
+/// being slow, and of c when it was back.
 fn watch(
     screen: &mut Screen,
     load: &Load,
+    cluster: &mut Cluster,
     signals: &TerminationSignals,
     seconds: Option<u64>,
-) -> u64 {
+) -> Result<[Day; 2], String> {
     screen.live_heading();
     let begun_ns = clock::now_ns();
     let mut looked_ns = begun_ns;
+    let mut days = [Day::default(), Day::default()];
     for second in 1..=seconds.unwrap_or(u64::MAX) {
+        let phase = Phase::of(second, seconds);
+        cluster.enter(phase)?;
         let due_ns = begun_ns + second * SECOND_NS;
         let rest = Duration::from_nanos(due_ns.saturating_sub(clock::now_ns()));
         let signal = signals.wait_at_most(rest);
@@ -137,15 +181,30 @@ fn watch(
         if signal.is_some() {
             break;
         }
+        let served = cluster.look();
+        match phase {
+            Phase::Slow => days[0].note(served),
+            Phase::Revived => days[1].note(served),
+            Phase::Calm | Phase::CalmAgain | Phase::Dead => days[1] = Day::default(),
+        }
         let rate = per_second(recent_ns.count(), now_ns - looked_ns);
         looked_ns = now_ns;
-        screen.live(&Second { second, rate, latency_ns: &recent_ns, failed, in_flight });
+        let event = phase.text();
+        let latency_ns = &recent_ns;
+        screen.live(&Second { second, rate, latency_ns, failed, in_flight, served, event: &event });
     }
-    clock::now_ns() - begun_ns
+    Ok(days)
 }
 
-/// The closing table: the callers and both services, without their CPU times.
-fn rows(seen: &Seen, relay: &Served, echo: &Served, time_ns: u64) -> [Row; 3] {
+impl Day {
+    fn note(&mut self, served: [u64; INSTANCES_COUNT]) {
+        self.seconds += 1;
+        self.last = served;
+    }
+}
+
+/// The closing table, without CPU times.
+fn rows(seen: &Seen, relay: &Served, time_ns: u64) -> [Row; 2] {
     let callers = Served {
         calls: seen.answered + seen.failed,
         failed: seen.failed,
@@ -153,7 +212,7 @@ fn rows(seen: &Seen, relay: &Served, echo: &Served, time_ns: u64) -> [Row; 3] {
         p99_ns: seen.latency_ns.quantile(990_000),
         max_ns: seen.latency_ns.max(),
     };
-    [("callers", &callers), ("relay", relay), ("echo", echo)].map(|(service, served)| Row {
+    [("callers", &callers), ("relay", relay)].map(|(service, served)| Row {
         service,
         calls: served.calls,
         rate: per_second(served.calls, time_ns),
@@ -166,21 +225,30 @@ fn rows(seen: &Seen, relay: &Served, echo: &Served, time_ns: u64) -> [Row; 3] {
 }
 
 /// Says of each expectation whether it was met; whether all were.
-fn judge(screen: &mut Screen, seen: &Seen, [callers, relay, echo]: &[Row; 3]) -> bool {
+fn judge(screen: &mut Screen, seen: &Seen, [callers, relay]: &[Row; 2], days: &[Day; 2]) -> bool {
     let answers = format!("{} begun, {} answered", count(seen.begun), count(seen.answered));
-    let counts = [callers, relay, echo].map(|row| count(row.calls)).join(", ");
+    let counts = [callers, relay].map(|row| count(row.calls)).join(", ");
     let rate = format!("{} calls/s; at least {}", count(callers.rate), count(RATE_LEAST));
-    let failed = callers.failed + relay.failed + echo.failed;
-    let expectations = [
+    let failed = callers.failed + relay.failed;
+    let mut expectations = vec![
         (seen.in_flight() == 0 && seen.begun == seen.answered, "every call was answered", answers),
         (failed == 0, "no call failed", format!("{} failed", count(failed))),
-        (
-            callers.calls == relay.calls && relay.calls == echo.calls,
-            "callers, relay and echo count the same",
-            counts,
-        ),
+        (callers.calls == relay.calls, "callers and relay count the same", counts),
         (callers.rate >= RATE_LEAST, "the rate is a decent one", rate),
     ];
+    let [slow, revived] = days;
+    // A second of its own is what the callers get to notice it.
+    if slow.seconds >= 2 {
+        let share = slow.share(1);
+        let text = format!("{} got {share} %; at most {SLOW_SHARE_MOST}", NAMES[1]);
+        expectations.push((share <= SLOW_SHARE_MOST, "a slow instance is spared", text));
+    }
+    if revived.seconds >= 2 {
+        let share = revived.share(2);
+        let text = format!("{} got {share} %; at least {REVIVED_SHARE_LEAST}", NAMES[2]);
+        let met = share >= REVIVED_SHARE_LEAST;
+        expectations.push((met, "one that came back is called again", text));
+    }
     for (met, what, figures) in &expectations {
         let mark = if *met { "ok    " } else { "MISSED" };
         screen.line(&format!("  {mark}  {what}: {figures}"));
@@ -188,7 +256,7 @@ fn judge(screen: &mut Screen, seen: &Seen, [callers, relay, echo]: &[Row; 3]) ->
     if let Some(error) = &seen.first_failure {
         screen.line(&format!("          the first failure: {error}"));
     }
-    screen.line("  ok      both services drained at SIGTERM and ended in order");
+    screen.line("  ok      all services drained at SIGTERM and ended in order");
     expectations.iter().all(|(met, _, _)| *met)
 }
 

@@ -4,6 +4,8 @@ use std::io::{IsTerminal, Write};
 
 use msec::Histogram;
 
+use crate::cluster::{INSTANCES_COUNT, NAMES};
+
 /// One line of the live table.
 pub(crate) struct Second<'a> {
     pub(crate) second: u64,
@@ -11,6 +13,10 @@ pub(crate) struct Second<'a> {
     pub(crate) latency_ns: &'a Histogram,
     pub(crate) failed: u64,
     pub(crate) in_flight: u64,
+    /// Calls answered by each instance.
+    pub(crate) served: [u64; INSTANCES_COUNT],
+    /// What goes on.
+    pub(crate) event: &'a str,
 }
 
 /// One line of the closing table.
@@ -57,10 +63,24 @@ impl Screen {
     }
 
     pub(crate) fn live_heading(&mut self) {
-        self.heading(&columns_live(&["time", "calls/s", "p50", "p99", "failed", "in flight"]));
+        let [a, b, c] = NAMES;
+        self.heading(&columns_live(&[
+            "time",
+            "calls/s",
+            "p50",
+            "p99",
+            "failed",
+            "in flight",
+            &format!("{a} %"),
+            &format!("{b} %"),
+            &format!("{c} %"),
+        ]));
     }
 
     pub(crate) fn live(&mut self, second: &Second<'_>) {
+        let all = second.served.iter().sum::<u64>().max(1);
+        let share =
+            |index: usize| format!("{:.0}", second.served[index] as f64 * 100.0 / all as f64);
         let text = columns_live(&[
             &format!("{} s", second.second),
             &count(second.rate),
@@ -68,7 +88,12 @@ impl Screen {
             &duration(second.latency_ns.quantile(990_000)),
             &count(second.failed),
             &count(second.in_flight),
+            &share(0),
+            &share(1),
+            &share(2),
         ]);
+        let text = format!("{text}  {}", second.event);
+        let text = text.trim_end();
         if self.terminal {
             // Back to the first column, and erase what stands there.
             self.write(&format!("\r\x1b[2K{text}"));
@@ -108,9 +133,11 @@ impl Screen {
     }
 }
 
-fn columns_live(cells: &[&str; 6]) -> String {
-    let [time, rate, p50, p99, failed, in_flight] = cells;
-    format!("  {time:>6}  {rate:>10}  {p50:>9}  {p99:>9}  {failed:>7}  {in_flight:>10}")
+fn columns_live(cells: &[&str; 9]) -> String {
+    let [time, rate, p50, p99, failed, in_flight, a, b, c] = cells;
+    format!(
+        "  {time:>6}  {rate:>9}  {p50:>7}  {p99:>7}  {failed:>6}  {in_flight:>9}  {a:>4}{b:>5}{c:>5}"
+    )
 }
 
 fn columns_table(service: &str, cells: &[String; 7]) -> String {
