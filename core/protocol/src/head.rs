@@ -57,6 +57,7 @@
 //! type is unknown, of a repeated field the last counts. Groups, which no peer ever sent, are bad.
 use crate::limits::HEAD_BYTES_CEILING;
 use crate::metadata::{self, Pairs};
+use crate::serve::priority::Priority;
 use crate::status::Code;
 use crate::varint;
 use core::fmt;
@@ -139,6 +140,8 @@ pub struct Head {
     pub metadata_pairs: u32,
     /// The user headers are over a bound: the request is to be refused.
     pub metadata_excess: bool,
+    /// Which request goes first when not all can be served; one of the user headers.
+    pub priority: Priority,
     /// What the server understands, bits `FEATURE_*`; answers.
     pub features: u64,
     /// The server drains; answers.
@@ -193,8 +196,10 @@ impl Head {
             self.clear_guarded();
         }
         if self.metadata_pairs != 0 {
-            let within = metadata::are_within_bounds(bytes, self.metadata_pairs as usize);
-            self.metadata_excess = !within.ok_or(BadHead::Metadata)?;
+            let survey = metadata::survey(bytes, self.metadata_pairs as usize);
+            let survey = survey.ok_or(BadHead::Metadata)?;
+            self.metadata_excess = !survey.are_within_bounds;
+            self.priority = survey.priority;
         }
         if self.flow_id == 0 {
             self.flow_id = u64::from_be_bytes(low_half(self.trace_id));
@@ -541,6 +546,7 @@ mod tests {
             attempt: 3,
             compress: 2,
             metadata: metadata.encoded(),
+            priority: Priority::Critical,
             one_way: true,
             cancel: true,
             auth: b"token",
@@ -562,6 +568,7 @@ mod tests {
             attempt: head.attempt,
             compress: head.compress,
             metadata: metadata.encoded(),
+            priority: head.priority,
             one_way: head.one_way,
             cancel: head.cancel,
             auth: head.auth.of(&bytes),

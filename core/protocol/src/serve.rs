@@ -19,6 +19,20 @@ use crate::head::Head;
 use crate::limits::{DEADLINE_MS_MAX, Limits};
 use crate::status::Code;
 
+pub mod concurrency;
+pub mod priority;
+pub mod queue;
+pub mod quota;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod stories;
+
+pub use concurrency::Concurrency;
+pub use priority::{Priority, Rank};
+pub use queue::{Queue, Watch};
+pub use quota::Quota;
+
 /// What is to be done with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {

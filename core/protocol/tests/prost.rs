@@ -283,6 +283,8 @@ fn encoded_request(plain: &Plain) -> Vec<u8> {
         one_way: plain.guarded.one_way,
         cancel: plain.guarded.cancel,
         auth: &plain.guarded.auth,
+        // It is one more of the pairs.
+        priority: Default::default(),
     };
     let mut out = Vec::new();
     encode_request(&request, &Limits::DEFAULT, &mut out, |_| {}).unwrap();

@@ -40,6 +40,8 @@ pub struct RequestHead<'a> {
     pub compress: u32,
     /// User headers, as [`Metadata::encoded`](crate::Metadata::encoded) gives them.
     pub metadata: &'a [u8],
+    /// Which request goes first when not all can be served; sent as a user header of its own.
+    pub priority: Priority,
     /// Nobody waits for an answer.
     pub one_way: bool,
     /// This cancels the call `sequence`; see [`RequestHead::cancel`].
@@ -165,6 +167,9 @@ fn write_request_head(head: &RequestHead<'_>, out: &mut Vec<u8>) {
     }
     if !head.metadata.is_empty() {
         out.extend_from_slice(head.metadata);
+    }
+    if head.priority != Priority::Default {
+        out.extend_from_slice(head.priority.header());
     }
     put_unless_empty(out, AUTH, head.auth);
     // Only the fields since `hop_at` need the guard.
