@@ -20,6 +20,8 @@ use crate::limits::{DEADLINE_MS_MAX, Limits};
 use crate::status::Code;
 
 pub mod concurrency;
+#[cfg(test)]
+mod limiters;
 pub mod priority;
 pub mod queue;
 pub mod quota;
