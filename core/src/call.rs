@@ -51,6 +51,7 @@ impl Ask<'_> {
             sampled: inherited.sampled,
             attempt: self.options.attempt,
             metadata: self.options.metadata.encoded(),
+            priority: self.options.priority.unwrap_or(inherited.priority),
             one_way: self.options.one_way,
             ..RequestHead::default()
         }

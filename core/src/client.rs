@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::append;
 use bytes::BufMut;
 use msec_protocol::{
-    Address, BadHead, Calls, Code, Frame, Metadata, RequestHead, Target, head, limits,
+    Address, BadHead, Calls, Code, Frame, Metadata, Priority, RequestHead, Target, head, limits,
 };
 use msec_sys::output::Writer;
 
@@ -56,6 +56,7 @@ pub struct CallOptions {
     pub(crate) one_way: bool,
     pub(crate) attempt: u32,
     pub(crate) lane: Option<u16>,
+    pub(crate) priority: Option<Priority>,
     caller: Option<Arc<str>>,
 }
 
@@ -84,6 +85,13 @@ impl CallOptions {
     /// Dyes the request: every service on its way keeps all its log lines and spans.
     pub fn dyed(mut self, dyed: bool) -> Self {
         self.dyed = dyed;
+        self
+    }
+
+    /// Which request goes first when the callee cannot serve all; without it, that of the request
+    /// that this call is made for, or [`Priority::Default`].
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
         self
     }
 

@@ -67,6 +67,7 @@ pub struct Config {
     pub(crate) connections_per_peer: usize,
     buffered_bytes_max: u64,
     pub(crate) log_level: Level,
+    pub(crate) overload_control: bool,
 }
 
 /// Cores of one engine at most; identities of tasks have eight bits for it.
@@ -124,6 +125,7 @@ impl Config {
             connections_per_peer: 1,
             buffered_bytes_max: memory_bytes / limits::BUFFERED_BYTES_DIVISOR,
             log_level: Level::Warn,
+            overload_control: true,
         }
     }
 
@@ -145,6 +147,7 @@ impl Config {
     /// | `MSEC_REQUESTS_MAX` | requests in flight in the process |
     /// | `MSEC_BODY_BYTES_MAX` | longest body of a request or answer |
     /// | `MSEC_BUFFERED_BYTES_MAX` | bytes of incomplete frames and unsent answers |
+    /// | `MSEC_OVERLOAD` | overload control: `on` or `off` |
     /// | `MSEC_LOG` | least level of the engine's own log: `debug`, `warn` or `error` |
     ///
     /// # Errors
@@ -252,6 +255,13 @@ impl Config {
         self
     }
 
+    /// Whether servers refuse requests when they cannot keep up; default yes. Without it requests
+    /// wait in the order of arrival until their deadlines. Limits of number and quotas hold anyway.
+    pub fn overload_control(mut self, on: bool) -> Self {
+        self.overload_control = on;
+        self
+    }
+
     pub(crate) fn connections_count_max(&self) -> usize {
         self.connections_max
     }
@@ -305,6 +315,7 @@ enum Form {
     Features,
     Pin,
     Level,
+    Switch(fn(&mut Config, bool)),
 }
 
 /// Each variable of the environment. The table in the documentation of [`Config::from_env`] has the
@@ -360,6 +371,7 @@ const VARIABLES: &[(&str, Form)] = &[
             config.buffered_bytes_max = bytes as u64;
         }),
     ),
+    ("MSEC_OVERLOAD", Form::Switch(|config, on| config.overload_control = on)),
     ("MSEC_LOG", Form::Level),
 ];
 
@@ -372,6 +384,7 @@ impl Form {
             Form::Features => config.without = features(text)?,
             Form::Pin => config.pin = pin(text)?,
             Form::Level => config.log_level = named(&Level::ALL, text)?,
+            Form::Switch(set) => set(config, named(&SWITCH_NAMES, text)?),
         }
         Some(())
     }
@@ -385,10 +398,12 @@ impl Form {
             }
             Form::Pin => format!("off, auto, or CPU numbers up to {CPU_MAX} such as 0,2,4-7"),
             Form::Level => names(&Level::ALL),
+            Form::Switch(_) => names(&SWITCH_NAMES),
         }
     }
 }
 
+const SWITCH_NAMES: [(&str, bool); 2] = [("on", true), ("off", false)];
 const IO_NAMES: [(&str, Io); 3] = [("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)];
 
 fn named<T: Copy>(choices: &[(&str, T)], text: &str) -> Option<T> {

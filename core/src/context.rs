@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use msec_protocol::{BadHead, Code, Frame, Head};
+use msec_protocol::{BadHead, Code, Frame, Head, Priority};
 
 use crate::cancel::Cancel;
 use crate::connections::ConnectionId;
@@ -161,6 +161,7 @@ impl Context {
             trace_id: self.head.trace_id,
             span_id: self.head.span_id,
             cancel: Some(self.cancel.clone()),
+            priority: self.head.priority,
         }
     }
 
@@ -211,6 +212,10 @@ impl Context {
         std::str::from_utf8(self.head.caller.of(self.head_bytes())).unwrap_or("")
     }
 
+    pub(crate) fn caller_bytes(&self) -> &[u8] {
+        self.head.caller.of(self.head_bytes())
+    }
+
     /// Where the request came from: `ip:port`, or `unix:` for a unix socket.
     pub fn peer(&self) -> String {
         let known = self.peer.borrow().clone();
@@ -255,6 +260,11 @@ impl Context {
     /// Whether the caller waits for no answer.
     pub fn is_one_way(&self) -> bool {
         self.head.one_way
+    }
+
+    /// Which request goes first when not all can be served; calls made for this one inherit it.
+    pub fn priority(&self) -> Priority {
+        self.head.priority
     }
 
     /// The user headers, as pairs of key and value.

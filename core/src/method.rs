@@ -39,6 +39,8 @@ pub(crate) struct Method {
     pub(crate) kind: Kind,
     /// Requests in flight in the whole process; 0: no limit of its own.
     pub(crate) requests_max: u32,
+    /// Its requests in flight are limited when they queue up for something.
+    pub(crate) adaptive: bool,
     pub(crate) handler: Box<Handler>,
 }
 
@@ -73,6 +75,13 @@ impl MethodOptions<'_> {
     /// Bounds the requests of this method in flight in this process; more are answered with -101.
     pub fn requests_max(mut self, count: u32) -> Self {
         self.set(|method| method.requests_max = count);
+        self
+    }
+
+    /// Whether requests of this method are refused with -101 when those in flight queue up for
+    /// something scarce, so that most are too late; default yes.
+    pub fn adaptive_limit(mut self, on: bool) -> Self {
+        self.set(|method| method.adaptive = on);
         self
     }
 
@@ -135,7 +144,8 @@ impl Methods {
             self.fail(format!("method `{name}` is there twice"));
         }
         let name = intern(name);
-        self.list.push(Method { name, kind: Kind::Coroutine, requests_max: 0, handler });
+        let kind = Kind::Coroutine;
+        self.list.push(Method { name, kind, requests_max: 0, adaptive: true, handler });
         MethodOptions { method: self.list.last_mut() }
     }
 

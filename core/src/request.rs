@@ -26,6 +26,7 @@ use crate::connection::Role;
 use crate::context::{Context, Origin};
 use crate::error::Result;
 use crate::method::Kind;
+use crate::overload;
 use crate::serve::{Plan, ServerShard};
 use crate::shard::{self, Message, Shard};
 use crate::task::{Job, Ran, Ready, Task};
@@ -150,6 +151,7 @@ pub(crate) fn write_refusal(
 /// Starts a request that was queued.
 pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
     context.started_ns = shard.start_ns();
+    overload::look(shard, &context);
     let Some(server) = shard.server(context.server) else {
         return come_back(shard, context);
     };
@@ -188,8 +190,23 @@ fn come_back(shard: &Rc<Shard>, context: Box<Context>) {
     shard.spares.give_context(context);
 }
 
+/// Refuses a request that waits to be started.
+pub(crate) fn refuse_waiting(shard: &Rc<Shard>, context: Box<Context>, code: Code, text: &str) {
+    match shard.server(context.server) {
+        Some(server) => give_up(shard, &server, context, code, text),
+        None => come_back(shard, context),
+    }
+}
+
 /// Ends a request that does not run.
-fn give_up(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, code: Code, text: &str) {
+fn give_up(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    mut context: Box<Context>,
+    code: Code,
+    text: &str,
+) {
+    context.started_ns = 0;
     finish(shard, server, context, Unwritten::failure(code, text));
 }
 
@@ -303,7 +320,7 @@ fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
         request_bytes: context.frame_bytes() as u64,
         answer_bytes: 0,
     };
-    server.ended(shard, context.method, &ended);
+    server.ended(shard, &context, &ended);
     if let Origin::Stream { connection, flight, .. } = &context.origin
         && let Some(connection) = shard.connections.find(*connection)
         && let Role::Server(side) = &connection.role
@@ -348,6 +365,17 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
 /// Hands requests that have waited, and not started, to a core that sleeps.
 pub(crate) fn hand_over(shard: &Shard, now_ns: u64) {
     let Some(idle) = shard.shared.cores.sleeping(shard.index) else { return };
+    if shard.overload.is_on() {
+        // The queue is of no order of arrival then: the best go, which wait the shortest.
+        for _ in 0..HAND_OVER_COUNT_MAX {
+            let Some(context) = shard.overload.pop(now_ns) else { break };
+            if context.origin.core() == shard.index {
+                context.set_peer(peer_of(&context.origin));
+            }
+            shard.post(idle, Message::Request(context));
+        }
+        return;
+    }
     let mut ready = shard.tasks.ready.borrow_mut();
     let starts = ready.iter().filter(|ready| matches!(ready, Ready::Start(_))).count();
     let mut left = starts.div_ceil(2).min(HAND_OVER_COUNT_MAX);

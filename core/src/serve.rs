@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use msec_protocol::serve::concurrency::{Concurrency, Ended};
 use msec_protocol::serve::{Admission, State, admit};
 use msec_protocol::{Code, Counters, frame, limits, report};
 use msec_sys::ring::Op;
@@ -26,16 +27,18 @@ use crate::connection::{Connection, Role};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
 use crate::method::{Kind, MethodTable, Name};
+use crate::overload;
+use crate::quota::{CallerQuotas, Quotas};
 use crate::request::{run_here, start, write_refusal};
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
-use crate::task::Ready;
 
 /// What all cores of a server share: decided when it starts, never changed.
 pub(crate) struct Plan {
     pub(crate) number: u32,
     pub(crate) methods: MethodTable,
     pub(crate) method_budgets: Vec<Option<Arc<crate::budget::Budget>>>,
+    pub(crate) quotas: Quotas,
 }
 
 /// A stream listener of one core.
@@ -50,6 +53,9 @@ pub(crate) struct ServerShard {
     /// What is counted of each method on this core; added up when somebody asks.
     counters: RefCell<Vec<Counters>>,
     method_leases: Vec<Option<Lease>>,
+    /// The adaptive limit of each method, for this core's requests.
+    concurrencies: RefCell<Vec<Concurrency>>,
+    quotas: CallerQuotas,
     listeners: RefCell<Vec<Listener>>,
     /// Connections that were accepted over the limit, before accepting had paused: not served yet.
     over_limit: RefCell<VecDeque<OwnedFd>>,
@@ -82,6 +88,8 @@ impl ServerShard {
         let server = Rc::new_cyclic(|self_rc| Self {
             counters: RefCell::new(vec![Counters::new(); plan.methods.list.len()]),
             method_leases: leases,
+            concurrencies: RefCell::new(vec![Concurrency::new(); plan.methods.list.len()]),
+            quotas: CallerQuotas::new(&plan.quotas),
             listeners: RefCell::default(),
             over_limit: RefCell::default(),
             datagrams: RefCell::default(),
@@ -334,6 +342,11 @@ impl ServerShard {
             // Told apart before: a cancel is no request.
             Admission::Cancel => return shard.spares.give_context(context),
         };
+        if let Err(per_second) = self.quotas.take(&context, shard.now_ns()) {
+            let caller = context.caller();
+            let text = format!("caller `{caller}` is over its quota of {per_second} a second");
+            return self.refuse(shard, context, Code::RATE_LIMITED, &text);
+        }
         if !shard.leases.requests.take(1) {
             let text = "too many requests in flight in this process";
             return self.refuse(shard, context, Code::OVERLOADED, text);
@@ -343,6 +356,11 @@ impl ServerShard {
         {
             shard.leases.requests.give(1);
             let text = "too many requests of this method in flight";
+            return self.refuse(shard, context, Code::OVERLOADED, text);
+        }
+        if !self.concurrencies.borrow_mut()[method as usize].admit() {
+            self.give_leases(shard, method);
+            let text = "requests of this method queue up inside it, and more would be too late";
             return self.refuse(shard, context, Code::OVERLOADED, text);
         }
         if let Some((side, connection)) = connection {
@@ -360,7 +378,7 @@ impl ServerShard {
             start(shard, context);
             shard.started_now();
         } else {
-            shard.tasks.ready.borrow_mut().push_back(Ready::Start(context));
+            overload::enqueue(shard, context);
         }
     }
 
@@ -390,17 +408,43 @@ impl ServerShard {
 
     /// A request that was admitted is over: counts it and gives back what it held.
     #[inline]
-    pub(crate) fn ended(&self, shard: &Shard, method: u32, outcome: &report::Outcome) {
-        self.counters.borrow_mut()[method as usize].end(outcome);
+    pub(crate) fn ended(&self, shard: &Shard, context: &Context, outcome: &report::Outcome) {
+        let method = context.method as usize;
+        let started_ns = context.started_ns;
+        let now_ns = context.received_ns + outcome.latency_ns;
+        let concurrency = &mut self.concurrencies.borrow_mut()[method];
+        if started_ns == 0 {
+            self.counters.borrow_mut()[method].give_up(outcome.code);
+            concurrency.leave();
+        } else {
+            self.counters.borrow_mut()[method].end(outcome);
+            let wasted = now_ns >= context.deadline_ns || context.cancel.is_set();
+            if self.is_adaptive(shard, method) {
+                concurrency.end(&Ended { started_ns, now_ns, wasted });
+            } else {
+                concurrency.leave();
+            }
+        }
         self.in_flight.set(self.in_flight.get() - 1);
+        self.give_leases(shard, context.method);
+    }
+
+    fn is_adaptive(&self, shard: &Shard, method: usize) -> bool {
+        shard.shared.config.overload_control && self.plan.methods.list[method].adaptive
+    }
+
+    fn give_leases(&self, shard: &Shard, method: u32) {
         shard.leases.requests.give(1);
         if let Some(lease) = &self.method_leases[method as usize] {
             lease.give(1);
         }
     }
 
-    /// Answers a request that is not in flight.
+    /// Answers a request that is not in flight; its method is known, unless that is what is wrong.
     fn refuse(&self, shard: &Rc<Shard>, context: Box<Context>, code: Code, text: &str) {
+        if code != Code::INVALID_METHOD {
+            self.counters.borrow_mut()[context.method as usize].refuse(code);
+        }
         write_refusal(shard, self, &context, code, text);
         shard.spares.give_context(context);
     }

@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use msec_protocol::serve::Quota;
 use msec_protocol::{Address, Code, Counters};
 use msec_sys::clock;
 use msec_sys::socket::{self, Socket};
@@ -23,6 +24,7 @@ use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::method::{MethodOptions, Methods, Service};
+use crate::quota::Quotas;
 use crate::serve::{Plan, ServerShard};
 
 /// How long [`Server`] waits for peers to leave when it is dropped.
@@ -51,6 +53,7 @@ pub struct ServerBuilder {
     methods: Methods,
     listen: Vec<String>,
     configure: Vec<Configure>,
+    quotas: Quotas,
 }
 
 type Configure = (String, Box<dyn FnOnce(MethodOptions<'_>)>);
@@ -79,6 +82,20 @@ impl ServerBuilder {
         configure: impl FnOnce(MethodOptions<'_>) + 'static,
     ) -> Self {
         self.configure.push((name.into(), Box::new(configure)));
+        self
+    }
+
+    /// Bounds the requests of a caller, by the name that it gives itself: `per_second` of them (1
+    /// to a million), and `burst` at once, on all cores together. More are answered with -108.
+    pub fn quota(mut self, caller: &str, per_second: u32, burst: u32) -> Self {
+        self.quotas.set(caller, Quota::new(per_second, burst));
+        self
+    }
+
+    /// Bounds the requests of each caller that has no [`quota`](ServerBuilder::quota) of its own.
+    /// Callers beyond the first 4096 names share one.
+    pub fn quota_for_others(mut self, per_second: u32, burst: u32) -> Self {
+        self.quotas.set_for_others(Quota::new(per_second, burst));
         self
     }
 
@@ -117,7 +134,7 @@ impl ServerBuilder {
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
         let method_budgets =
             methods.list.iter().map(|method| budget(method.requests_max)).collect();
-        let plan = Arc::new(Plan { number, methods, method_budgets });
+        let plan = Arc::new(Plan { number, methods, method_budgets, quotas: self.quotas });
         let (tell, told) = mpsc::channel();
         for (core, (streams, datagrams)) in streams.into_iter().zip(datagrams).enumerate() {
             let (plan, tell) = (plan.clone(), tell.clone());

@@ -34,6 +34,7 @@ use crate::engine::Shared;
 use crate::error::Result;
 use crate::flight::Flights;
 use crate::mailbox;
+use crate::overload::{self, Overload};
 use crate::polled::Polled;
 use crate::pool::Peers;
 use crate::raw::RawIdle;
@@ -108,6 +109,7 @@ pub(crate) struct Shard {
     pub(crate) ring: RefCell<Ring>,
     pub(crate) timers: RefCell<Wheel<Timer>>,
     pub(crate) tasks: Tasks,
+    pub(crate) overload: Overload,
     pub(crate) connections: Connections,
     pub(crate) flights: RefCell<Flights>,
     pub(crate) servers: RefCell<Vec<Option<Rc<ServerShard>>>>,
@@ -150,6 +152,7 @@ impl Shard {
             ring: RefCell::new(ring),
             timers: RefCell::new(Wheel::new(now_ns)),
             tasks: Tasks::new(stacks),
+            overload: Overload::new(shared.config.overload_control),
             connections: Connections::default(),
             flights: RefCell::default(),
             servers: RefCell::default(),
@@ -250,7 +253,9 @@ impl Shard {
 
     /// How long the ring may wait.
     fn idle_ns(&self) -> Option<u64> {
-        let busy = !self.tasks.ready.borrow().is_empty() || !self.outbox.borrow().is_empty();
+        let busy = !self.tasks.ready.borrow().is_empty()
+            || !self.outbox.borrow().is_empty()
+            || self.overload.has_waiting();
         // With busy polling, a core that had work a moment ago looks again instead of sleeping.
         let spins = self.now_ns() < self.worked_ns.get() + self.shared.config.busy_poll_us * 1000;
         if busy || spins || !self.inbox.borrow_mut().prepare_park() {
@@ -285,9 +290,7 @@ impl Shard {
             match message {
                 Message::Run(function) => function(self),
                 Message::Wake(task) => self.tasks.wake_id(task),
-                Message::Request(context) => {
-                    self.tasks.ready.borrow_mut().push_back(Ready::Start(context));
-                }
+                Message::Request(context) => overload::enqueue(self, context),
                 Message::Answered(answered) => request::answered(self, *answered),
             }
         }
@@ -431,6 +434,7 @@ impl Shard {
         !self.slow.get()
             && self.started_count.get() < STARTED_COUNT_MAX
             && self.tasks.ready.borrow().is_empty()
+            && !self.overload.is_on()
     }
 
     /// A request was started as it was read.
@@ -465,6 +469,9 @@ impl Shard {
                     break;
                 }
             }
+        }
+        if self.overload.is_on() {
+            overload::run(self, begin_ns, RUN_NS_MAX);
         }
     }
 
@@ -544,6 +551,7 @@ impl Shard {
         self.peers.end(self);
         let ready = self.tasks.ready.take();
         drop(ready);
+        drop(self.overload.drain());
         drop(servers);
         let dirty = self.dirty.take();
         drop(dirty);

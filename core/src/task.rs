@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use msec_protocol::Priority;
 use msec_sys::coroutine::{self, Coroutine, Exhausted, Outcome, Pool, StackConfig};
 
 use crate::cancel::{Cancel, TaskId};
@@ -43,6 +44,7 @@ pub(crate) struct Inherited {
     pub(crate) sampled: bool,
     pub(crate) trace_id: [u8; 16],
     pub(crate) span_id: u64,
+    pub(crate) priority: Priority,
     pub(crate) cancel: Option<Arc<Cancel>>,
 }
 

@@ -17,6 +17,7 @@
 pub mod child;
 pub mod emulated;
 pub mod gate;
+pub mod load;
 pub mod peer;
 pub mod stage;
 
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
 pub use gate::Gate;
+pub use load::{Load, Tally, hold_core};
 pub use msec::log::Level;
 pub use peer::{Answer, End, Peer, UdpPeer};
 pub use stage::{Bystander, ECHO, Stage, config};

@@ -55,5 +55,5 @@ pub use limits::Limits;
 pub use metadata::Metadata;
 pub use report::{Counters, Histogram, Outcome};
 pub use route::{Address, Target, Wrr};
-pub use serve::Admission;
+pub use serve::{Admission, Priority};
 pub use status::{Code, CodeInfo, Side};

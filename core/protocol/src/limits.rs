@@ -110,6 +110,9 @@ pub const WEIGHT_MAX: u32 = 10_000;
 /// Most instances of one service. Weighted round robin walks them in one pick.
 pub const INSTANCES_PER_SERVICE_MAX: usize = 4096;
 
+/// Callers of one server that have a quota each without being named; the others share one.
+pub const CALLERS_WITH_QUOTA_MAX: usize = 4096;
+
 /// Most services in one route table.
 pub const SERVICES_MAX: usize = 65_536;
 

@@ -65,6 +65,14 @@ impl Counters {
         self.queue_ns.record(outcome.queue_ns);
     }
 
+    /// A call that has begun ends without having been started: it was refused while it waited. As
+    /// in [`refuse`](Counters::refuse), only its code is counted.
+    #[inline]
+    pub fn give_up(&mut self, code: Code) {
+        self.in_flight -= 1;
+        self.refuse(code);
+    }
+
     /// A call ends that never began: it was refused. Only its code is counted, so that refusals,
     /// which take no time, do not make a service in trouble look fast.
     #[inline]
@@ -170,6 +178,15 @@ mod tests {
     fn refusals_count_by_code_and_take_no_time() {
         let mut counters = Counters::new();
         counters.refuse(Code::OVERLOADED);
+        assert_eq!((counters.ended(), counters.failed(), counters.in_flight()), (1, 1, 0));
+        assert_eq!(counters.latency_ns().count(), 0);
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_is_in_flight_no_more_and_took_no_time() {
+        let mut counters = Counters::new();
+        counters.begin();
+        counters.give_up(Code::OVERLOADED);
         assert_eq!((counters.ended(), counters.failed(), counters.in_flight()), (1, 1, 0));
         assert_eq!(counters.latency_ns().count(), 0);
     }

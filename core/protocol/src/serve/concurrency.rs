@@ -53,6 +53,9 @@ const WASTED_MIN: u32 = 4;
 const SLOW_TIMES: u64 = 3;
 /// The median latency, in times of the usual, that the limit is steered to.
 const AIM_TIMES: u64 = 2;
+/// A latency below this counts as this: clocks are that coarse, and what is so fast has no queue
+/// that a caller's deadline would notice.
+const LATENCY_NS_MIN: u64 = 5_000_000;
 /// Latencies of a window that are looked at: its last ones.
 const SAMPLES_COUNT: usize = 64;
 /// A window that was slower than usual moves the usual up by one in so many: an overload is over
@@ -210,7 +213,8 @@ impl Concurrency {
         if ended.wasted {
             window.wasted += 1;
         } else {
-            let latency_ns = ended.now_ns.saturating_sub(ended.started_ns).max(1);
+            let latency_ns = ended.now_ns.saturating_sub(ended.started_ns);
+            let latency_ns = latency_ns.max(LATENCY_NS_MIN);
             window.samples_ns[window.answered() as usize % SAMPLES_COUNT] = latency_ns;
         }
         window.ended += 1;
