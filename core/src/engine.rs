@@ -210,7 +210,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             cores: Cores { senders, beats },
             budgets,
-            offload: Offload::new(config.offload_threads_max()),
+            offload: Offload::new(config.offload_threads_max(), config.overload_control),
             servers_count: AtomicU32::new(0),
             backend: OnceLock::new(),
             ended: (Mutex::new(false), Condvar::new()),

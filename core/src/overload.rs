@@ -58,8 +58,8 @@ impl Overload {
     }
 
     /// Whoever waits, to be dropped as the core ends.
-    pub(crate) fn drain(&self) -> Vec<Box<Context>> {
-        self.waiting.borrow_mut().drain().collect()
+    pub(crate) fn take(&self) -> Queue<Box<Context>> {
+        self.waiting.take()
     }
 
     /// The best that waits, for another core.
@@ -131,7 +131,14 @@ fn look_closely(shard: &Shard, wait: Wait) {
 
 /// Starts requests that wait, until the turn that began then has had its time; refuses those that
 /// waited too long.
+#[inline]
 pub(crate) fn run(shard: &Rc<Shard>, begin_ns: u64, most_ns: u64) {
+    if shard.overload.is_on() {
+        run_waiting(shard, begin_ns, most_ns);
+    }
+}
+
+fn run_waiting(shard: &Rc<Shard>, begin_ns: u64, most_ns: u64) {
     let mut now_ns = clock::now_ns();
     loop {
         let expired = shard.overload.waiting.borrow_mut().expired(now_ns);
@@ -159,8 +166,8 @@ pub(crate) fn run(shard: &Rc<Shard>, begin_ns: u64, most_ns: u64) {
 
 fn refuse(shard: &Rc<Shard>, context: Box<Context>, now_ns: u64) {
     if now_ns >= context.deadline_ns {
-        let text = "the deadline passed before it started";
-        return request::refuse_waiting(shard, context, Code::DEADLINE_EXCEEDED, text);
+        let code = Code::DEADLINE_EXCEEDED;
+        return request::refuse_waiting(shard, context, code, request::LATE_TEXT);
     }
     let text = match context.priority() {
         Priority::Critical => "the core is overloaded: even critical requests wait too long",

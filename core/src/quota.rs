@@ -58,11 +58,9 @@ impl Shared {
         self.named.is_empty() && self.others.is_none()
     }
 
-    /// The bucket of a caller that a core has not met before; `None`: it may ask as it likes.
+    /// The bucket of a caller that is not named and that a core has not met before; `None`: it may
+    /// ask as it likes.
     fn find(&self, caller: &[u8]) -> Option<Arc<RateBudget>> {
-        if let Some(budget) = self.named.get(caller) {
-            return Some(budget.clone());
-        }
         let others = self.others.as_ref()?;
         let mut met = others.met.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(budget) = met.get(caller) {
@@ -80,7 +78,7 @@ impl Shared {
 /// One core's part in the quotas of a server.
 pub(crate) struct CallerQuotas {
     shared: Arc<Shared>,
-    /// Callers that this core has met. As many as there are buckets at most, and the rest.
+    /// Of callers that are named, and of those that this core has met.
     leases: RefCell<HashMap<Box<[u8]>, RateLease>>,
     rest: Option<RateLease>,
 }
@@ -89,7 +87,10 @@ impl CallerQuotas {
     pub(crate) fn new(quotas: &Quotas) -> Self {
         let shared = quotas.shared.clone();
         let rest = shared.others.as_ref().map(|others| RateLease::new(&others.rest));
-        Self { shared, leases: RefCell::default(), rest }
+        let named = shared.named.iter();
+        let leases = named.map(|(caller, budget)| (caller.clone(), RateLease::new(budget)));
+        let leases = RefCell::new(leases.collect());
+        Self { shared, leases, rest }
     }
 
     /// Counts a request against the quota of its caller, if it has one; over it, how many it may

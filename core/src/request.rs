@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BufMut;
 use msec_protocol::{AnswerHead, Code, head, limits, report};
+use msec_sys::clock;
 use msec_sys::output::Writer;
 use msec_sys::process::CrashNote;
 use msec_sys::socket::Socket;
@@ -26,6 +27,7 @@ use crate::connection::Role;
 use crate::context::{Context, Origin};
 use crate::error::Result;
 use crate::method::Kind;
+use crate::offload::{Chosen, OVERLOADED_TEXT};
 use crate::overload;
 use crate::serve::{Plan, ServerShard};
 use crate::shard::{self, Message, Shard};
@@ -36,6 +38,11 @@ use crate::task::{Job, Ran, Ready, Task};
 const HAND_OVER_NS: u64 = 200_000;
 /// Requests handed over at once: enough that the other core seldom runs dry before the next look.
 const HAND_OVER_COUNT_MAX: usize = 8;
+
+/// What the caller of a request is told that did not start.
+const CANCELLED_TEXT: &str = "cancelled before it started";
+/// See [`CANCELLED_TEXT`].
+pub(crate) const LATE_TEXT: &str = "the deadline passed before it started";
 
 /// Where a handler's answer goes.
 pub(crate) struct Reply<'a> {
@@ -156,11 +163,10 @@ pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
         return come_back(shard, context);
     };
     if context.cancel.is_set() {
-        return give_up(shard, &server, context, Code::CANCELLED, "cancelled before it started");
+        return give_up(shard, &server, context, Code::CANCELLED, CANCELLED_TEXT);
     }
     if context.deadline_ns != 0 && context.started_ns >= context.deadline_ns {
-        let text = "the deadline passed before it started";
-        return give_up(shard, &server, context, Code::DEADLINE_EXCEEDED, text);
+        return give_up(shard, &server, context, Code::DEADLINE_EXCEEDED, LATE_TEXT);
     }
     if server.plan.methods.list[context.method as usize].kind == Kind::Heavy {
         return offload(shard, &server, context);
@@ -341,25 +347,46 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
     let plan = server.plan.clone();
     let shared = shard.shared.clone();
     context.set_peer(peer_of(&context.origin));
+    let inherited = context.inherited();
     // Between the two the context lies here, so that a refused job gives it back.
     let slot = Arc::new(Mutex::new(Some(context)));
     let theirs = slot.clone();
-    let job = Box::new(move || {
+    let job = Box::new(move |chosen| {
         let context = theirs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let Some(context) = context else { return };
+        let Some(mut context) = context else { return };
         let core = context.origin.core();
         let inherited = context.inherited();
-        let left = crate::offload::inheriting(inherited, || run(&plan, &context, None));
+        let left = match begin_offloaded(&mut context, chosen) {
+            Ok(()) => crate::offload::inheriting(inherited, || run(&plan, &context, None)),
+            Err((code, text)) => Unwritten::failure(code, text),
+        };
         let answered = Box::new(Answered { context, left });
         shared.cores.post_patiently(core, Message::Answered(answered));
     });
-    if !shard.shared.offload.submit(job) {
+    if !shard.shared.offload.submit(job, &inherited) {
         let context = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         if let Some(context) = context {
             let text = "too many requests wait for an offload thread";
             give_up(shard, server, context, Code::OVERLOADED, text);
         }
     }
+}
+
+/// A request is through the queue of the offload threads: it starts, or why it does not.
+fn begin_offloaded(
+    context: &mut Context,
+    chosen: Chosen,
+) -> std::result::Result<(), (Code, &'static str)> {
+    context.started_ns = clock::now_ns();
+    let is_late = context.deadline_ns != 0 && context.started_ns >= context.deadline_ns;
+    let (code, text) = match chosen {
+        _ if context.cancel.is_set() => (Code::CANCELLED, CANCELLED_TEXT),
+        _ if is_late => (Code::DEADLINE_EXCEEDED, LATE_TEXT),
+        Chosen::Refused => (Code::OVERLOADED, OVERLOADED_TEXT),
+        Chosen::Run => return Ok(()),
+    };
+    context.started_ns = 0;
+    Err((code, text))
 }
 
 /// Hands requests that have waited, and not started, to a core that sleeps.

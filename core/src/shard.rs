@@ -470,9 +470,7 @@ impl Shard {
                 }
             }
         }
-        if self.overload.is_on() {
-            overload::run(self, begin_ns, RUN_NS_MAX);
-        }
+        overload::run(self, begin_ns, RUN_NS_MAX);
     }
 
     fn resume(self: &Rc<Self>, task: Rc<Task>) {
@@ -549,9 +547,8 @@ impl Shard {
         let servers = self.servers.take();
         self.connections.close_all(self);
         self.peers.end(self);
-        let ready = self.tasks.ready.take();
+        let ready = (self.tasks.ready.take(), self.overload.take());
         drop(ready);
-        drop(self.overload.drain());
         drop(servers);
         let dirty = self.dirty.take();
         drop(dirty);

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
 pub use gate::Gate;
-pub use load::{Load, Tally, hold_core};
+pub use load::{Load, Tally, wait_on_core};
 pub use msec::log::Level;
 pub use peer::{Answer, End, Peer, UdpPeer};
 pub use stage::{Bystander, ECHO, Stage, config};

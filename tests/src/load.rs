@@ -4,8 +4,8 @@
 //! engine of their own, on many connections, and each is answered exactly once: with success, with
 //! a code of the server, or by its own deadline.
 //!
-//! What they load is best a handler that [holds up its core](hold_core) by sleeping on the thread:
-//! for the engine that is the same as to compute, and on a machine that is busy with other things
+//! What they load is best a handler that [holds up its core](wait_on_core) by sleeping on its
+//! thread: for the engine that is the same as to compute, and on a busy machine
 //! it takes as long as on an idle one.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::{now, wait_until};
 
 /// Blocks the thread, and with it its core, as a computation would.
 #[expect(clippy::disallowed_methods, reason = "to hold up a core is what this is for")]
-pub fn hold_core(time: Duration) {
+pub fn wait_on_core(time: Duration) {
     std::thread::sleep(time);
 }
 

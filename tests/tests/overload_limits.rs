@@ -9,7 +9,7 @@ use std::time::Duration;
 use msec::sync::Semaphore;
 use msec::{CallOptions, Code};
 use msec_tests::load::Loader;
-use msec_tests::{ECHO, Load, Stage, config, hold_core, on_both, wait_until};
+use msec_tests::{ECHO, Load, Stage, config, on_both, wait_on_core, wait_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -36,7 +36,7 @@ on_both! {
         let stage = Stage::with(config(io), |builder| {
             let builder = builder.quota("Demo.batch", 200, 20).quota_for_others(100_000, 1000);
             builder.raw("test.Work.Hold", |_| {
-                hold_core(Duration::from_millis(5));
+                wait_on_core(Duration::from_millis(5));
                 Ok([])
             })
         });
@@ -121,7 +121,8 @@ on_both! {
             let over = loader.run(&load(3.0), 3 * SECOND).remove(0);
             if adaptive {
                 assert!(over.count(Code::OVERLOADED) > over.made / 4, "{:?}", over.codes);
-                assert!(over.texts.keys().any(|text| text.contains("queue up")), "{:?}", over.texts);
+                let says = |text: &String| text.contains("queue up");
+                assert!(over.texts.keys().any(says), "{:?}", over.texts);
             }
             over.goodput(SECOND + SECOND / 2, 3 * SECOND)
         };

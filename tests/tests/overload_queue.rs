@@ -12,7 +12,7 @@ use std::time::Duration;
 use msec::{CallOptions, Client, Code, Engine, Priority};
 use msec_tests::load::Loader;
 use msec_tests::peer::{framed, request};
-use msec_tests::{Load, Stage, Tally, config, hold_core, on_both};
+use msec_tests::{Load, Stage, Tally, config, on_both, wait_on_core};
 
 const HOLD: &str = "test.Work.Hold";
 const ONE: Duration = Duration::from_millis(1);
@@ -28,7 +28,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn stage(io: msec::Io) -> Stage {
     Stage::with(config(io).cores(1), |builder| {
         builder.raw(HOLD, |_| {
-            hold_core(ONE);
+            wait_on_core(ONE);
             Ok([])
         })
     })
@@ -117,11 +117,38 @@ on_both! {
         assert!(sheddable.texts.keys().any(|text| text.contains("sheddable")));
     }
 
+    fn heavy_methods_are_served_and_refused_as_others_are(io: msec::Io) {
+        let _alone = alone();
+        const HEAVY_MS: u64 = 5;
+        let stage = Stage::with(config(io).cores(1).offload_threads(2), |builder| {
+            let builder = builder.raw(HOLD, |_| {
+                wait_on_core(Duration::from_millis(HEAVY_MS));
+                Ok([])
+            });
+            builder.method(HOLD, |options| {
+                options.heavy();
+            })
+        });
+        let loader = Loader::new(stage.address(), 8);
+        let peak = 2.0 * 1000.0 / HEAVY_MS as f64;
+        let deadline = Duration::from_millis(500);
+        let loads = [
+            hold(0.3 * peak, Priority::Critical, deadline),
+            hold(2.7 * peak, Priority::Default, deadline),
+        ];
+        loader.run(&loads, SECOND / 2);
+        let [critical, default]: [Tally; 2] = loader.run(&loads, 2 * SECOND).try_into().unwrap();
+        let good = (critical.good() + default.good()) as f64 / 2.0;
+        assert!(good > 0.85 * peak, "{good} of {peak}: {:?} {:?}", critical.codes, default.codes);
+        assert!(critical.good() * 100 > critical.made * 95, "{:?}", critical.codes);
+        assert!(default.texts.keys().any(|text| text.contains("offload threads")));
+    }
+
     fn a_burst_and_a_load_that_fits_are_served_whole(io: msec::Io) {
         let _alone = alone();
         let stage = stage(io);
         let loader = Loader::new(stage.address(), 8);
-        // Cold, and at once: 400 ms of work, of which nobody is in a hurry.
+        // All at once: 400 ms of work, of which nobody is in a hurry.
         let peak = capacity(&loader);
         let steady = loader.run(&[default(0.7 * peak)], 2 * SECOND).remove(0);
         assert_eq!(steady.codes.keys().collect::<Vec<_>>(), [&0], "{:?}", steady.codes);
@@ -133,7 +160,7 @@ on_both! {
         let starts = started.clone();
         let stage = Stage::with(config(io).cores(1), |builder| {
             let builder = builder.raw("test.Work.Long", |_| {
-                hold_core(Duration::from_millis(60));
+                wait_on_core(Duration::from_millis(60));
                 Ok([])
             });
             builder.raw("test.Work.Short", move |_| {

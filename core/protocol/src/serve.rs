@@ -22,6 +22,7 @@ use crate::status::Code;
 pub mod concurrency;
 #[cfg(test)]
 mod limiters;
+pub mod line;
 pub mod priority;
 pub mod queue;
 pub mod quota;
@@ -31,6 +32,7 @@ mod sim;
 mod stories;
 
 pub use concurrency::Concurrency;
+pub use line::{Line, Place, Turn};
 pub use priority::{Priority, Rank};
 pub use queue::{Queue, Watch};
 pub use quota::Quota;

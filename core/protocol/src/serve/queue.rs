@@ -286,12 +286,6 @@ impl<T> Queue<T> {
     pub fn patience_ns(&self) -> u64 {
         self.patience_ns
     }
-
-    /// Takes out whoever waits, in no order: the server ends.
-    pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
-        (self.occupied, self.len) = (0, 0);
-        self.ranks.iter_mut().flat_map(|rank| rank.drain(..)).map(|waiting| waiting.item)
-    }
 }
 
 #[cfg(test)]
@@ -349,7 +343,7 @@ mod tests {
         assert!(queue.is_calm(later_ns));
         queue.push((), rank(Priority::Default), later_ns);
         assert!(!queue.is_calm(later_ns));
-        assert_eq!((queue.drain().count(), queue.len()), (1, 0));
+        assert_eq!((queue.pop(later_ns), queue.len()), (Some(()), 0));
         assert!(queue.is_calm(later_ns));
     }
 
