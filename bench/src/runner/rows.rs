@@ -72,6 +72,8 @@ pub struct Cell {
     pub connections: usize,
     /// In flight on each of them; in an open loop: at most.
     pub depth: usize,
+    /// Rows about overload: the load, in percent of what the server can do; else 0.
+    pub load_percent: u32,
     /// Measured in the quick run too.
     pub quick: bool,
 }
@@ -97,6 +99,12 @@ pub enum Measure {
     /// Open loop at a rate a second; the server stands still for one second in the middle of the
     /// window.
     Stop(f64),
+    /// Open loop, Poisson arrivals with a deadline, at the cell's share of what the server can do,
+    /// which a short closed loop finds out first. Rates are of answers in time.
+    Goodput {
+        /// How long requests wait, in milliseconds.
+        deadline_ms: u64,
+    },
     /// No load: the program measures a part of a request by itself and prints nanoseconds.
     Micro,
 }
@@ -130,6 +138,7 @@ impl Row {
             | Measure::Short
             | Measure::OpenShare(_)
             | Measure::OpenRate(_)
+            | Measure::Goodput { .. }
             | Measure::Micro => false,
         }
     }
@@ -200,6 +209,14 @@ const BURN_TWO_CORES: Contestant = Contestant {
     cpus: Cpus::Both,
     ..BURN_ONE_CORE
 };
+/// All burn, and more come than it can do.
+const GOODPUT: Contestant = Contestant { name: "msec", ..BURN_ONE_CORE };
+const GOODPUT_UNCONTROLLED: Contestant = Contestant {
+    name: "msec-uncontrolled",
+    environment: &[("MSEC_IO", "uring"), ("MSEC_OVERLOAD", "off")],
+    quick: false,
+    ..BURN_ONE_CORE
+};
 /// None burns.
 const LONGTAIL_CALM: Contestant = Contestant {
     arguments: &["--cores", "2", "--burn-us", "5000"],
@@ -227,7 +244,12 @@ const ECHO_CONTESTANTS: &[Contestant] =
     &[MSEC, MSEC_EPOLL, FLOOR_URING, FLOOR_EPOLL, TOKIO, GLOMMIO, MAY, TONIC, GRPC_CPP];
 
 const fn cell(payload: usize, connections: usize, depth: usize, quick: bool) -> Cell {
-    Cell { payload, connections, depth, quick }
+    Cell { payload, connections, depth, load_percent: 0, quick }
+}
+
+/// A share of what the server can do, on connections that bound nothing.
+const fn overload(load_percent: u32, quick: bool) -> Cell {
+    Cell { load_percent, ..cell(64, 64, 128, quick) }
 }
 
 /// The table.
@@ -338,6 +360,23 @@ pub const ROWS: &[Row] = &[
         contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, TONIC, GRPC_CPP],
         counts_syscalls: false,
         yardstick: "tonic",
+    },
+    Row {
+        name: "goodput",
+        title: "200 µs of processor time a call, deadline 200 ms: answers in time under overload",
+        measure: Measure::Goodput { deadline_ms: 200 },
+        cells: &[
+            overload(50, false),
+            overload(80, false),
+            overload(100, true),
+            overload(150, false),
+            overload(200, false),
+            overload(300, true),
+            overload(400, false),
+        ],
+        contestants: &[GOODPUT, GOODPUT_UNCONTROLLED],
+        counts_syscalls: false,
+        yardstick: "",
     },
     Row {
         name: "stop",
