@@ -98,9 +98,9 @@ fn goodput(
     let report = load(site, server, contestant, cell, pace, &flags)?;
     let sample = open(report.clone())?;
     let seconds = pace.measure.as_secs_f64();
-    let answered = (report.requests - report.requests.min(report.refused)).max(1) as f64;
     Ok(Sample {
-        cpu_ns: Some(report.server_cpu_ns as f64 / answered),
+        // All of its time, for what it was good for: what refusals cost is in it.
+        cpu_ns: (report.good > 0).then(|| report.server_cpu_ns as f64 / report.good as f64),
         qps: Some(report.good as f64 / seconds),
         refused: report.refused,
         ..sample
