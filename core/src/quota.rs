@@ -54,10 +54,6 @@ impl Quotas {
 }
 
 impl Shared {
-    fn are_none(&self) -> bool {
-        self.named.is_empty() && self.others.is_none()
-    }
-
     /// The bucket of a caller that is not named and that a core has not met before; `None`: it may
     /// ask as it likes.
     fn find(&self, caller: &[u8]) -> Option<Arc<RateBudget>> {
@@ -78,6 +74,8 @@ impl Shared {
 /// One core's part in the quotas of a server.
 pub(crate) struct CallerQuotas {
     shared: Arc<Shared>,
+    /// Nobody has a quota, which is the rule.
+    are_none: bool,
     /// Of callers that are named, and of those that this core has met.
     leases: RefCell<HashMap<Box<[u8]>, RateLease>>,
     rest: Option<RateLease>,
@@ -90,14 +88,15 @@ impl CallerQuotas {
         let named = shared.named.iter();
         let leases = named.map(|(caller, budget)| (caller.clone(), RateLease::new(budget)));
         let leases = RefCell::new(leases.collect());
-        Self { shared, leases, rest }
+        let are_none = shared.named.is_empty() && shared.others.is_none();
+        Self { shared, are_none, leases, rest }
     }
 
     /// Counts a request against the quota of its caller, if it has one; over it, how many it may
     /// have a second.
     #[inline]
     pub(crate) fn take(&self, context: &Context, now_ns: u64) -> Result<(), u32> {
-        if self.shared.are_none() {
+        if self.are_none {
             return Ok(());
         }
         self.take_of(context.caller_bytes(), now_ns)
