@@ -363,7 +363,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "goodput",
-        title: "200 µs of processor time a call, deadline 200 ms: answers in time under overload",
+        title: "200 µs a call, deadline 200 ms: answers in time under overload",
         measure: Measure::Goodput { deadline_ms: 200 },
         cells: &[
             overload(50, false),
