@@ -17,6 +17,7 @@
 //! that the fuzzer controls them too.
 use msec_protocol::head::{decode_answer, decode_request, encode_answer, encode_request};
 use msec_protocol::route::Address;
+use msec_protocol::serve::priority::PRIORITY_KEY;
 use msec_protocol::{
     AnswerHead, Arrival, BadFrame, Calls, Code, Cut, Cutter, Head, Limits, Metadata, RequestHead,
     Span, Target, cut, frame, limits,
@@ -259,6 +260,7 @@ fn request_comes_back(head: &Head, input: &[u8]) {
         attempt: head.attempt,
         compress: head.compress,
         metadata: metadata.encoded(),
+        priority: head.priority,
         one_way: head.one_way,
         cancel: head.cancel,
         auth: head.auth.of(input),
@@ -290,7 +292,9 @@ fn request_comes_back(head: &Head, input: &[u8]) {
         (head, texts)
     };
     assert_eq!(plain(&again, bytes), plain(head, input));
-    assert!(again.metadata(bytes).eq(metadata.iter()));
+    // The priority is written as a header of its own.
+    let of_user = again.metadata(bytes).filter(|(key, _)| *key != PRIORITY_KEY);
+    assert!(of_user.eq(metadata.iter()));
 }
 
 /// The answer to a request that was read has its sequence and its names.
