@@ -82,8 +82,14 @@ pub fn now() -> Instant {
 
 /// Waits until `holds`, asking again and again. Panics with `what` when patience is over.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = now() + PATIENCE;
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, holds);
+}
+
+/// As [`wait_until`], with another patience.
+#[track_caller]
+pub fn wait_at_most(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = now() + patience;
     while !holds() {
         assert!(now() < end, "waited in vain for: {what}");
         wait_a_little();
