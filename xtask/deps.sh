@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis to be called
+#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis to be called, promtool
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -30,6 +30,8 @@ test)
     need valgrind command -v valgrind
     # A third party's protocol, called with raw bytes.
     need redis-server command -v redis-server
+    # promtool, which says whether Prometheus would like our metrics.
+    need prometheus command -v promtool
     ;;
 demo) ;;
 bench)

@@ -23,7 +23,10 @@
 //! | [`call`] | whose answer is this: the client side of a connection |
 //! | [`serve`] | is this request run or refused: the server side of a connection |
 //! | [`route`] | which instances make up a service, and which is next |
-//! | [`report`] | counters and histograms that merge exactly |
+//! | [`report`] | counters, histograms and attributes that merge exactly |
+//! | [`trace`] | spans: which of them are kept, and how they travel |
+//! | [`dye`] | which requests keep every line and span |
+//! | [`log`] | records of the log, and when its files rotate |
 //! | [`status`] | the one list of result codes |
 //! | [`limits`] | every bound, with its unit and its reason |
 //!
@@ -37,16 +40,20 @@ extern crate alloc;
 extern crate std;
 
 pub mod call;
+pub mod dye;
 pub mod frame;
 pub mod head;
 pub mod limits;
+pub mod log;
 pub mod metadata;
 pub mod report;
 pub mod route;
 mod sequences;
 pub mod serve;
 pub mod status;
+pub mod trace;
 mod varint;
+mod wire;
 
 pub use call::Calls;
 pub use frame::{Arrival, BadFrame, Cut, Cutter, Frame, TooLarge, cut};

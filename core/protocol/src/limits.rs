@@ -119,6 +119,68 @@ pub const SERVICES_MAX: usize = 65_536;
 /// Longest `L1.L2` service name, in bytes.
 pub const SERVICE_NAME_BYTES_MAX: usize = 128;
 
+/// Longest name of an attribute, in bytes; longer ones are cut. The original took 128.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 128;
+
+/// Longest key or value of an attribute's label, in bytes; longer ones are cut.
+pub const ATTRIBUTE_TEXT_BYTES_MAX: usize = 128;
+
+/// Most labels of an attribute; further ones are left out.
+pub const ATTRIBUTE_LABELS_MAX: usize = 8;
+
+/// Attributes with rows of their own in one table (of a core, or of a group of plain threads);
+/// further combinations of labels share rows named `__other__`. About a megabyte.
+pub const ATTRIBUTES_MAX: usize = 4096;
+
+/// Callers that one core of a server tells apart in its metrics; further ones are `__other__`.
+/// They name themselves, so anybody can make some up.
+pub const CALLERS_MAX: usize = 256;
+
+/// Pairs of callee and method that one core tells apart in the metrics of its calls; further ones
+/// are `__other__`.
+pub const CALLEES_MAX: usize = 4096;
+
+/// Rows of a snapshot, of calls and of attributes each; further ones are merged into `__other__`.
+/// Enough for a hundred processes of one service.
+pub const SNAPSHOT_ROWS_MAX: usize = 65_536;
+
+/// Longest text of a log record with its fields, in bytes; longer ones are cut. The original cut
+/// at 7 KiB, for its agent took no more.
+pub const LOG_RECORD_BYTES_MAX: usize = 8 * KIB;
+
+/// Most fields of a log record, those of its request included; further ones are left out.
+pub const LOG_FIELDS_MAX: usize = 32;
+
+/// Longest key of a log field, in bytes.
+pub const LOG_KEY_BYTES_MAX: usize = 64;
+
+/// Records of a core that wait to be written to the log; more are dropped and counted.
+pub const LOG_RECORDS_WAITING_MAX: usize = 4096;
+
+/// Bytes of a core's records that wait to be written to the log; more are dropped and counted.
+pub const LOG_BYTES_WAITING_MAX: usize = 4 * MIB;
+
+/// Spans that a core remembers, whatever became of them; a power of two. A quarter of a megabyte,
+/// so that they stay in a core's cache; they are there to be found when a span of the same trace
+/// turns out to be worth keeping.
+pub const SPANS_RECENT_MAX: usize = 4096;
+
+/// Spans that a core keeps because they failed, were slow, dyed or sampled; the oldest go first.
+pub const SPANS_KEPT_MAX: usize = 4096;
+
+/// Spans of one reason that a core keeps in a second; more are counted only. A service that fails
+/// altogether must not spend its time on keeping the proofs.
+pub const SPANS_KEPT_PER_SECOND_MAX: u32 = 200;
+
+/// Annotations of spans that a core remembers; the oldest go first.
+pub const ANNOTATIONS_MAX: usize = 1024;
+
+/// Longest annotation of a span, in bytes; longer ones are cut.
+pub const ANNOTATION_BYTES_MAX: usize = 256;
+
+/// Most dye rules in force at a time: each of them is looked at for each request.
+pub const DYE_RULES_MAX: usize = 64;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -140,6 +202,10 @@ const _: () = {
     assert!(0 < DEADLINE_MS_DEFAULT && DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
     assert!(DATAGRAM_BYTES_MAX < BODY_BYTES_MAX);
     assert!(0 < WEIGHT_MIN && WEIGHT_MIN < WEIGHT_MAX);
+    assert!(SPANS_RECENT_MAX.is_power_of_two());
+    assert!(LOG_KEY_BYTES_MAX * LOG_FIELDS_MAX < LOG_RECORD_BYTES_MAX);
+    assert!(LOG_RECORD_BYTES_MAX < LOG_BYTES_WAITING_MAX);
+    assert!(2 * ATTRIBUTES_MAX < SNAPSHOT_ROWS_MAX);
     // Sums of weights fit into an i64 with much room: weighted round robin subtracts them.
     assert!((WEIGHT_MAX as u64) * (INSTANCES_PER_SERVICE_MAX as u64) < i32::MAX as u64);
 };
