@@ -22,6 +22,8 @@ pub(crate) struct ServerSide {
     in_flight: Cell<u32>,
     /// The method asked for last.
     pub(crate) last_method: Cell<u32>,
+    /// The number of the caller that asked last.
+    pub(crate) last_caller: Cell<u32>,
     /// An answer has told what this server understands.
     told_features: Cell<bool>,
     /// The peer has sent fields that only new peers send.
@@ -35,6 +37,7 @@ impl ServerSide {
             flights: Cell::new(flight::NONE),
             in_flight: Cell::new(0),
             last_method: Cell::new(0),
+            last_caller: Cell::new(0),
             told_features: Cell::new(false),
             new_peer: Cell::new(false),
         }
@@ -140,7 +143,7 @@ impl ServerSide {
         }
     }
 
-    /// Writes an answer, with what else the peer should know.
+    /// Writes an answer, with what else the peer should know; returns the length of its frame.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -148,15 +151,17 @@ impl ServerSide {
         connection: &Rc<Connection>,
         answer: &AnswerHead<'_>,
         write_body: impl FnOnce(&mut Writer<'_, '_>),
-    ) {
+    ) -> usize {
         let mut answer = *answer;
         if !self.told_features.replace(true) {
             answer.features = head::FEATURES;
         }
         answer.leaving = self.server.is_draining();
         let limits = &shard.shared.config.limits;
-        let written =
-            connection.append(shard, |out| append::answer(out, &answer, limits, write_body));
+        let (written, bytes) = connection.append(shard, |out| {
+            let before = out.len();
+            (append::answer(out, &answer, limits, write_body), out.len() - before)
+        });
         if let Err(too_large) = written {
             let text = format!("the answer does not fit: {too_large}");
             let refusal = AnswerHead {
@@ -170,6 +175,7 @@ impl ServerSide {
             // Cannot be: the head is the request's, which was within its limit, less the caller.
             debug_assert!(again.is_ok());
         }
+        bytes
     }
 
     /// Tells an idle peer that this server leaves; one that is not idle learns it by its answer.

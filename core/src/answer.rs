@@ -28,6 +28,16 @@ impl Answer {
         Self { head: Head::default(), frame: Bytes::from_static(b")"), head_start: 0, head_end: 0 }
     }
 
+    /// What the callee says came of it.
+    pub(crate) fn code(&self) -> Code {
+        self.head.err
+    }
+
+    /// Length of its frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+
     /// The body, or the error that the server answered with.
     pub(crate) fn into_reply(self, method: &str) -> Result<Reply> {
         if self.head.err != Code::OK {

@@ -13,48 +13,69 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::answer::{Answer, Reply};
+use crate::append;
 use crate::client::CallOptions;
 use crate::error::{Error, Result};
 use crate::pool;
+use crate::report::called::Calling;
 use crate::shard::Shard;
-use crate::task::{self, Inherited, Waiter};
-use msec_protocol::{Address, Code, RequestHead, TooLarge, call};
-use msec_sys::output::Writer;
+use crate::task::{self, Inherited, Task, Waiter};
+use msec_protocol::{Address, Code, Limits, RequestHead, Target, TooLarge, call};
+use msec_sys::output::{Output, Writer};
 
 /// What a call asks for, borrowed from whoever makes it.
 pub(crate) struct Ask<'a> {
     pub(crate) address: &'a Address,
     pub(crate) method: &'a str,
     pub(crate) options: &'a CallOptions,
-    pub(crate) inherited: &'a Inherited,
+    /// What is reported of it, and travels with it.
+    pub(crate) calling: &'a Calling,
     /// When it is given up; never 0.
     pub(crate) deadline_ns: u64,
 }
 
 impl Ask<'_> {
     /// The request's head, for a connection's sequence.
-    pub(crate) fn head(&self, shard: &Shard, sequence: u64) -> RequestHead<'_> {
-        let inherited = self.inherited;
+    pub(crate) fn head<'a>(&'a self, shard: &'a Shard, sequence: u64) -> RequestHead<'a> {
+        let calling = self.calling;
         // Rounded up, so never zero, which would mean the server's default.
         let remaining_ms = call::remaining_ms(self.deadline_ns, shard.now_ns()).unwrap_or(1);
         RequestHead {
             sequence,
-            coloring: inherited.coloring | u32::from(self.options.dyed),
-            flow_id: if inherited.flow_id == 0 { shard.random() | 1 } else { inherited.flow_id },
-            caller: self.options.caller().as_bytes(),
+            coloring: calling.coloring,
+            flow_id: calling.flow_id,
+            caller: self.options.caller_or(&shard.shared.config.report.service).as_bytes(),
             method_name: self.method.as_bytes(),
             deadline_ms: remaining_ms,
-            trace_id: inherited.trace_id,
-            parent_span_id: inherited.span_id,
-            sampled: inherited.sampled,
+            trace_id: calling.trace_id,
+            span_id: calling.span_id,
+            sampled: calling.sampled,
             attempt: self.options.attempt,
             metadata: self.options.metadata.encoded(),
-            priority: self.options.priority.unwrap_or(inherited.priority),
+            priority: calling.priority,
             one_way: self.options.one_way,
             ..RequestHead::default()
         }
+    }
+}
+
+impl Ask<'_> {
+    /// Appends the request, and notes how long it is.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        output: &mut Output,
+        head: &RequestHead<'_>,
+        limits: &Limits,
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
+    ) -> std::result::Result<(), TooLarge> {
+        let before = output.len();
+        let written = append::request(output, head, limits, write_body);
+        self.calling.request_bytes.set((output.len() - before) as u32);
+        written
     }
 }
 
@@ -94,7 +115,7 @@ pub(crate) fn deadline_ns(options: &CallOptions, inherited: &Inherited, now_ns: 
 /// Calls and waits, on the running task.
 pub(crate) fn blocking(
     shard: &Rc<Shard>,
-    address: &Address,
+    target: &Arc<Target>,
     method: &str,
     options: &CallOptions,
     write_body: impl FnOnce(&mut Writer<'_, '_>),
@@ -102,31 +123,42 @@ pub(crate) fn blocking(
     let Some(running) = shard.tasks.current() else {
         return Err(Error::would_block(method));
     };
-    if running.is_cancelled() {
-        return Err(cancelled(method));
-    }
     let inherited = running.inherited();
     // The handler may have computed for long since this turn of the loop began.
     let now_ns = shard.fresh_ns();
+    let calling = Calling::begin(shard, now_ns, target, method, options, &inherited);
     let deadline_ns = deadline_ns(options, &inherited, now_ns);
-    if deadline_ns <= now_ns {
-        return Err(timed_out(address, method));
-    }
-    let ask = Ask { address, method, options, inherited: &inherited, deadline_ns };
+    let result = shard.pick(target, method).and_then(|address| {
+        if running.is_cancelled() {
+            return Err(cancelled(method));
+        }
+        if deadline_ns <= now_ns {
+            return Err(timed_out(&address, method));
+        }
+        let ask = Ask { address: &address, method, options, calling: &calling, deadline_ns };
+        wait(shard, &running, &ask, write_body)
+    });
+    calling.end(shard, &result);
+    result?.into_reply(method)
+}
+
+/// Begins a call and waits for its end.
+fn wait(
+    shard: &Rc<Shard>,
+    running: &Task,
+    ask: &Ask<'_>,
+    write_body: impl FnOnce(&mut Writer<'_, '_>),
+) -> Result<Answer> {
     let slot = Rc::new(RefCell::new(None));
     let done = Done::Task(slot.clone(), Waiter::current(shard));
-    let begun = pool::begin(shard, &ask, done, write_body)?;
+    let begun = pool::begin(shard, ask, done, write_body)?;
     loop {
         if let Some(result) = slot.borrow_mut().take() {
-            return result?.into_reply(method);
+            return result;
         }
-        if running.is_cancelled() {
+        if running.is_cancelled() || std::thread::panicking() {
             begun.cancel(shard);
-            return Err(cancelled(method));
-        }
-        if std::thread::panicking() {
-            begun.cancel(shard);
-            return Err(cancelled(method));
+            return Err(cancelled(ask.method));
         }
         task::park(shard, "an answer");
     }

@@ -109,7 +109,8 @@ impl CallOptions {
         self
     }
 
-    /// The name that the callee sees as caller.
+    /// The name that the callee sees as caller; without it,
+    /// [`Config::service`](crate::Config::service).
     pub fn from_service(mut self, name: &str) -> Self {
         self.caller = Some(name.into());
         self
@@ -119,8 +120,9 @@ impl CallOptions {
         self.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
-    pub(crate) fn caller(&self) -> &str {
-        self.caller.as_deref().unwrap_or("")
+    /// The caller that it names, or else this service.
+    pub(crate) fn caller_or<'a>(&'a self, service: &'a str) -> &'a str {
+        self.caller.as_deref().unwrap_or(service)
     }
 }
 
@@ -207,8 +209,7 @@ impl Client {
             let body = append::written(write_body);
             return self.start_body::<()>(method, body, options).wait_raw();
         };
-        let address = shard.pick(&self.target, method)?;
-        call::blocking(&shard, &address, method, options, write_body)
+        call::blocking(&shard, &self.target, method, options, write_body)
     }
 
     /// Starts a call; the answer is waited for later, so that several run at a time.
@@ -321,6 +322,8 @@ impl Flying {
 /// A connection that we opened to call on.
 pub(crate) struct ClientSide {
     address: Address,
+    /// Of its address in spans, once it was needed.
+    number: Cell<u32>,
     calls: RefCell<Calls<Flying>>,
     /// What the server said it understands.
     features: Cell<u64>,
@@ -335,6 +338,7 @@ impl ClientSide {
     pub(crate) fn new(address: Address, first_sequence: u32) -> Self {
         Self {
             address,
+            number: Cell::new(0),
             calls: RefCell::new(Calls::new(first_sequence)),
             features: Cell::new(0),
             leaving: Cell::new(false),
@@ -367,6 +371,7 @@ impl ClientSide {
         write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<u64> {
         let limits = &shard.shared.config.limits;
+        ask.calling.goes_to(self.number(shard));
         if connection.unsent_bytes() > limits::CLIENT_UNSENT_BYTES_MAX {
             let text = format!("{} does not take what is sent to it", ask.address);
             return Err(Error::new(Code::OVERLOADED, text).while_calling(ask.method));
@@ -374,7 +379,7 @@ impl ClientSide {
         if ask.options.one_way {
             let head = ask.head(shard, 0);
             connection
-                .append(shard, |out| append::request(out, &head, limits, write_body))
+                .append(shard, |out| ask.append(out, &head, limits, write_body))
                 .map_err(|large| call::too_large(ask.method, large))?;
             done.tell(shard, Ok(Answer::nothing()));
             return Ok(0);
@@ -393,8 +398,7 @@ impl ClientSide {
             flying.timer = Some(timer);
         }
         let head = ask.head(shard, sequence);
-        let written =
-            connection.append(shard, |out| append::request(out, &head, limits, write_body));
+        let written = connection.append(shard, |out| ask.append(out, &head, limits, write_body));
         if let Err(large) = written {
             self.take(shard, sequence);
             return Err(call::too_large(ask.method, large));
@@ -406,6 +410,14 @@ impl ClientSide {
         let flying = self.calls.borrow_mut().cancel(sequence)?;
         flying.stop_timer(shard);
         Some(flying)
+    }
+
+    /// The number of its address, in spans.
+    fn number(&self, shard: &Shard) -> u32 {
+        if shard.reporter.is_on && self.number.get() == 0 {
+            self.number.set(shard.reporter.address(&self.address.to_string()));
+        }
+        self.number.get()
     }
 
     /// The connect succeeded.

@@ -18,6 +18,7 @@ use msec_sys::{cpu, process};
 
 use crate::error::{Error, Result};
 use crate::log::Level;
+use crate::report::settings::{self, Settings};
 
 /// Which back end does the I/O.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +69,7 @@ pub struct Config {
     buffered_bytes_max: u64,
     pub(crate) log_level: Level,
     pub(crate) overload_control: bool,
+    pub(crate) report: Settings,
 }
 
 /// Cores of one engine at most; identities of tasks have eight bits for it.
@@ -124,8 +126,9 @@ impl Config {
                 .clamp(1, limits::CONNECTIONS_MAX),
             connections_per_peer: 1,
             buffered_bytes_max: memory_bytes / limits::BUFFERED_BYTES_DIVISOR,
-            log_level: Level::Warn,
+            log_level: Level::Info,
             overload_control: true,
+            report: Settings::new(),
         }
     }
 
@@ -148,7 +151,15 @@ impl Config {
     /// | `MSEC_BODY_BYTES_MAX` | longest body of a request or answer |
     /// | `MSEC_BUFFERED_BYTES_MAX` | bytes of incomplete frames and unsent answers |
     /// | `MSEC_OVERLOAD` | overload control: `on` or `off` |
-    /// | `MSEC_LOG` | least level of the engine's own log: `debug`, `warn` or `error` |
+    /// | `MSEC_SERVICE` | the service that this process belongs to: `First.second` |
+    /// | `MSEC_REPORT` | `on` or `off`: spans, and metrics by caller and callee |
+    /// | `MSEC_SLOW_MS` | what takes longer is slow; 0: learnt for each method |
+    /// | `MSEC_SAMPLED` | traces kept although all went well, in parts of a million |
+    /// | `MSEC_DYE` | dye rules, with semicolons between: `uin=1122; method=a.B.C percent=1` |
+    /// | `MSEC_LOG` | least level of the log: `trace`, `debug`, `info`, `warn`, `error`, `fatal` |
+    /// | `MSEC_LOG_FOLDER` | where the files of the log are; without: standard error |
+    /// | `MSEC_LOG_FILES` | how many files the log has: 1 to 1000 |
+    /// | `MSEC_LOG_FILE_BYTES` | how long a file of the log becomes: 4096 or more |
     ///
     /// # Errors
     /// -1, naming the variable, its value and what is allowed.
@@ -248,7 +259,7 @@ impl Config {
         self
     }
 
-    /// Least level of the engine's own log on standard error; default [`Level::Warn`]. The log is
+    /// Least level of the log, the engine's own lines included; default [`Level::Info`]. The log is
     /// the process's: the engine that is started last decides.
     pub fn log_level(mut self, least: Level) -> Self {
         self.log_level = least;
@@ -315,7 +326,9 @@ enum Form {
     Features,
     Pin,
     Level,
+    Text(fn(&mut Config, &str)),
     Switch(fn(&mut Config, bool)),
+    Dye,
 }
 
 /// Each variable of the environment. The table in the documentation of [`Config::from_env`] has the
@@ -372,7 +385,36 @@ const VARIABLES: &[(&str, Form)] = &[
         }),
     ),
     ("MSEC_OVERLOAD", Form::Switch(|config, on| config.overload_control = on)),
+    ("MSEC_SERVICE", Form::Text(|config, name| config.report.service = name.into())),
+    ("MSEC_REPORT", Form::Switch(|config, on| config.report.reporting = on)),
+    (
+        "MSEC_SLOW_MS",
+        Form::Number(0, settings::SLOW_MS_MAX, |config, ms| {
+            config.report.slow_ns = ms as u64 * 1_000_000;
+        }),
+    ),
+    (
+        "MSEC_SAMPLED",
+        Form::Number(0, 1_000_000, |config, parts| config.report.sampled_parts = parts as u32),
+    ),
+    ("MSEC_DYE", Form::Dye),
     ("MSEC_LOG", Form::Level),
+    (
+        "MSEC_LOG_FOLDER",
+        Form::Text(|config, folder| config.report.log_folder = Some(folder.into())),
+    ),
+    (
+        "MSEC_LOG_FILES",
+        Form::Number(1, settings::LOG_FILES_MAX, |config, count| config.report.log_files = count),
+    ),
+    (
+        "MSEC_LOG_FILE_BYTES",
+        Form::Number(
+            settings::LOG_FILE_BYTES_MIN,
+            settings::LOG_FILE_BYTES_MAX,
+            |config, bytes| config.report.log_file_bytes = bytes as u64,
+        ),
+    ),
 ];
 
 impl Form {
@@ -384,7 +426,9 @@ impl Form {
             Form::Features => config.without = features(text)?,
             Form::Pin => config.pin = pin(text)?,
             Form::Level => config.log_level = named(&Level::ALL, text)?,
-            Form::Switch(set) => set(config, named(&SWITCH_NAMES, text)?),
+            Form::Text(set) => set(config, text),
+            Form::Switch(set) => set(config, named(&SWITCH, text)?),
+            Form::Dye => config.report.dye = Settings::rules(text)?,
         }
         Some(())
     }
@@ -398,12 +442,17 @@ impl Form {
             }
             Form::Pin => format!("off, auto, or CPU numbers up to {CPU_MAX} such as 0,2,4-7"),
             Form::Level => names(&Level::ALL),
-            Form::Switch(_) => names(&SWITCH_NAMES),
+            Form::Text(_) => "any text".into(),
+            Form::Switch(_) => names(&SWITCH),
+            Form::Dye => {
+                "rules such as method=a.B.* uin=7 percent=0.5 for=10m, with semicolons between"
+                    .into()
+            }
         }
     }
 }
 
-const SWITCH_NAMES: [(&str, bool); 2] = [("on", true), ("off", false)];
+const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 const IO_NAMES: [(&str, Io); 3] = [("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)];
 
 fn named<T: Copy>(choices: &[(&str, T)], text: &str) -> Option<T> {
@@ -466,6 +515,15 @@ mod tests {
         assert_eq!(set("MSEC_BODY_BYTES_MAX", "8").limits.body_bytes_max, 8);
         assert_eq!(set("MSEC_BUFFERED_BYTES_MAX", "12345").bytes_max(), 12_345);
         assert_eq!(set("MSEC_LOG", "debug").log_level, Level::Debug);
+        assert_eq!(set("MSEC_SERVICE", "Demo.shop").report.service, "Demo.shop");
+        assert!(!set("MSEC_REPORT", "off").report.reporting);
+        assert_eq!(set("MSEC_SLOW_MS", "5").report.slow_ns, 5_000_000);
+        assert_eq!(set("MSEC_SAMPLED", "1000").report.sampled_parts, 1000);
+        assert_eq!(set("MSEC_DYE", "uin=1; method=a.B.C percent=1;").report.dye.len(), 2);
+        assert_eq!(set("MSEC_LOG_FILES", "3").report.log_files, 3);
+        assert_eq!(set("MSEC_LOG_FILE_BYTES", "5000").report.log_file_bytes, 5000);
+        let place = set("MSEC_LOG_FOLDER", "log").service("a/b").report.log_place().unwrap();
+        assert_eq!((place.name.as_str(), place.folder.to_str()), ("a_b", Some("log")));
     }
 
     #[test]
@@ -501,7 +559,10 @@ mod tests {
             assert_eq!(error.message(), format!("{name} is `{value}`; allowed is {allowed}"));
         };
         check("MSEC_IO", "epol", "auto, uring, epoll");
-        check("MSEC_LOG", "loud", "debug, warn, error");
+        check("MSEC_LOG", "loud", "trace, debug, info, warn, error, fatal");
+        check("MSEC_REPORT", "yes", "on, off");
+        let rules = "rules such as method=a.B.* uin=7 percent=0.5 for=10m, with semicolons between";
+        check("MSEC_DYE", "method=m; 5", rules);
         check("MSEC_CORES", "0", "a number from 1 to 255");
         check("MSEC_CORES", "many", "a number from 1 to 255");
         check("MSEC_STALL_MS", "5", "a number from 10 to 3600000");

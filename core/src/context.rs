@@ -70,6 +70,14 @@ pub struct Context {
     /// Index of the server in every core's list, and of the method in that server.
     pub(crate) server: u32,
     pub(crate) method: u32,
+    /// The row of counters that it is counted in.
+    pub(crate) row: u32,
+    /// Of its own span, or of its caller's where spans are off.
+    pub(crate) span_id: u64,
+    /// A rule says so; the head says what the caller does.
+    dyed: Cell<bool>,
+    /// Of the answer's frame.
+    pub(crate) answer_bytes: Cell<u32>,
     pub(crate) origin: Origin,
     pub(crate) received_ns: u64,
     pub(crate) started_ns: u64,
@@ -89,6 +97,10 @@ impl Context {
             head_end: 0,
             server: 0,
             method: 0,
+            row: 0,
+            span_id: 0,
+            dyed: Cell::new(false),
+            answer_bytes: Cell::new(0),
             origin: Origin::Stream { core: 0, connection: ConnectionId::default(), flight: 0 },
             received_ns: 0,
             started_ns: 0,
@@ -117,6 +129,8 @@ impl Context {
             self.frame = FrameBytes::Large(frame_memory::share(bytes));
         }
         self.result.set(0);
+        self.dyed.set(false);
+        self.answer_bytes.set(0);
         (self.received_ns, self.started_ns) = (0, 0);
         Ok(())
     }
@@ -156,10 +170,10 @@ impl Context {
         Inherited {
             deadline_ns: self.deadline_ns,
             flow_id: self.head.flow_id,
-            coloring: self.head.coloring,
+            coloring: self.head.coloring | u32::from(self.dyed.get()),
             sampled: self.head.sampled,
             trace_id: self.head.trace_id,
-            span_id: self.head.span_id,
+            span_id: self.span_id,
             cancel: Some(self.cancel.clone()),
             priority: self.head.priority,
         }
@@ -249,7 +263,12 @@ impl Context {
 
     /// Whether the request is dyed: every log line of it is kept, at every hop.
     pub fn is_dyed(&self) -> bool {
-        self.head.coloring != 0
+        self.head.coloring != 0 || self.dyed.get()
+    }
+
+    /// A rule wants it dyed.
+    pub(crate) fn dye(&self) {
+        self.dyed.set(true);
     }
 
     /// Which try of the caller this is: 0 for the first, 1, 2, … for retries.

@@ -40,6 +40,7 @@ mod connection;
 mod connections;
 mod context;
 mod datagram;
+pub mod dye;
 mod engine;
 mod error;
 mod flight;
@@ -50,6 +51,7 @@ pub mod log;
 #[doc(hidden)]
 pub mod mailbox;
 mod method;
+pub mod metric;
 pub mod naming;
 mod offload;
 mod overload;
@@ -60,6 +62,7 @@ pub mod process;
 mod quota;
 pub mod raw;
 mod readiness;
+pub mod report;
 mod request;
 mod route;
 mod serve;
@@ -73,6 +76,7 @@ pub mod sync;
 mod task;
 #[doc(hidden)]
 pub mod timer;
+pub mod trace;
 mod vitals;
 
 pub use answer::Reply;
@@ -95,6 +99,7 @@ pub use readiness::{readable, readable_timeout, writable, writable_timeout};
 pub use server::{Load, MethodReport, Server, ServerBuilder};
 pub use sleep::{sleep, sleep_until, yield_now};
 pub use spawn::{JoinHandle, Scope, scope, spawn};
+pub use trace::annotate;
 
 use task::Inherited;
 

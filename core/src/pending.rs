@@ -31,6 +31,7 @@ use crate::client::{CallOptions, target_text};
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::pool;
+use crate::report::called::Calling;
 use crate::request::panic_text;
 use crate::shard::{self, Message, Shard};
 use crate::task::Inherited;
@@ -163,29 +164,38 @@ impl Posted {
         if !tell.begun(None) {
             return;
         }
+        let now_ns = shard.fresh_ns();
+        let calling = Calling::begin(shard, now_ns, &target, &method, &options, &inherited);
+        let calling = Rc::new(calling);
+        let refuse = |tell: Tell, error: Error| {
+            calling.end(shard, &Err(error.clone()));
+            tell.tell_later(shard, Err(error));
+        };
         if inherited.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
-            return tell.tell_later(shard, Err(call::cancelled(&method)));
+            return refuse(tell, call::cancelled(&method));
         }
-        if shard.fresh_ns() >= deadline_ns {
+        if now_ns >= deadline_ns {
             let error = call::timed_out(&target_text(&target), &method);
-            return tell.tell_later(shard, Err(error));
+            return refuse(tell, error);
         }
         let address = match shard.pick(&target, &method) {
             Ok(address) => address,
-            Err(error) => return tell.tell_later(shard, Err(error)),
+            Err(error) => return refuse(tell, error),
         };
         let ask = Ask {
             address: &address,
             method: &method,
             options: &options,
-            inherited: &inherited,
+            calling: &calling,
             deadline_ns,
         };
         // The call may end before it begins, or in the middle of beginning.
         let slot = Rc::new(Cell::new(Some(tell)));
         let beginning = Rc::new(Cell::new(true));
         let (late, early, name) = (slot.clone(), beginning.clone(), method.clone());
+        let reported = calling.clone();
         let done = move |shard: &Rc<Shard>, result: Result<Answer>| {
+            reported.end(shard, &result);
             let Some(tell) = late.take() else { return };
             let result = result.and_then(|answer| answer.into_reply(&name));
             if early.get() { tell.tell_later(shard, result) } else { tell.tell(result) }
@@ -204,7 +214,7 @@ impl Posted {
                     begun.cancel(shard);
                 }
             }
-            Err(error) => tell.tell_later(shard, Err(error)),
+            Err(error) => refuse(tell, error),
         }
     }
 }

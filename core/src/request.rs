@@ -108,7 +108,8 @@ fn write_answer(
             if let Some(connection) = shard.connections.find(*connection)
                 && let Role::Server(side) = &connection.role
             {
-                side.append(shard, &connection, &answer, write_body);
+                let bytes = side.append(shard, &connection, &answer, write_body);
+                context.answer_bytes.set(bytes as u32);
             }
         }
         Origin::Datagram { socket, sender, .. } => {
@@ -324,7 +325,7 @@ fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
         latency_ns: shard.fresh_ns().saturating_sub(context.received_ns),
         queue_ns: context.started_ns.saturating_sub(context.received_ns),
         request_bytes: context.frame_bytes() as u64,
-        answer_bytes: 0,
+        answer_bytes: u64::from(context.answer_bytes.get()),
     };
     server.ended(shard, &context, &ended);
     if let Origin::Stream { connection, flight, .. } = &context.origin

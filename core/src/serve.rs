@@ -29,9 +29,11 @@ use crate::engine::Lease;
 use crate::method::{Kind, MethodTable, Name};
 use crate::overload;
 use crate::quota::{CallerQuotas, Quotas};
+use crate::report::served::Served;
 use crate::request::{run_here, start, write_refusal};
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
+use crate::{dye, trace};
 
 /// What all cores of a server share: decided when it starts, never changed.
 pub(crate) struct Plan {
@@ -50,8 +52,8 @@ struct Listener {
 /// A server, on one core.
 pub(crate) struct ServerShard {
     pub(crate) plan: Arc<Plan>,
-    /// What is counted of each method on this core; added up when somebody asks.
-    counters: RefCell<Vec<Counters>>,
+    /// What is counted on this core; added up when somebody asks.
+    pub(crate) calls: Served,
     method_leases: Vec<Option<Lease>>,
     /// The adaptive limit of each method, for this core's requests.
     concurrencies: RefCell<Vec<Concurrency>>,
@@ -86,7 +88,7 @@ impl ServerShard {
         let leases = plan.method_budgets.iter().map(|budget| budget.as_ref().map(Lease::new));
         let leases = leases.collect();
         let server = Rc::new_cyclic(|self_rc| Self {
-            counters: RefCell::new(vec![Counters::new(); plan.methods.list.len()]),
+            calls: Served::new(plan.methods.list.len()),
             method_leases: leases,
             concurrencies: RefCell::new(vec![Concurrency::new(); plan.methods.list.len()]),
             quotas: CallerQuotas::new(&plan.quotas),
@@ -256,6 +258,9 @@ impl ServerShard {
                 connection.close(shard, &Closed::Stopped);
             }
         }
+        let service = &shard.shared.config.report.service;
+        let rows = self.calls.rows(&self.plan, service, shard.reporter.is_on);
+        shard.reporter.remember(rows.into_iter());
         shard.servers.borrow_mut()[self.plan.number as usize] = None;
     }
 
@@ -323,8 +328,8 @@ impl ServerShard {
             let flow_id = shard.random().max(1);
             context.set_flow_id(flow_id);
         }
-        let name = context.head().method_name.of(context.head_bytes());
-        let Some(method) = self.find_method(name, connection.map(|(side, _)| side)) else {
+        let Some(method) = self.recognize(shard, &mut context, connection.map(|of| of.0)) else {
+            let name = context.head().method_name.of(context.head_bytes());
             let text = format!("there is no method `{}` here", String::from_utf8_lossy(name));
             return self.refuse(shard, context, Code::INVALID_METHOD, &text);
         };
@@ -368,7 +373,7 @@ impl ServerShard {
             let core = shard.index as u16;
             context.origin = Origin::Stream { core, connection: connection.id(), flight };
         }
-        self.counters.borrow_mut()[method as usize].begin();
+        self.calls.begin(context.row);
         self.in_flight.set(self.in_flight.get() + 1);
         if self.plan.methods.list[method as usize].kind == Kind::Callback {
             return run_here(shard, self, context);
@@ -380,6 +385,25 @@ impl ServerShard {
         } else {
             overload::enqueue(shard, context);
         }
+    }
+
+    /// Finds out what is asked for and by whom, and so how the request is reported.
+    #[inline]
+    fn recognize(
+        &self,
+        shard: &Rc<Shard>,
+        context: &mut Context,
+        side: Option<&ServerSide>,
+    ) -> Option<u32> {
+        dye::admit(shard, context);
+        let (head, reporter, forgotten) = (context.head(), &shard.reporter, Cell::new(0));
+        let method = self.find_method(head.method_name.of(context.head_bytes()), side);
+        let last = side.map_or(&forgotten, |side| &side.last_caller);
+        let caller = head.caller.of(context.head_bytes());
+        let row = self.calls.row(reporter, &self.plan, method, caller, last);
+        let own_id = if reporter.is_on { reporter.next_span_id() } else { head.span_id };
+        (context.row, context.span_id) = (row, own_id);
+        method
     }
 
     #[inline]
@@ -413,18 +437,19 @@ impl ServerShard {
         let started_ns = context.started_ns;
         let now_ns = context.received_ns + outcome.latency_ns;
         let concurrency = &mut self.concurrencies.borrow_mut()[method];
-        if started_ns == 0 {
-            self.counters.borrow_mut()[method].give_up(outcome.code);
+        let judged = if started_ns == 0 {
             concurrency.leave();
+            self.calls.give_up(context.row, outcome.code)
         } else {
-            self.counters.borrow_mut()[method].end(outcome);
             let wasted = now_ns >= context.deadline_ns || context.cancel.is_set();
             if self.is_adaptive(shard, method) {
                 concurrency.end(&Ended { started_ns, now_ns, wasted });
             } else {
                 concurrency.leave();
             }
-        }
+            self.calls.end(&shard.reporter, context.row, outcome)
+        };
+        trace::served(shard, context, outcome, &judged);
         self.in_flight.set(self.in_flight.get() - 1);
         self.give_leases(shard, context.method);
     }
@@ -442,9 +467,9 @@ impl ServerShard {
 
     /// Answers a request that is not in flight; its method is known, unless that is what is wrong.
     fn refuse(&self, shard: &Rc<Shard>, context: Box<Context>, code: Code, text: &str) {
-        if code != Code::INVALID_METHOD {
-            self.counters.borrow_mut()[context.method as usize].refuse(code);
-        }
+        let judged = self.calls.refuse(context.row, code);
+        let ended = report::Outcome { code, ..report::Outcome::default() };
+        trace::served(shard, &context, &ended, &judged);
         write_refusal(shard, self, &context, code, text);
         shard.spares.give_context(context);
     }
@@ -453,7 +478,7 @@ impl ServerShard {
 impl ServerShard {
     /// What was counted of each method on this core.
     pub(crate) fn counters(&self) -> Vec<Counters> {
-        self.counters.borrow().clone()
+        self.calls.by_method()
     }
 
     /// Connections and requests in flight on this core.

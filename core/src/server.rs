@@ -130,6 +130,10 @@ impl ServerBuilder {
                 .map_err(|error| Error::from_io(&format!("listen on {text}"), &error))?;
             addresses.push(if place.datagram { format!("{bound}@udp") } else { bound.to_string() });
         }
+        if let Some(first) = addresses.first() {
+            // Another server of this process may have named it already.
+            let _ = engine.shared().instance.set(first.clone());
+        }
         let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
         let method_budgets =

@@ -38,6 +38,7 @@ use crate::overload::{self, Overload};
 use crate::polled::Polled;
 use crate::pool::Peers;
 use crate::raw::RawIdle;
+use crate::report::Reporter;
 use crate::request::{self, Answered};
 use crate::route::Routes;
 use crate::serve::ServerShard;
@@ -99,6 +100,12 @@ pub(crate) fn current() -> Option<Rc<Shard>> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
+/// Looks at the core whose thread this is, without holding on to it; `None` on other threads.
+#[inline]
+pub(crate) fn with_current<R>(look: impl FnOnce(&Rc<Shard>) -> R) -> Option<R> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+}
+
 /// A core, seen from its own thread.
 pub(crate) struct Shard {
     pub(crate) index: usize,
@@ -117,6 +124,7 @@ pub(crate) struct Shard {
     pub(crate) routes: Routes,
     pub(crate) raw_idle: RawIdle,
     pub(crate) leases: crate::engine::Leases,
+    pub(crate) reporter: Reporter,
     inbox: RefCell<mailbox::Receiver<Message>>,
     /// Connections with output that was not handed to the ring.
     dirty: RefCell<Vec<Rc<Connection>>>,
@@ -145,6 +153,7 @@ impl Shard {
         let now_ns = clock::now_ns();
         let stacks = shared.config.stacks();
         let leases = crate::engine::Leases::new(&shared.budgets);
+        let reporter = Reporter::new(&shared.config.report, now_ns);
         Rc::new(Self {
             index,
             now_ns: Cell::new(now_ns),
@@ -160,6 +169,7 @@ impl Shard {
             routes: Routes::default(),
             raw_idle: RawIdle::default(),
             leases,
+            reporter,
             inbox: RefCell::new(inbox),
             dirty: RefCell::default(),
             polls: RefCell::default(),

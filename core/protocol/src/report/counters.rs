@@ -129,14 +129,6 @@ impl Counters {
         &mut self.others[index]
     }
 
-    /// A call that has begun ends without having been started: it was refused while it waited. As
-    /// in [`refuse`](Counters::refuse), only its code is counted.
-    #[inline]
-    pub fn give_up(&mut self, code: Code) {
-        self.in_flight -= 1;
-        self.refuse(code);
-    }
-
     /// Whoever is still in flight will not end here.
     pub fn forget_flights(&mut self) {
         self.in_flight = 0;
