@@ -61,11 +61,18 @@ pub(crate) struct Shared {
     ended: (Mutex<bool>, Condvar),
 }
 
+impl Shared {
+    /// How this engine does its I/O.
+    pub(crate) fn backend(&self) -> &'static str {
+        self.backend.get().copied().unwrap_or("none")
+    }
+}
+
 /// The process-wide limits that cores lease from.
 pub(crate) struct Budgets {
     connections: Arc<Budget>,
     requests: Arc<Budget>,
-    bytes: Arc<Budget>,
+    pub(crate) bytes: Arc<Budget>,
 }
 
 /// A core's leases.
@@ -241,7 +248,7 @@ impl Engine {
 
     /// `uring` or `epoll`: how this engine does its I/O.
     pub fn io_backend(&self) -> &'static str {
-        self.running.shared.backend.get().copied().unwrap_or("none")
+        self.running.shared.backend()
     }
 
     /// How many core threads it has.
