@@ -73,8 +73,8 @@ impl Shared {
         (&self.config.report.service, instance)
     }
 
-    /// How it does its I/O.
-    pub(crate) fn backend_name(&self) -> &'static str {
+    /// How this engine does its I/O.
+    pub(crate) fn backend(&self) -> &'static str {
         self.backend.get().copied().unwrap_or("none")
     }
 }
@@ -83,7 +83,7 @@ impl Shared {
 pub(crate) struct Budgets {
     connections: Arc<Budget>,
     requests: Arc<Budget>,
-    bytes: Arc<Budget>,
+    pub(crate) bytes: Arc<Budget>,
 }
 
 /// A core's leases.
@@ -262,7 +262,7 @@ impl Engine {
 
     /// `uring` or `epoll`: how this engine does its I/O.
     pub fn io_backend(&self) -> &'static str {
-        self.running.shared.backend_name()
+        self.running.shared.backend()
     }
 
     /// How many core threads it has.

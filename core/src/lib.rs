@@ -35,17 +35,23 @@ mod call;
 mod cancel;
 mod client;
 mod closed;
+mod coding;
+mod compress;
 mod config;
 mod connection;
 mod connections;
 mod context;
 mod datagram;
+mod descriptors;
 pub mod dye;
 mod engine;
 mod error;
 mod flight;
 mod frame_memory;
 mod future;
+mod http;
+#[doc(hidden)]
+pub mod json;
 mod local;
 pub mod log;
 #[doc(hidden)]
@@ -55,6 +61,7 @@ pub mod metric;
 pub mod naming;
 mod offload;
 mod overload;
+mod pages;
 mod pending;
 mod polled;
 mod pool;
@@ -81,6 +88,7 @@ mod vitals;
 
 pub use answer::Reply;
 pub use client::{CallOptions, Client, TIMEOUT_DEFAULT};
+pub use compress::Compress;
 pub use config::{Config, Io, Pin};
 pub use context::Context;
 pub use engine::Engine;
@@ -93,6 +101,7 @@ pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Priority, Si
 pub use msec_sys::coroutine;
 pub use msec_sys::{clock, cpu};
 pub use offload::offload;
+pub use pages::Pages;
 pub use pending::Pending;
 pub use prost;
 pub use readiness::{readable, readable_timeout, writable, writable_timeout};

@@ -218,7 +218,7 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
         }
     }
     crate::metric::fold_others(&mut folder);
-    folder.gauge("frm.io_backend", &[("backend", shared.backend_name())], 1);
+    folder.gauge("frm.io_backend", &[("backend", shared.backend())], 1);
     folder.counter("frm.log_records", &[], TALLY.written.load(Ordering::Relaxed));
     for (reason, count) in TALLY.lost() {
         folder.counter("frm.log_dropped", &[("reason", reason)], count);

@@ -24,6 +24,9 @@ use msec_protocol::{
 };
 use std::collections::BTreeMap;
 
+pub mod http;
+pub mod json;
+
 /// A function that must not panic.
 pub type FuzzTarget = fn(&[u8]);
 
@@ -35,6 +38,9 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("metadata", metadata),
     ("calls", calls),
     ("route", route),
+    ("http", http::http),
+    ("json_read", json::json_read),
+    ("json_write", json::json_write),
 ];
 
 /// Bytes taken off the front of an input, as decisions.
@@ -230,8 +236,9 @@ pub fn head(input: &[u8]) {
         for span in [head.err_msg, head.caller, head.method_name, head.auth] {
             assert!(span_is_within(span, input));
         }
-        let guarded = [head.deadline_ms, head.attempt, head.compress, head.metadata_pairs];
-        assert!(guarded == [0; 4] && head.trace_id == [0; 16] && head.auth == Span::default());
+        let guarded = [head.deadline_ms, head.attempt, head.metadata_pairs];
+        assert!(head.compress == 0 || head.features & 2 != 0);
+        assert!(guarded == [0; 3] && head.trace_id == [0; 16] && head.auth == Span::default());
         assert!(!head.cancel && !head.one_way && !head.sampled);
     }
 }
