@@ -48,6 +48,7 @@ mod frame_memory;
 mod future;
 mod local;
 pub mod log;
+pub mod machine;
 #[doc(hidden)]
 pub mod mailbox;
 mod method;
