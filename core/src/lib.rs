@@ -54,6 +54,7 @@ mod http;
 pub mod json;
 mod local;
 pub mod log;
+pub mod machine;
 #[doc(hidden)]
 pub mod mailbox;
 mod method;
