@@ -105,6 +105,11 @@ impl ServerSide {
         }
     }
 
+    /// Requests in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.get() as usize
+    }
+
     /// Whether no request is in flight.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.get() == 0 && self.http().is_none_or(HttpSide::is_idle)

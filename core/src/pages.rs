@@ -16,9 +16,16 @@
 //! is somebody else's may be an attacker's page in the operator's own browser (DNS rebinding).
 //! [`ServerBuilder::pages`](crate::ServerBuilder::pages) opens or closes them.
 
+mod config;
+mod connections;
+mod coroutines;
 mod health;
+mod metrics;
 mod ready;
 mod sheet;
+mod status;
+mod table;
+mod traces;
 mod version;
 
 use std::rc::Rc;
@@ -39,7 +46,17 @@ use crate::task::{self, Inherited, Waiter};
 pub(crate) use sheet::Sheet;
 
 /// All pages.
-pub(crate) const PAGES: &[Page] = &[health::PAGE, ready::PAGE, version::PAGE];
+pub(crate) const PAGES: &[Page] = &[
+    status::PAGE,
+    connections::PAGE,
+    coroutines::PAGE,
+    traces::PAGE,
+    config::PAGE,
+    metrics::PAGE,
+    health::PAGE,
+    ready::PAGE,
+    version::PAGE,
+];
 
 /// How long a page waits for the cores; one that has stopped, or is held up, is left out.
 const ASK_NS: u64 = 1_000_000_000;

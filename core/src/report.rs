@@ -151,12 +151,12 @@ const ADDRESSES_MAX: usize = 4096;
 
 /// What one core has to say, on its way to whoever asked.
 pub(crate) struct CoreReport {
-    core: usize,
+    pub(crate) core: usize,
     calls: Vec<(CallKey, Counters)>,
     attributes: Attributes,
-    cpu_ns: u64,
-    connections: usize,
-    tasks: usize,
+    pub(crate) cpu_ns: u64,
+    pub(crate) connections: usize,
+    pub(crate) tasks: usize,
     dials: u64,
     stacks_leaked: usize,
     spans: u64,

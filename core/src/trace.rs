@@ -71,6 +71,12 @@ pub(crate) struct CoreSpans {
     number: u64,
 }
 
+impl CoreSpans {
+    pub(crate) fn into_spans(self) -> Vec<Span> {
+        self.spans
+    }
+}
+
 /// What this core has kept after the span with that number.
 pub(crate) fn kept_of_core(shard: &Rc<Shard>, number: u64) -> CoreSpans {
     let Some(recorder) = &shard.reporter.recorder else {
