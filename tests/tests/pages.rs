@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use msec::{CallOptions, Client};
+use msec_tests::peer::request;
 use msec_tests::{ECHO, HttpPeer, Stage, config, on_both, wait_until};
 use serde_json::Value;
 
@@ -57,7 +58,7 @@ on_both! {
     fn coroutines_and_connections_are_listed_with_what_they_wait_for(io: msec::Io) {
         let stage = stage(io);
         let mut peer = stage.peer();
-        peer.ask(1, "test.Page.Wait", b"");
+        peer.send(&request(1, "test.Page.Wait"), b"");
         let method = "test.Page.Wait";
         let waits = |target: &str| {
             let rows = page(&stage, target);
@@ -67,7 +68,7 @@ on_both! {
             waits("/coroutines?format=json").is_some_and(|row| row["state"] == "waits")
         });
         let row = waits("/coroutines?format=json").unwrap();
-        assert_eq!(row["waits_for"], "a time", "{row}");
+        assert_eq!(row["waits_for"], "sleep", "{row}");
         // Its stack is told without disturbing it.
         let stack = waits("/coroutines?format=json&stacks=1").unwrap();
         let text = stack["stack"].as_str().unwrap();
@@ -125,7 +126,10 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(target: &str) -> Self {
-        let address = msec_tests::free_address();
+        // Bound for a moment, it is free a moment later.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(address.replace(':', "-"));
         std::fs::create_dir_all(&folder).unwrap();
         let config = format!(

@@ -1,7 +1,7 @@
 //! `/traces`: calls that failed, were slow, dyed or sampled, newest first, as trees.
 //!
-//! `?flow_id=` shows everything that this process still knows of one request, `?reason=failed` those
-//! that were kept for it, `?count=` how many.
+//! `?flow_id=` shows everything that this process still knows of one request, `?reason=failed` what
+//! was kept for that reason, `?count=` how many.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
