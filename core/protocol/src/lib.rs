@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`frame`] | where one message ends and the next begins |
 //! | [`head`] | sequence, method, deadline, trace of a message |
+//! | [`http`] | the same for HTTP/1.1: requests out of a stream, answers into one |
 //! | [`metadata`] | the user headers of a message |
 //! | [`call`] | whose answer is this: the client side of a connection |
 //! | [`serve`] | is this request run or refused: the server side of a connection |
@@ -43,6 +44,7 @@ pub mod call;
 pub mod dye;
 pub mod frame;
 pub mod head;
+pub mod http;
 pub mod limits;
 pub mod log;
 pub mod metadata;

@@ -96,6 +96,42 @@ pub const FILES_RESERVED: usize = 256;
 /// incomplete or wait to be sent.
 pub const BUFFERED_BYTES_DIVISOR: u64 = 4;
 
+/// Longest head of an HTTP request, in bytes: request line and headers. Browsers send a few hundred
+/// bytes and their cookies; common servers stop at 8 or 16 KiB, so no client relies on more.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * KIB;
+
+/// Most headers of an HTTP request. Browsers send about 20, and 64 become user headers at most.
+pub const HTTP_HEADERS_MAX: usize = 96;
+
+/// Longest line that begins a chunk, in bytes. Sixteen are digits; extensions are thrown away.
+pub const HTTP_CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Longest trailers after the last chunk, in bytes. They are thrown away.
+pub const HTTP_TRAILER_BYTES_MAX: usize = 4 * KIB;
+
+/// HTTP requests in flight on one connection: beyond it the connection is not read until some are
+/// answered. Their answers wait for those before them, so fewer than of SRPC.
+pub const HTTP_REQUESTS_PER_CONNECTION_MAX: u32 = 128;
+
+/// How long the head of an HTTP request may take from its first byte to its last, in milliseconds,
+/// by default. A head is a packet or two; who drips it wants to occupy the connection.
+pub const HTTP_HEAD_MS_MAX: u32 = 10_000;
+
+/// How long the body of an HTTP request may take beyond what [`HTTP_BODY_BYTES_PER_S_MIN`] allows,
+/// in milliseconds.
+pub const HTTP_BODY_MS_MAX: u32 = 20_000;
+
+/// How slowly the body of an HTTP request may come on average, in bytes a second: below the worst
+/// mobile network, above those who drip.
+pub const HTTP_BODY_BYTES_PER_S_MIN: u64 = 512;
+
+/// How long an HTTP connection without a request is kept open, in milliseconds, by default.
+pub const HTTP_IDLE_MS_MAX: u32 = 75_000;
+
+/// Bodies shorter than this many bytes are not compressed in answers: the head would grow by as
+/// much as the body shrinks.
+pub const COMPRESS_BYTES_MIN: usize = 256;
+
 /// The port of a service that does not say one, as it was in the original.
 pub const PORT_DEFAULT: u16 = 7963;
 
@@ -201,6 +237,8 @@ const _: () = {
     assert!(REQUESTS_PER_CONNECTION_MAX < REQUESTS_PER_PROCESS_MAX);
     assert!(0 < DEADLINE_MS_DEFAULT && DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
     assert!(DATAGRAM_BYTES_MAX < BODY_BYTES_MAX);
+    assert!(HTTP_HEADERS_MAX > METADATA_PAIRS_MAX);
+    assert!(HTTP_REQUESTS_PER_CONNECTION_MAX <= REQUESTS_PER_CONNECTION_MAX);
     assert!(0 < WEIGHT_MIN && WEIGHT_MIN < WEIGHT_MAX);
     assert!(SPANS_RECENT_MAX.is_power_of_two());
     assert!(LOG_KEY_BYTES_MAX * LOG_FIELDS_MAX < LOG_RECORD_BYTES_MAX);
@@ -226,6 +264,12 @@ pub struct Limits {
     /// How long a caller waits that does not say, in milliseconds; 1 to [`DEADLINE_MS_MAX`],
     /// default [`DEADLINE_MS_DEFAULT`].
     pub deadline_ms_default: u32,
+    /// How long the head of an HTTP request may take, in milliseconds; 1 or more, default
+    /// [`HTTP_HEAD_MS_MAX`].
+    pub http_head_ms_max: u32,
+    /// How long an HTTP connection may be idle, in milliseconds; 1 or more, default
+    /// [`HTTP_IDLE_MS_MAX`].
+    pub http_idle_ms_max: u32,
 }
 
 impl Limits {
@@ -237,6 +281,8 @@ impl Limits {
         requests_per_method_max: REQUESTS_PER_PROCESS_MAX,
         requests_per_process_max: REQUESTS_PER_PROCESS_MAX,
         deadline_ms_default: DEADLINE_MS_DEFAULT,
+        http_head_ms_max: HTTP_HEAD_MS_MAX,
+        http_idle_ms_max: HTTP_IDLE_MS_MAX,
     };
 
     /// The nearest limits that the wire can carry: what is over a ceiling is lowered to it.
@@ -244,6 +290,8 @@ impl Limits {
         self.head_bytes_max = self.head_bytes_max.clamp(1, HEAD_BYTES_CEILING);
         self.body_bytes_max = self.body_bytes_max.min(BODY_BYTES_CEILING);
         self.deadline_ms_default = self.deadline_ms_default.clamp(1, DEADLINE_MS_MAX);
+        self.http_head_ms_max = self.http_head_ms_max.max(1);
+        self.http_idle_ms_max = self.http_idle_ms_max.max(1);
         self
     }
 }
