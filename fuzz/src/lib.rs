@@ -230,8 +230,9 @@ pub fn head(input: &[u8]) {
         for span in [head.err_msg, head.caller, head.method_name, head.auth] {
             assert!(span_is_within(span, input));
         }
-        let guarded = [head.deadline_ms, head.attempt, head.compress, head.metadata_pairs];
-        assert!(guarded == [0; 4] && head.trace_id == [0; 16] && head.auth == Span::default());
+        let guarded = [head.deadline_ms, head.attempt, head.metadata_pairs];
+        assert!(head.compress == 0 || head.features & 2 != 0);
+        assert!(guarded == [0; 3] && head.trace_id == [0; 16] && head.auth == Span::default());
         assert!(!head.cancel && !head.one_way && !head.sampled);
     }
 }

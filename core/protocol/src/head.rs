@@ -20,7 +20,7 @@
 //!   73   parent_span_id        │
 //!   74   sampled               │ the trace is recorded
 //!   75   attempt               │ 0, then 1, 2, … for retries and hedges
-//!   76   compress              │ how the body is compressed: 0 none
+//!   76   compress      both    │ how the body is compressed: 0 none, 1 LZ4, 2 Zstandard
 //!   77   metadata              │ user headers
 //!   78   one_way               │ nobody waits for an answer
 //!   79   cancel                │ this frame cancels the call `sequence`
@@ -41,7 +41,7 @@
 //!   old server copies `hop` but draws a new `sequence`. (`trace_id` may be inherited: that is
 //!   what it is for.) 82 and 83 never count.
 //! * In an answer only 82 and 83 count of the new tags. Requests never carry them, so an echo
-//!   cannot either.
+//!   cannot either; so 76 counts in an answer that also carries 82.
 //! * What an old server would not understand is sent only where `features` was seen in an answer:
 //!   [`FEATURE_CANCEL`], [`FEATURE_COMPRESS`].
 //!
@@ -69,10 +69,17 @@ pub use encode::{AnswerHead, RequestHead, encode_answer, encode_request};
 
 /// The server understands cancel frames: requests with `cancel` set.
 pub const FEATURE_CANCEL: u64 = 1 << 0;
-/// The server understands compressed bodies: requests with `compress` set. Reserved.
+/// The server understands compressed bodies: requests with `compress` set.
 pub const FEATURE_COMPRESS: u64 = 1 << 1;
 /// What this version understands; a server sends it as `features`.
-pub const FEATURES: u64 = FEATURE_CANCEL;
+pub const FEATURES: u64 = FEATURE_CANCEL | FEATURE_COMPRESS;
+
+/// Values of `compress`. The body is as it is.
+pub const COMPRESS_NONE: u32 = 0;
+/// The body is its length as u32le and then one block of LZ4.
+pub const COMPRESS_LZ4: u32 = 1;
+/// The body is one frame of Zstandard that tells its content's length (RFC 8878).
+pub const COMPRESS_ZSTD: u32 = 2;
 
 /// The method name of a cancel frame, which names no method of any service.
 pub const CANCEL_METHOD_NAME: &[u8] = b"msec.cancel";
@@ -128,7 +135,7 @@ pub struct Head {
     pub sampled: bool,
     /// 0 for the first attempt.
     pub attempt: u32,
-    /// How the body is compressed; 0: not.
+    /// How the body is compressed, one of `COMPRESS_*`.
     pub compress: u32,
     /// Nobody waits for an answer.
     pub one_way: bool,
@@ -230,7 +237,9 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Head, BadHead> {
         return Err(BadHead::NoSequence);
     }
     if seen.guarded {
+        let compress = if head.features & FEATURE_COMPRESS == 0 { 0 } else { head.compress };
         head.clear_guarded();
+        head.compress = compress;
     }
     head.trace_id = [0; 16];
     Ok(head)
@@ -588,6 +597,7 @@ mod tests {
             err_msg: b"too much",
             caller: b"Demo.relay",
             method_name: b"echo.EchoService.Echo",
+            compress: COMPRESS_ZSTD,
             features: FEATURE_CANCEL | FEATURE_COMPRESS,
             leaving: true,
         };
@@ -597,6 +607,7 @@ mod tests {
             err: head.err,
             result: head.result,
             err_msg: head.err_msg.of(&bytes),
+            compress: head.compress,
             features: head.features,
             leaving: head.leaving,
             ..AnswerHead::to(&head, &bytes)
@@ -703,6 +714,15 @@ mod tests {
         let expect = Fields::request(5).varint(40, -6i64 as u64);
         assert_eq!(head, decode_answer(&expect.0).unwrap());
         assert_eq!(head.err, Code::INVALID_METHOD);
+    }
+
+    #[test]
+    fn compression_counts_in_answers_that_tell_features() {
+        let compressed = |features| {
+            let bytes = Fields::request(5).varint(76, 1).varint(82, features).0;
+            decode_answer(&bytes).unwrap().compress
+        };
+        assert_eq!([compressed(0), compressed(1), compressed(2), compressed(3)], [0, 0, 1, 1]);
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct AnswerHead<'a> {
     pub caller: &'a [u8],
     /// The request's; always sent.
     pub method_name: &'a [u8],
+    /// How the body is compressed; only in answers to requests that were, and only where `features`
+    /// tells of it.
+    pub compress: u32,
     /// What this server understands: [`FEATURES`].
     pub features: u64,
     /// This server drains.
@@ -189,6 +192,7 @@ fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     put_unless_empty(out, ERR_MSG, cut_text(head.err_msg));
     put_unless_empty(out, CALLER, head.caller);
     put_bytes(out, METHOD_NAME, head.method_name);
+    put_unless_zero(out, COMPRESS, u64::from(head.compress));
     put_unless_zero(out, FEATURES_KEY, head.features);
     put_unless_zero(out, LEAVING, u64::from(head.leaving));
 }
