@@ -89,9 +89,28 @@ impl Budget {
         debug_assert!(before + amount <= self.total, "more came back than was leased");
     }
 
+    /// Takes `amount` for as long as what is returned lives; for amounts that are large and rare.
+    /// `None` if the process has not that much.
+    pub(crate) fn charge(self: &Arc<Self>, amount: u64) -> Option<Charge> {
+        self.withdraw(amount, amount).map(|amount| Charge { budget: Arc::clone(self), amount })
+    }
+
     fn batch(&self) -> u64 {
         let leases_count = self.leases_count.load(Ordering::Relaxed).max(1) as u64;
         self.total / (BATCHES_PER_LEASE * leases_count)
+    }
+}
+
+/// A part of a [`Budget`] that is given back when this is dropped, on whatever thread.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    budget: Arc<Budget>,
+    amount: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.deposit(self.amount);
     }
 }
 
@@ -261,6 +280,16 @@ mod tests {
         leases[0].give(1);
         assert!(leases[2].take(1), "what one core gives, another may take");
         assert!(!leases[0].take(1));
+    }
+
+    #[test]
+    fn a_charge_comes_back_when_it_is_dropped() {
+        let budget = Budget::new(100);
+        let charge = budget.charge(60).unwrap();
+        assert!(budget.charge(41).is_none());
+        assert_eq!(budget.leased(), 60);
+        drop(charge);
+        assert!(budget.charge(100).is_some());
     }
 
     #[test]

@@ -19,13 +19,15 @@ use std::time::Duration;
 use crate::append;
 use bytes::BufMut;
 use msec_protocol::{
-    Address, BadHead, Calls, Code, Frame, Metadata, Priority, RequestHead, Target, head, limits,
+    Address, BadHead, Calls, Code, Frame, Metadata, Priority, RequestHead, Target, TooLarge, head,
+    limits,
 };
 use msec_sys::output::Writer;
 
 use crate::answer::{Answer, Reply};
 use crate::call::{self, Ask, Done};
 use crate::closed::Closed;
+use crate::compress::{self, Compress};
 use crate::connection::{Connection, Taken};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
@@ -57,6 +59,7 @@ pub struct CallOptions {
     pub(crate) attempt: u32,
     pub(crate) lane: Option<u16>,
     pub(crate) priority: Option<Priority>,
+    compress: Compress,
     caller: Option<Arc<str>>,
 }
 
@@ -98,6 +101,13 @@ impl CallOptions {
     /// Wants no answer: the call returns when the request is written.
     pub fn one_way(mut self, one_way: bool) -> Self {
         self.one_way = one_way;
+        self
+    }
+
+    /// Compresses the body, and lets the answer be compressed, once the peer has told that it
+    /// understands that: from the second call on a connection on. Over UDP nothing is compressed.
+    pub fn compress(mut self, compress: Compress) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -370,6 +380,28 @@ impl ClientSide {
         done: Done,
         write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<u64> {
+        let kind = ask.options.compress;
+        if kind == Compress::None || self.features.get() & head::FEATURE_COMPRESS == 0 {
+            return self.begin_as(shard, connection, ask, (done, Compress::None), write_body);
+        }
+        let body = append::written(write_body);
+        if body.len() > shard.shared.config.limits.body_bytes_max {
+            return Err(call::too_large(ask.method, TooLarge::Body(body.len())));
+        }
+        let body = compress::compress(kind, &body).map_err(|e| e.while_calling(ask.method))?;
+        self.begin_as(shard, connection, ask, (done, kind), |out| out.put_slice(&body))
+    }
+
+    /// As [`ClientSide::begin`], with a body that is compressed like that already.
+    #[inline]
+    fn begin_as(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        ask: &Ask<'_>,
+        (done, kind): (Done, Compress),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
+    ) -> Result<u64> {
         let limits = &shard.shared.config.limits;
         ask.calling.goes_to(self.number(shard));
         if connection.unsent_bytes() > limits::CLIENT_UNSENT_BYTES_MAX {
@@ -377,7 +409,7 @@ impl ClientSide {
             return Err(Error::new(Code::OVERLOADED, text).while_calling(ask.method));
         }
         if ask.options.one_way {
-            let head = ask.head(shard, 0);
+            let head = RequestHead { compress: kind.number(), ..ask.head(shard, 0) };
             connection
                 .append(shard, |out| ask.append(out, &head, limits, write_body))
                 .map_err(|large| call::too_large(ask.method, large))?;
@@ -397,7 +429,7 @@ impl ClientSide {
         if let Some(flying) = self.calls.borrow_mut().get_mut(sequence) {
             flying.timer = Some(timer);
         }
-        let head = ask.head(shard, sequence);
+        let head = RequestHead { compress: kind.number(), ..ask.head(shard, sequence) };
         let written = connection.append(shard, |out| ask.append(out, &head, limits, write_body));
         if let Err(large) = written {
             self.take(shard, sequence);
@@ -457,7 +489,7 @@ impl ClientSide {
         }
         if let Some(flying) = flying {
             flying.stop_timer(shard);
-            flying.done.tell(shard, Ok(Answer::keep(head, frame)));
+            flying.done.tell(shard, Ok(Answer::keep(head, frame, &shard.shared.config.limits)));
         }
         self.close_if_left(shard, connection);
         Ok(Taken::Yes)

@@ -23,7 +23,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use msec_protocol::{Arrival, Cutter, limits};
+use msec_protocol::{Arrival, BadFrame, Cutter, http, limits};
 use msec_sys::buffer::Buffer;
 use msec_sys::output::Output;
 use msec_sys::ring::Op;
@@ -35,6 +35,7 @@ use crate::client::ClientSide;
 use crate::closed::Closed;
 use crate::connections::ConnectionId;
 use crate::frame_memory;
+use crate::http::HttpSide;
 use crate::raw::RawSide;
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
@@ -256,6 +257,11 @@ impl Connection {
         if let Role::Client(client) = &self.role {
             client.received();
         }
+        if let Role::Server(server) = &self.role
+            && let Some(http) = server.http()
+        {
+            return self.take_http(shard, server, http, bytes);
+        }
         let mut rest = bytes;
         // Taken out while roles run: a callback may well close this very connection.
         let mut cutter = std::mem::take(&mut self.input.borrow_mut().cutter);
@@ -264,6 +270,14 @@ impl Connection {
             let arrival = match cutter.next(&shard.shared.config.limits, &mut rest) {
                 Ok(Some(arrival)) => arrival,
                 Ok(None) => break,
+                Err(BadFrame::Start(first)) if http::begins(first) && cutter.at_boundary() => {
+                    if let Role::Server(server) = &self.role
+                        && let Some(http) = server.begin_http(shard, self)
+                    {
+                        return self.take_http(shard, server, http, rest);
+                    }
+                    return self.close(shard, &Closed::Bad(BadFrame::Start(first)));
+                }
                 Err(bad) => return self.close(shard, &Closed::Bad(bad)),
             };
             let taken = match (&self.role, arrival) {
@@ -295,6 +309,58 @@ impl Connection {
             self.lease_input(shard, &mut cutter, partial_bytes);
         }
         self.input.borrow_mut().cutter = cutter;
+    }
+
+    /// Takes input of HTTP.
+    fn take_http(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        server: &ServerSide,
+        http: &HttpSide,
+        bytes: &[u8],
+    ) {
+        if let Some(held) = http.received(shard, self, server, bytes) {
+            self.input.borrow_mut().held = held;
+            return self.pause(shard);
+        }
+        let partial_bytes = http.buffered_bytes();
+        if self.is_dead() || (partial_bytes == 0 && self.leased_bytes.get() == 0) {
+            return;
+        }
+        self.watch_progress(shard);
+        if !self.lease(shard, partial_bytes + self.unsent_bytes()) {
+            let text = "too many bytes of requests are held in this process";
+            http.give_up(shard, self, server, 503, (msec_protocol::Code::OVERLOADED, text));
+            self.lease(shard, self.unsent_bytes());
+        }
+    }
+
+    /// Whether it is closed, and only waits for the ring to let go.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.phase.get() == Phase::Dead
+    }
+
+    /// Whether it is not read for now.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.full.get()
+    }
+
+    /// Memory of what has come and is incomplete.
+    fn partial_bytes(&self) -> usize {
+        match &self.role {
+            Role::Server(server) => server.http().map(HttpSide::buffered_bytes),
+            Role::Client(_) | Role::Raw(_) => None,
+        }
+        .unwrap_or_else(|| self.input.borrow().cutter.buffered())
+    }
+
+    /// Whether all that has come is complete.
+    fn at_boundary(&self) -> bool {
+        match &self.role {
+            Role::Server(server) => server.http().map(HttpSide::at_boundary),
+            Role::Client(_) | Role::Raw(_) => None,
+        }
+        .unwrap_or_else(|| self.input.borrow().cutter.at_boundary())
     }
 
     /// Accounts for a frame that is incomplete; without budget its body is thrown away.
@@ -514,13 +580,13 @@ impl Connection {
         if !self.output.borrow().is_empty() {
             self.mark_dirty(shard);
             self.watch_progress(shard);
-            let kept = self.input.borrow().cutter.buffered() + self.unsent_bytes();
+            let kept = self.partial_bytes() + self.unsent_bytes();
             // Answers are written whatever the budget says; it only tells how much there is.
             self.lease(shard, kept);
             return;
         }
         if self.leased_bytes.get() > 0 {
-            self.lease(shard, self.input.borrow().cutter.buffered());
+            self.lease(shard, self.partial_bytes());
         }
         self.close_if_done(shard);
         if self.full.get() {
@@ -550,8 +616,7 @@ impl Connection {
     /// The time to look has come.
     pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.stall_timer.set(None);
-        let waits =
-            self.full.get() || self.unsent_bytes() > 0 || !self.input.borrow().cutter.at_boundary();
+        let waits = self.full.get() || self.unsent_bytes() > 0 || !self.at_boundary();
         if !waits || self.phase.get() == Phase::Dead {
             return;
         }

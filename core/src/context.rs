@@ -12,9 +12,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use msec_protocol::{BadHead, Code, Frame, Head, Priority};
+use msec_protocol::{BadHead, Code, Frame, Head, Priority, frame};
 
+use crate::budget::Charge;
 use crate::cancel::Cancel;
+use crate::coding::Coding;
+use crate::compress::Compress;
 use crate::connections::ConnectionId;
 use crate::error::Error;
 use crate::frame_memory;
@@ -86,6 +89,11 @@ pub struct Context {
     /// Whom the request came from; filled in for handlers that ask, see [`Context::peer`].
     peer: RefCell<Option<String>>,
     result: Cell<i32>,
+    coding: Coding,
+    /// How the answer is compressed.
+    answer_compress: Cell<Compress>,
+    /// The memory of a body that was decompressed.
+    charge: Option<Charge>,
 }
 
 impl Context {
@@ -108,6 +116,9 @@ impl Context {
             cancel: Arc::default(),
             peer: RefCell::default(),
             result: Cell::new(0),
+            coding: Coding::Plain,
+            answer_compress: Cell::default(),
+            charge: None,
         })
     }
 
@@ -131,6 +142,11 @@ impl Context {
         self.result.set(0);
         self.dyed.set(false);
         self.answer_bytes.set(0);
+        self.coding = match self.head.compress {
+            0 => Coding::Plain,
+            // What is no kind was refused by admission.
+            number => Compress::of(number).map_or(Coding::Plain, Coding::Compressed),
+        };
         (self.received_ns, self.started_ns) = (0, 0);
         Ok(())
     }
@@ -141,6 +157,10 @@ impl Context {
             self.frame = FrameBytes::Small(Vec::new());
         }
         *self.peer.get_mut() = None;
+        if self.coding != Coding::Plain {
+            self.answer_compress.set(Compress::None);
+            self.charge = None;
+        }
         match Arc::get_mut(&mut self.cancel) {
             Some(cancel) => cancel.reset(),
             // A task that outlives the request still looks at it.
@@ -177,6 +197,45 @@ impl Context {
             cancel: Some(self.cancel.clone()),
             priority: self.head.priority,
         }
+    }
+
+    /// How the body travels, and that of the answer.
+    #[inline]
+    pub(crate) fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// The body travels as that, whatever the head says.
+    pub(crate) fn set_coding(&mut self, coding: Coding) {
+        self.coding = coding;
+    }
+
+    /// How the answer is compressed.
+    #[inline]
+    pub(crate) fn answer_compress(&self) -> Compress {
+        self.answer_compress.get()
+    }
+
+    pub(crate) fn set_answer_compress(&self, compress: Compress) {
+        self.answer_compress.set(compress);
+    }
+
+    /// The frame up to its body, with room for a body of so many bytes.
+    pub(crate) fn frame_for_body(&self, body_bytes: usize) -> Vec<u8> {
+        let begin = &self.frame[..self.head_end as usize];
+        let mut frame = Vec::with_capacity(begin.len() + body_bytes + 1);
+        frame.extend_from_slice(begin);
+        frame
+    }
+
+    /// Puts a frame with another body, which has no end yet, in the place of the one that came.
+    pub(crate) fn set_frame(&mut self, mut frame: Vec<u8>, charge: Option<Charge>) {
+        frame.push(frame::END);
+        self.frame = match frame.len() {
+            0..=SMALL_FRAME_BYTES => FrameBytes::Small(frame),
+            _ => FrameBytes::Large(Bytes::from(frame)),
+        };
+        self.charge = charge;
     }
 
     pub(crate) fn set_peer(&self, peer: String) {

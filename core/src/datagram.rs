@@ -183,7 +183,7 @@ impl DatagramPeer {
         let flying = self.calls.borrow_mut().handle_answer(head.sequence);
         if let Some(flying) = flying {
             flying.stop_timer(shard);
-            flying.done.tell(shard, Ok(Answer::keep(head, frame)));
+            flying.done.tell(shard, Ok(Answer::keep(head, frame, &shard.shared.config.limits)));
         }
     }
 

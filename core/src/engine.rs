@@ -83,7 +83,7 @@ impl Shared {
 pub(crate) struct Budgets {
     connections: Arc<Budget>,
     requests: Arc<Budget>,
-    bytes: Arc<Budget>,
+    pub(crate) bytes: Arc<Budget>,
 }
 
 /// A core's leases.

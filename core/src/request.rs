@@ -23,6 +23,7 @@ use msec_sys::process::CrashNote;
 use msec_sys::socket::Socket;
 
 use crate::append;
+use crate::coding::{self, Coding};
 use crate::connection::Role;
 use crate::context::{Context, Origin};
 use crate::error::Result;
@@ -47,6 +48,7 @@ pub(crate) const LATE_TEXT: &str = "the deadline passed before it started";
 /// Where a handler's answer goes.
 pub(crate) struct Reply<'a> {
     context: &'a Context,
+    plan: &'a Plan,
     /// The core that the handler runs on, if its answer can be written directly.
     shard: Option<&'a Rc<Shard>>,
     server: Option<&'a ServerShard>,
@@ -61,10 +63,25 @@ impl Reply<'_> {
     pub(crate) fn body(&mut self, write: impl FnOnce(&mut Writer<'_, '_>)) -> Result<()> {
         if self.context.is_one_way() {
             // Nobody waits for it.
+        } else if self.context.coding() != Coding::Plain {
+            return self.coded_body(write);
         } else if let (Some(shard), Some(server)) = (self.shard, self.server) {
             write_answer(shard, server, self.context, (Code::OK, ""), write);
         } else {
             self.body = Some(append::written(write));
+        }
+        self.written = true;
+        Ok(())
+    }
+
+    /// As [`Reply::body`], for a body that does not travel as it is.
+    fn coded_body(&mut self, write: impl FnOnce(&mut Writer<'_, '_>)) -> Result<()> {
+        let body = coding::close(self.plan, self.context, append::written(write))?;
+        if let (Some(shard), Some(server)) = (self.shard, self.server) {
+            let write = |out: &mut Writer<'_, '_>| out.put_slice(&body);
+            write_answer(shard, server, self.context, (Code::OK, ""), write);
+        } else {
+            self.body = Some(body);
         }
         self.written = true;
         Ok(())
@@ -101,6 +118,7 @@ fn write_answer(
         err: code,
         err_msg: text.as_bytes(),
         result: context.result_value(),
+        compress: context.answer_compress().number(),
         ..AnswerHead::to(context.head(), context.head_bytes())
     };
     match &context.origin {
@@ -172,6 +190,9 @@ pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
     if server.plan.methods.list[context.method as usize].kind == Kind::Heavy {
         return offload(shard, &server, context);
     }
+    if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
+        return give_up(shard, &server, context, error.code(), error.message());
+    }
     let task = shard.tasks.take();
     task.set_job(Job::Request(context));
     match shard.tasks.run(task) {
@@ -236,7 +257,10 @@ pub(crate) fn serve(shard: &Rc<Shard>, task: &Task) {
 
 /// Runs a callback method on this thread, which is a core's.
 #[inline]
-pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
+pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, mut context: Box<Context>) {
+    if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
+        return give_up(shard, server, context, error.code(), error.message());
+    }
     let left = run_on(shard, server, &context);
     finish(shard, server, context, left);
 }
@@ -255,6 +279,7 @@ fn run(plan: &Plan, context: &Context, place: Option<(&Rc<Shard>, &ServerShard)>
     let method = &plan.methods.list[context.method as usize];
     let mut reply = Reply {
         context,
+        plan,
         shard: place.map(|(shard, _)| shard),
         server: place.map(|(_, server)| server),
         body: None,
@@ -358,7 +383,12 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
         let core = context.origin.core();
         let inherited = context.inherited();
         let left = match begin_offloaded(&mut context, chosen) {
-            Ok(()) => crate::offload::inheriting(inherited, || run(&plan, &context, None)),
+            Ok(()) => crate::offload::inheriting(inherited, || {
+                match coding::open_unless_plain(&plan, &mut context) {
+                    Ok(()) => run(&plan, &context, None),
+                    Err(error) => Unwritten::failure(error.code(), error.message()),
+                }
+            }),
             Err((code, text)) => Unwritten::failure(code, text),
         };
         let answered = Box::new(Answered { context, left });

@@ -22,12 +22,14 @@ use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
 
 use crate::accepted::ServerSide;
+use crate::budget::Budget;
 use crate::closed::Closed;
 use crate::connection::{Connection, Role};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
 use crate::method::{Kind, MethodTable, Name};
 use crate::overload;
+use crate::pages::Pages;
 use crate::quota::{CallerQuotas, Quotas};
 use crate::report::served::Served;
 use crate::request::{run_here, start, write_refusal};
@@ -39,14 +41,39 @@ use crate::{dye, trace};
 pub(crate) struct Plan {
     pub(crate) number: u32,
     pub(crate) methods: MethodTable,
-    pub(crate) method_budgets: Vec<Option<Arc<crate::budget::Budget>>>,
+    pub(crate) method_budgets: Vec<Option<Arc<Budget>>>,
     pub(crate) quotas: Quotas,
+    /// Longest body, also of one that was decompressed, in bytes.
+    pub(crate) body_bytes_max: usize,
+    /// What bodies that were decompressed count against.
+    pub(crate) bytes: Arc<Budget>,
+    /// Pages of these origins may call; `*` for all.
+    pub(crate) cors: Vec<String>,
+    /// Names that mean this server, beyond its addresses.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) pages: Pages,
+    /// It has addresses for pages, so they are nowhere else.
+    pub(crate) has_admin: bool,
+}
+
+impl Plan {
+    /// The place of an origin among those whose pages may call.
+    pub(crate) fn allows_origin(&self, origin: &[u8]) -> Option<usize> {
+        self.cors.iter().position(|known| known == "*" || known.as_bytes() == origin)
+    }
 }
 
 /// A stream listener of one core.
 struct Listener {
     socket: Rc<Socket>,
     accept: Cell<Option<Op>>,
+    is_admin: bool,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    fd: OwnedFd,
+    is_admin: bool,
 }
 
 /// A server, on one core.
@@ -60,7 +87,7 @@ pub(crate) struct ServerShard {
     quotas: CallerQuotas,
     listeners: RefCell<Vec<Listener>>,
     /// Connections that were accepted over the limit, before accepting had paused: not served yet.
-    over_limit: RefCell<VecDeque<OwnedFd>>,
+    over_limit: RefCell<VecDeque<Accepted>>,
     datagrams: RefCell<Vec<(Rc<Socket>, Op)>>,
     pub(crate) connections_count: Cell<usize>,
     pub(crate) in_flight: Cell<usize>,
@@ -82,6 +109,7 @@ impl ServerShard {
         shard: &Rc<Shard>,
         plan: Arc<Plan>,
         streams: Vec<OwnedFd>,
+        admins: Vec<OwnedFd>,
         datagrams: Vec<OwnedFd>,
     ) {
         let number = plan.number;
@@ -108,8 +136,11 @@ impl ServerShard {
         }
         servers[number as usize] = Some(server.clone());
         drop(servers);
-        for fd in streams {
-            let listener = Listener { socket: Socket::new(fd), accept: Cell::new(None) };
+        // In this order, so that a drain takes the end off and no index changes.
+        let admins = admins.into_iter().map(|fd| (fd, true));
+        for (fd, is_admin) in admins.chain(streams.into_iter().map(|fd| (fd, false))) {
+            let socket = Socket::new(fd);
+            let listener = Listener { socket, accept: Cell::new(None), is_admin };
             server.listeners.borrow_mut().push(listener);
         }
         for index in 0..server.listeners.borrow().len() {
@@ -128,11 +159,11 @@ impl ServerShard {
         if !self.serve_over_limit(shard) {
             return self.accept_later(shard, index);
         }
-        if self.draining.get() {
-            return;
-        }
         let listeners = self.listeners.borrow();
         let Some(listener) = listeners.get(index as usize) else { return };
+        if self.draining.get() && !listener.is_admin {
+            return;
+        }
         let token = Subject::Listener(self.plan.number, index).token();
         listener.accept.set(Some(shard.ring.borrow_mut().accept(&listener.socket, token)));
     }
@@ -148,9 +179,9 @@ impl ServerShard {
             if !shard.leases.connections.take(1) {
                 return false;
             }
-            let fd = self.over_limit.borrow_mut().pop_front();
-            if let Some(fd) = fd {
-                self.serve(shard, fd);
+            let accepted = self.over_limit.borrow_mut().pop_front();
+            if let Some(accepted) = accepted {
+                self.serve(shard, accepted);
             }
         }
         true
@@ -158,26 +189,36 @@ impl ServerShard {
 
     /// A connection was accepted, maybe while we drain: it is served all the same. Over the limit
     /// it is neither served nor refused until there is room.
-    pub(crate) fn accepted(&self, shard: &Rc<Shard>, fd: OwnedFd) {
+    pub(crate) fn accepted(&self, shard: &Rc<Shard>, index: u32, fd: OwnedFd) {
+        let listeners = self.listeners.borrow();
+        let is_admin = listeners.get(index as usize).is_some_and(|listener| listener.is_admin);
+        drop(listeners);
+        self.take_accepted(shard, Accepted { fd, is_admin });
+    }
+
+    fn take_accepted(&self, shard: &Rc<Shard>, accepted: Accepted) {
         let first = self.over_limit.borrow().is_empty();
         if first && shard.leases.connections.take(1) {
-            return self.serve(shard, fd);
+            return self.serve(shard, accepted);
         }
-        self.over_limit.borrow_mut().push_back(fd);
+        self.over_limit.borrow_mut().push_back(accepted);
         if first {
             self.pause_accepting(shard, "the limit of connections is reached");
         }
     }
 
     /// Serves a connection, which is leased.
-    fn serve(&self, shard: &Rc<Shard>, fd: OwnedFd) {
+    fn serve(&self, shard: &Rc<Shard>, Accepted { fd, is_admin }: Accepted) {
         let socket = Socket::new(fd);
         let (Ok(peer), Some(server)) = (socket.peer_address(), self.self_rc.upgrade()) else {
             // It is dead already.
             return shard.leases.connections.give(1);
         };
-        self.connections_count.set(self.connections_count.get() + 1);
-        Connection::open(shard, socket, peer, Role::Server(ServerSide::new(server)), false);
+        if !is_admin {
+            self.connections_count.set(self.connections_count.get() + 1);
+        }
+        let side = ServerSide::new(server, is_admin);
+        Connection::open(shard, socket, peer, Role::Server(side), false);
     }
 
     fn pause_accepting(&self, shard: &Shard, why: &str) {
@@ -191,10 +232,12 @@ impl ServerShard {
 
     /// Accepting ended: by us, or because something ran out, which a little rest may mend.
     pub(crate) fn accept_ended(&self, shard: &Shard, index: u32, errno: i32) {
-        if let Some(listener) = self.listeners.borrow().get(index as usize) {
+        let listeners = self.listeners.borrow();
+        let listener = listeners.get(index as usize);
+        if let Some(listener) = listener {
             listener.accept.set(None);
         }
-        if self.draining.get() && self.over_limit.borrow().is_empty() {
+        if listener.is_none() && self.over_limit.borrow().is_empty() {
             return;
         }
         if errno != libc::ECANCELED {
@@ -209,14 +252,18 @@ impl ServerShard {
         if self.draining.replace(true) {
             return;
         }
-        let listeners = self.listeners.take();
-        for listener in &listeners {
+        // Whoever asks whether this server is ready is still to be told.
+        let mut listeners = self.listeners.borrow_mut();
+        let admins_count = listeners.iter().filter(|listener| listener.is_admin).count();
+        let closed = listeners.split_off(admins_count);
+        drop(listeners);
+        for listener in &closed {
             if let Some(op) = listener.accept.get() {
                 shard.ring.borrow_mut().cancel(op);
             }
             // Connections that wait in the kernel's queue would be reset with the listener.
             while let Ok(fd) = listener.socket.accept_now() {
-                self.accepted(shard, fd);
+                self.take_accepted(shard, Accepted { fd, is_admin: false });
             }
             // The ring may hold the socket for another turn: those who come then must not queue up
             // to be reset.
@@ -253,6 +300,12 @@ impl ServerShard {
         self.finishing.set(true);
         self.stop_reading_datagrams(shard);
         self.datagrams.take();
+        for listener in self.listeners.take() {
+            if let Some(op) = listener.accept.get() {
+                shard.ring.borrow_mut().cancel(op);
+            }
+            listener.socket.shutdown();
+        }
         for connection in shard.connections.all() {
             if self.owns(&connection) {
                 connection.close(shard, &Closed::Stopped);

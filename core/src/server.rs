@@ -24,6 +24,7 @@ use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::method::{MethodOptions, Methods, Service};
+use crate::pages::Pages;
 use crate::quota::Quotas;
 use crate::serve::{Plan, ServerShard};
 
@@ -52,6 +53,10 @@ const FINISH_GRACE: Duration = Duration::from_secs(1);
 pub struct ServerBuilder {
     methods: Methods,
     listen: Vec<String>,
+    admin: Vec<String>,
+    cors: Vec<String>,
+    hosts: Vec<String>,
+    pages: Pages,
     configure: Vec<Configure>,
     quotas: Quotas,
 }
@@ -72,6 +77,14 @@ impl ServerBuilder {
         handler: impl Fn(&crate::Context) -> Result<Body> + Send + Sync + 'static,
     ) -> Self {
         self.methods.raw(name, handler);
+        self
+    }
+
+    /// Tells what the messages of raw methods look like, so that they can be called with JSON: a
+    /// serialized `FileDescriptorSet` with everything that its files import, as `protoc
+    /// --include_imports --descriptor_set_out` writes it. Generated services bring their own.
+    pub fn descriptors(mut self, set: impl Into<std::borrow::Cow<'static, [u8]>>) -> Self {
+        self.methods.descriptors(set);
         self
     }
 
@@ -105,6 +118,35 @@ impl ServerBuilder {
         self
     }
 
+    /// Serves the built-in pages (`/health`, `/ready`, `/version` and others) at this address, and
+    /// nowhere else; nothing else is served there. It stays open while the server drains, so that
+    /// `/ready` can say so. Without any, they are at the addresses of [`ServerBuilder::listen`].
+    pub fn admin(mut self, address: impl Into<String>) -> Self {
+        self.admin.push(address.into());
+        self
+    }
+
+    /// Who may see the pages that tell of the inside; default [`Pages::Loopback`]. `/health` and
+    /// `/ready` are open to all.
+    pub fn pages(mut self, pages: Pages) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// A name under which browsers may see those pages, beside addresses and `localhost`: the
+    /// `Host` that they send, without its port.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
+    }
+
+    /// Lets pages of an origin (`https://shop.example`), or with `*` of all, call methods from
+    /// browsers (CORS). Without it, browsers are refused with -107 unless the page comes from here.
+    pub fn cors(mut self, origin: impl Into<String>) -> Self {
+        self.cors.push(origin.into());
+        self
+    }
+
     /// Starts the server on all cores of `engine`; when this returns it accepts connections.
     ///
     /// # Errors
@@ -122,28 +164,50 @@ impl ServerBuilder {
         let cores = engine.cores_count();
         let mut streams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
         let mut datagrams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
+        let mut admins: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for text in &self.listen {
             let place = place(text)?;
             let list = if place.datagram { &mut datagrams } else { &mut streams };
-            let bound = open(&place, list)
-                .map_err(|error| Error::from_io(&format!("listen on {text}"), &error))?;
+            let bound = open(&place, list).map_err(|error| cannot_listen(text, &error))?;
             addresses.push(if place.datagram { format!("{bound}@udp") } else { bound.to_string() });
         }
         if let Some(first) = addresses.first() {
             // Another server of this process may have named it already.
             let _ = engine.shared().instance.set(first.clone());
         }
+        let mut admin_addresses = Vec::new();
+        for text in &self.admin {
+            let place = place(text)?;
+            if place.datagram {
+                let text = format!("listen on `{text}`: pages are read over streams");
+                return Err(Error::new(Code::INVALID_ENDPOINT, text));
+            }
+            let bound = open(&place, &mut admins).map_err(|error| cannot_listen(text, &error))?;
+            admin_addresses.push(bound.to_string());
+        }
         let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
         let method_budgets =
             methods.list.iter().map(|method| budget(method.requests_max)).collect();
-        let plan = Arc::new(Plan { number, methods, method_budgets, quotas: self.quotas });
+        let plan = Arc::new(Plan {
+            number,
+            methods,
+            method_budgets,
+            quotas: self.quotas,
+            body_bytes_max: engine.config().limits.body_bytes_max,
+            bytes: engine.shared().budgets.bytes.clone(),
+            cors: self.cors,
+            hosts: self.hosts,
+            pages: self.pages,
+            has_admin: !self.admin.is_empty(),
+        });
         let (tell, told) = mpsc::channel();
-        for (core, (streams, datagrams)) in streams.into_iter().zip(datagrams).enumerate() {
+        let sockets = streams.into_iter().zip(admins).zip(datagrams);
+        for (core, ((streams, admins), datagrams)) in sockets.enumerate() {
             let (plan, tell) = (plan.clone(), tell.clone());
             let start = Box::new(move |shard: &std::rc::Rc<crate::shard::Shard>| {
-                ServerShard::start(shard, plan, streams, datagrams);
+                ServerShard::start(shard, plan, streams, admins, datagrams);
                 let _ = tell.send(());
             });
             engine.shared().cores.post_patiently(core, crate::shard::Message::Run(start));
@@ -153,7 +217,14 @@ impl ServerBuilder {
             return Err(Error::internal("a core has stopped"));
         }
         let stopped = AtomicBool::new(false);
-        Ok(Server { engine: engine.clone(), plan, addresses, stopped, last: OnceLock::new() })
+        Ok(Server {
+            engine: engine.clone(),
+            plan,
+            addresses,
+            admin_addresses,
+            stopped,
+            last: OnceLock::new(),
+        })
     }
 }
 
@@ -162,6 +233,7 @@ pub struct Server {
     engine: Engine,
     plan: Arc<Plan>,
     addresses: Vec<String>,
+    admin_addresses: Vec<String>,
     stopped: AtomicBool,
     /// What each core had counted when the server stopped.
     last: OnceLock<Vec<Vec<Counters>>>,
@@ -185,6 +257,11 @@ impl Server {
     /// Where it listens, in the order of the builder's `listen`, with the ports that were taken.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Where its pages are, in the order of the builder's `admin`.
+    pub fn admin_addresses(&self) -> &[String] {
+        &self.admin_addresses
     }
 
     /// The numbers of each method; after a stop, those at its end.
@@ -255,7 +332,7 @@ impl Server {
         });
         // Nobody else stops: `stopped` lets one through.
         let _ = self.last.set(last);
-        for address in &self.addresses {
+        for address in self.addresses.iter().chain(&self.admin_addresses) {
             if let Some(path) = address.strip_prefix("unix:") {
                 // Somebody else may have removed it.
                 let _ = std::fs::remove_file(path);
@@ -320,6 +397,10 @@ fn place(text: &str) -> Result<Place> {
         }),
         Err(bad) => Err(Error::new(Code::INVALID_ENDPOINT, format!("listen on `{text}`: {bad}"))),
     }
+}
+
+fn cannot_listen(text: &str, error: &std::io::Error) -> Error {
+    Error::from_io(&format!("listen on {text}"), error)
 }
 
 /// Opens one socket for each core.

@@ -379,10 +379,10 @@ impl Shard {
                 }
             }
             Event::Accepted { token, fd } => {
-                if let Subject::Listener(server, _) = Subject::from_token(token)
+                if let Subject::Listener(server, listener) = Subject::from_token(token)
                     && let Some(server) = self.server(server)
                 {
-                    server.accepted(self, fd);
+                    server.accepted(self, listener, fd);
                 }
             }
             Event::AcceptEnded { token, errno } => {

@@ -121,7 +121,14 @@ impl Cutter {
     /// Whether the stream stands between two requests, so that its end here loses nothing.
     #[inline]
     pub fn at_boundary(&self) -> bool {
+        // Whoever is in a body has kept its head.
         self.kept.is_empty()
+    }
+
+    /// Bytes that have arrived of the request that is incomplete, without what chunks add.
+    #[inline]
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.len()
     }
 
     /// Whether a head is incomplete.
