@@ -7,11 +7,13 @@
 //! without meeting.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use msec_protocol::Code;
-use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_reflect::DescriptorPool;
 
 use crate::error::{Error, Result};
+use crate::json::{Messages, Schema};
 
 /// Sets that were given, not looked into yet.
 #[derive(Default)]
@@ -31,27 +33,32 @@ impl Descriptors {
 
     /// Reads all sets.
     pub(crate) fn finish(self) -> Result<Schemas> {
-        let pools = self.sets.iter().map(|set| {
-            DescriptorPool::decode(&**set).map_err(|error| {
+        let read = self.sets.iter().map(|set| {
+            let pool = DescriptorPool::decode(&**set).map_err(|error| {
                 let text = format!("a descriptor set is not to be understood: {error}");
                 Error::new(Code::INVALID_PARAMETER, text)
-            })
+            })?;
+            let schema = Arc::new(Schema::of(&pool));
+            Ok((pool, schema))
         });
-        Ok(Schemas { pools: pools.collect::<Result<_>>()? })
+        Ok(Schemas { sets: read.collect::<Result<_>>()? })
     }
 }
 
 /// Sets that were read.
 pub(crate) struct Schemas {
-    pools: Vec<DescriptorPool>,
+    sets: Vec<(DescriptorPool, Arc<Schema>)>,
 }
 
 impl Schemas {
-    /// The description of the method with that full name; none of one that streams.
-    pub(crate) fn method(&self, name: &str) -> Option<MethodDescriptor> {
+    /// The messages of the method with that full name; of one that streams there are none.
+    pub(crate) fn messages(&self, name: &str) -> Option<Messages> {
         let (service, method) = name.rsplit_once('.')?;
-        let service = self.pools.iter().find_map(|pool| pool.get_service_by_name(service))?;
-        let found = service.methods().find(|known| known.name() == method)?;
-        (!found.is_client_streaming() && !found.is_server_streaming()).then_some(found)
+        self.sets.iter().find_map(|(pool, schema)| {
+            let service = pool.get_service_by_name(service)?;
+            let found = service.methods().find(|known| known.name() == method)?;
+            let streams = found.is_client_streaming() || found.is_server_streaming();
+            if streams { None } else { Messages::of(&found, schema) }
+        })
     }
 }

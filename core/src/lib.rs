@@ -50,7 +50,8 @@ mod flight;
 mod frame_memory;
 mod future;
 mod http;
-mod json;
+#[doc(hidden)]
+pub mod json;
 mod local;
 pub mod log;
 pub mod machine;

@@ -179,8 +179,7 @@ impl Methods {
         }
         let schemas = self.descriptors.finish()?;
         for method in &mut self.list {
-            method.messages =
-                schemas.method(method.name.text()).map(|method| Messages::of(&method));
+            method.messages = schemas.messages(method.name.text());
         }
         let mut names = HashMap::new();
         for (index, method) in self.list.iter().enumerate() {

@@ -218,7 +218,13 @@ impl ServerShard {
             self.connections_count.set(self.connections_count.get() + 1);
         }
         let side = ServerSide::new(server, is_admin);
-        Connection::open(shard, socket, peer, Role::Server(side), false);
+        let connection = Connection::open(shard, socket, peer, Role::Server(side), false);
+        if let Role::Server(side) = &connection.role
+            && is_admin
+        {
+            // Nothing else is spoken there, whatever comes first.
+            side.begin_http(shard, &connection);
+        }
     }
 
     fn pause_accepting(&self, shard: &Shard, why: &str) {

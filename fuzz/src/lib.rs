@@ -24,6 +24,9 @@ use msec_protocol::{
 };
 use std::collections::BTreeMap;
 
+pub mod http;
+pub mod json;
+
 /// A function that must not panic.
 pub type FuzzTarget = fn(&[u8]);
 
@@ -35,6 +38,9 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("metadata", metadata),
     ("calls", calls),
     ("route", route),
+    ("http", http::http),
+    ("json_read", json::json_read),
+    ("json_write", json::json_write),
 ];
 
 /// Bytes taken off the front of an input, as decisions.
