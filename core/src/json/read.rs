@@ -13,7 +13,9 @@ use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage};
 
 use super::DEPTH_MAX;
-use super::schema::{Field, Kind, Message, Repeat, Schema, Shape, WIRE_32, WIRE_64, WIRE_BYTES};
+use super::schema::{
+    Field, Kind, Message, Repeat, Scalar, Schema, Shape, WIRE_32, WIRE_64, WIRE_BYTES,
+};
 use super::text::{Bad, Number, Read, Text};
 
 /// Levels within a value that is not read here.
@@ -104,9 +106,9 @@ impl<'a> Reader<'a> {
     /// Takes a `null` that means that the field is not there.
     fn is_absent(&mut self, field: &Field) -> bool {
         let is_value = match field.kind {
-            Kind::Null => true,
+            Kind::Scalar(scalar) => scalar == Scalar::Null,
             Kind::Message(index) => self.schema.messages[index as usize].shape == Shape::Value,
-            _ => false,
+            Kind::Text | Kind::Bytes | Kind::Group => false,
         };
         let means_something = is_value && field.repeat == Repeat::One;
         !means_something && self.text.eat_word("null")
@@ -127,12 +129,12 @@ impl<'a> Reader<'a> {
         }
         let packed = field.packed.then(|| begin(field.number, out));
         loop {
-            match packed {
-                Some(_) => {
-                    let bits = self.bits(field.kind)?;
-                    put_bits(field.kind, bits, out);
+            match (packed, field.kind) {
+                (Some(_), Kind::Scalar(scalar)) => {
+                    let bits = self.bits(scalar)?;
+                    put_bits(scalar, bits, out);
                 }
-                None => self.one(field.kind, (field.number, true), out)?,
+                (_, kind) => self.one(kind, (field.number, true), out)?,
             }
             if !self.text.eat(b',') {
                 break;
@@ -174,12 +176,15 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let bits = match key.kind {
-            Kind::Bool => name.parse().ok().map(u64::from as fn(bool) -> u64),
-            kind => parsed(kind, name),
+            Kind::Scalar(Scalar::Bool) => name.parse::<bool>().ok().map(u64::from),
+            Kind::Scalar(scalar) => parsed(scalar, name),
+            Kind::Text | Kind::Bytes | Kind::Message(_) | Kind::Group => None,
         };
-        let Some(bits) = bits else { return self.text.bad("a key is not of its type") };
-        put_key(key.number, key.kind.wire(), out);
-        put_bits(key.kind, bits, out);
+        let (Some(bits), Kind::Scalar(scalar)) = (bits, key.kind) else {
+            return self.text.bad("a key is not of its type");
+        };
+        put_key(key.number, scalar.wire(), out);
+        put_bits(scalar, bits, out);
         Ok(())
     }
 
@@ -205,11 +210,11 @@ impl<'a> Reader<'a> {
                 }
             }
             Kind::Group => return self.text.bad("a group has no JSON"),
-            kind => {
-                let bits = self.bits(kind)?;
-                if presence || !is_default(kind, bits) {
-                    put_key(number, kind.wire(), out);
-                    put_bits(kind, bits, out);
+            Kind::Scalar(scalar) => {
+                let bits = self.bits(scalar)?;
+                if presence || !scalar.is_default(bits) {
+                    put_key(number, scalar.wire(), out);
+                    put_bits(scalar, bits, out);
                 }
             }
         }
@@ -217,36 +222,37 @@ impl<'a> Reader<'a> {
     }
 
     /// A number, truth or enum, as its bits on the wire.
-    fn bits(&mut self, kind: Kind) -> Read<u64> {
-        let first = self.text.peek();
-        match kind {
-            Kind::Bool if self.text.eat_word("true") => return Ok(1),
-            Kind::Bool if self.text.eat_word("false") => return Ok(0),
-            Kind::Bool => return self.text.bad("expected true or false"),
-            Kind::Null if self.text.eat_word("null") => return Ok(0),
-            Kind::Enum(index) if first == b'"' => {
-                let name = self.text.string()?;
-                let known = self.schema.enums[index as usize].get_value_by_name(&name);
-                let number = known.map(|value| value.number());
-                let Some(number) = number else {
-                    return self.text.bad(format!("there is no value `{name}`"));
-                };
-                return Ok(i64::from(number) as u64);
-            }
-            Kind::Null if first == b'"' => {
-                let name = self.text.string()?;
-                return if name == "NULL_VALUE" { Ok(0) } else { self.text.bad("expected null") };
-            }
-            _ => {}
+    fn bits(&mut self, scalar: Scalar) -> Read<u64> {
+        let is_text = self.text.peek() == b'"';
+        if scalar == Scalar::Bool || scalar == Scalar::Null {
+            return self.word(scalar);
         }
-        let bits = if first == b'"' {
-            let text = self.text.string()?;
-            parsed(kind, &text)
-        } else {
+        let bits = if !is_text {
             let number = self.text.number()?;
-            fitted(kind, number)
+            fitted(scalar, number)
+        } else if let Scalar::Enum(index) = scalar {
+            let name = self.text.string()?;
+            let known = self.schema.enums[index as usize].get_value_by_name(&name);
+            let Some(value) = known else {
+                return self.text.bad(format!("there is no value `{name}`"));
+            };
+            Some(i64::from(value.number()) as u64)
+        } else {
+            let text = self.text.string()?;
+            parsed(scalar, &text)
         };
         bits.map_or_else(|| self.text.bad("a number is not of its type"), Ok)
+    }
+
+    fn word(&mut self, scalar: Scalar) -> Read<u64> {
+        if scalar == Scalar::Null {
+            let is_null = self.text.eat_word("null") || self.text.eat_word("\"NULL_VALUE\"");
+            return if is_null { Ok(0) } else { self.text.bad("expected null") };
+        }
+        if self.text.eat_word("true") {
+            return Ok(1);
+        }
+        if self.text.eat_word("false") { Ok(0) } else { self.text.bad("expected true or false") }
     }
 
     /// `google.protobuf.Struct`.
@@ -306,25 +312,24 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The bits of a number that is written as a string.
-fn parsed(kind: Kind, text: &str) -> Option<u64> {
-    match kind {
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
-            text.parse::<i32>().ok().map(|n| signed(kind, n.into()))
+fn parsed(scalar: Scalar, text: &str) -> Option<u64> {
+    match scalar {
+        Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 => {
+            text.parse::<i32>().ok().map(|number| signed(scalar, number.into()))
         }
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            text.parse::<i64>().ok().map(|n| signed(kind, n))
+        Scalar::Int64 | Scalar::Sint64 | Scalar::Sfixed64 => {
+            text.parse::<i64>().ok().map(|number| signed(scalar, number))
         }
-        Kind::Uint32 | Kind::Fixed32 => text.parse::<u32>().ok().map(u64::from),
-        Kind::Uint64 | Kind::Fixed64 => text.parse().ok(),
-        Kind::Float => text.parse::<f32>().ok().map(|n| n.to_bits().into()),
-        Kind::Double => text.parse::<f64>().ok().map(f64::to_bits),
-        Kind::Bool | Kind::Text | Kind::Bytes | Kind::Enum(_) | Kind::Null => None,
-        Kind::Message(_) | Kind::Group => None,
+        Scalar::Uint32 | Scalar::Fixed32 => text.parse::<u32>().ok().map(u64::from),
+        Scalar::Uint64 | Scalar::Fixed64 => text.parse().ok(),
+        Scalar::Float => text.parse::<f32>().ok().map(|number| number.to_bits().into()),
+        Scalar::Double => text.parse::<f64>().ok().map(f64::to_bits),
+        Scalar::Bool | Scalar::Enum(_) | Scalar::Null => None,
     }
 }
 
 /// The bits of a number, if it is within the range of its type.
-fn fitted(kind: Kind, number: Number) -> Option<u64> {
+fn fitted(scalar: Scalar, number: Number) -> Option<u64> {
     let whole = match number {
         Number::Unsigned(number) => Some(i128::from(number)),
         Number::Negative(number) => Some(i128::from(number)),
@@ -332,18 +337,17 @@ fn fitted(kind: Kind, number: Number) -> Option<u64> {
             (number.fract() == 0.0 && number.abs() < 1e30).then_some(number as i128)
         }
     };
-    let is_float = matches!(number, Number::Float(_));
-    match kind {
-        Kind::Enum(_) if is_float => None,
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Enum(_) => {
-            i32::try_from(whole?).ok().map(|n| signed(kind, n.into()))
+    match scalar {
+        Scalar::Enum(_) if matches!(number, Number::Float(_)) => None,
+        Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 | Scalar::Enum(_) => {
+            i32::try_from(whole?).ok().map(|number| signed(scalar, number.into()))
         }
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            i64::try_from(whole?).ok().map(|n| signed(kind, n))
+        Scalar::Int64 | Scalar::Sint64 | Scalar::Sfixed64 => {
+            i64::try_from(whole?).ok().map(|number| signed(scalar, number))
         }
-        Kind::Uint32 | Kind::Fixed32 => u32::try_from(whole?).ok().map(u64::from),
-        Kind::Uint64 | Kind::Fixed64 => u64::try_from(whole?).ok(),
-        Kind::Float => {
+        Scalar::Uint32 | Scalar::Fixed32 => u32::try_from(whole?).ok().map(u64::from),
+        Scalar::Uint64 | Scalar::Fixed64 => u64::try_from(whole?).ok(),
+        Scalar::Float => {
             let float = match number {
                 Number::Unsigned(number) => number as f32,
                 Number::Negative(number) => number as f32,
@@ -351,30 +355,18 @@ fn fitted(kind: Kind, number: Number) -> Option<u64> {
             };
             float.is_finite().then_some(float.to_bits().into())
         }
-        Kind::Double => Some(match number {
+        Scalar::Double => Some(match number {
             Number::Unsigned(number) => (number as f64).to_bits(),
             Number::Negative(number) => (number as f64).to_bits(),
             Number::Float(number) => number.to_bits(),
         }),
-        Kind::Bool | Kind::Text | Kind::Bytes | Kind::Null => None,
-        Kind::Message(_) | Kind::Group => None,
+        Scalar::Bool | Scalar::Null => None,
     }
 }
 
-fn signed(kind: Kind, number: i64) -> u64 {
-    match kind {
-        Kind::Sint32 | Kind::Sint64 => (number << 1 ^ number >> 63) as u64,
-        _ => number as u64,
-    }
-}
-
-/// Whether the bits are zero, as a number: minus zero is.
-pub(super) fn is_default(kind: Kind, bits: u64) -> bool {
-    match kind {
-        Kind::Double => bits << 1 == 0,
-        Kind::Float => (bits as u32) << 1 == 0,
-        _ => bits == 0,
-    }
+fn signed(scalar: Scalar, number: i64) -> u64 {
+    let zigzag = matches!(scalar, Scalar::Sint32 | Scalar::Sint64);
+    if zigzag { (number << 1 ^ number >> 63) as u64 } else { number as u64 }
 }
 
 fn put_varint(mut number: u64, out: &mut Vec<u8>) {
@@ -389,8 +381,8 @@ fn put_key(number: u32, wire: u32, out: &mut Vec<u8>) {
     put_varint(u64::from(number) << 3 | u64::from(wire), out);
 }
 
-fn put_bits(kind: Kind, bits: u64, out: &mut Vec<u8>) {
-    match kind.wire() {
+fn put_bits(scalar: Scalar, bits: u64, out: &mut Vec<u8>) {
+    match scalar.wire() {
         WIRE_64 => out.extend_from_slice(&bits.to_le_bytes()),
         WIRE_32 => out.extend_from_slice(&(bits as u32).to_le_bytes()),
         _ => put_varint(bits, out),
@@ -421,9 +413,9 @@ fn end(start: usize, out: &mut Vec<u8>) {
     let content = start + 1..out.len();
     out.resize(out.len() + bytes - 1, 0);
     out.copy_within(content, start + bytes);
-    for at in start..start + bytes {
+    for byte in &mut out[start..start + bytes] {
         let more = if length >= 0x80 { 0x80 } else { 0 };
-        out[at] = length as u8 & 0x7f | more;
+        *byte = length as u8 & 0x7f | more;
         length >>= 7;
     }
 }

@@ -67,6 +67,17 @@ pub(super) struct Field {
 /// What a field holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
+    Scalar(Scalar),
+    Text,
+    Bytes,
+    Message(u32),
+    /// A message in the old encoding by groups: it has no JSON here.
+    Group,
+}
+
+/// What is a number on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scalar {
     Double,
     Float,
     Int32,
@@ -80,14 +91,9 @@ pub(super) enum Kind {
     Sfixed32,
     Sfixed64,
     Bool,
-    Text,
-    Bytes,
     Enum(u32),
     /// `google.protobuf.NullValue`.
     Null,
-    Message(u32),
-    /// A message in the old encoding by groups: it has no JSON here.
-    Group,
 }
 
 pub(super) const WIRE_VARINT: u32 = 0;
@@ -99,18 +105,36 @@ impl Kind {
     /// How a single one is encoded.
     pub(super) fn wire(self) -> u32 {
         match self {
-            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => WIRE_64,
-            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => WIRE_32,
+            Kind::Scalar(scalar) => scalar.wire(),
             Kind::Text | Kind::Bytes | Kind::Message(_) | Kind::Group => WIRE_BYTES,
-            Kind::Int32
-            | Kind::Int64
-            | Kind::Uint32
-            | Kind::Uint64
-            | Kind::Sint32
-            | Kind::Sint64
-            | Kind::Bool
-            | Kind::Enum(_)
-            | Kind::Null => WIRE_VARINT,
+        }
+    }
+}
+
+impl Scalar {
+    /// How a single one is encoded.
+    pub(super) fn wire(self) -> u32 {
+        match self {
+            Scalar::Double | Scalar::Fixed64 | Scalar::Sfixed64 => WIRE_64,
+            Scalar::Float | Scalar::Fixed32 | Scalar::Sfixed32 => WIRE_32,
+            Scalar::Int32
+            | Scalar::Int64
+            | Scalar::Uint32
+            | Scalar::Uint64
+            | Scalar::Sint32
+            | Scalar::Sint64
+            | Scalar::Bool
+            | Scalar::Enum(_)
+            | Scalar::Null => WIRE_VARINT,
+        }
+    }
+
+    /// Whether the bits are zero, as a number: minus zero is.
+    pub(super) fn is_default(self, bits: u64) -> bool {
+        match self.wire() {
+            WIRE_64 if self == Scalar::Double => bits << 1 == 0,
+            WIRE_32 if self == Scalar::Float => (bits as u32) << 1 == 0,
+            _ => bits == 0,
         }
     }
 }
@@ -210,29 +234,30 @@ impl Kinds<'_> {
 
     fn kind(&self, kind: &prost_reflect::Kind) -> Kind {
         match kind {
-            prost_reflect::Kind::Double => Kind::Double,
-            prost_reflect::Kind::Float => Kind::Float,
-            prost_reflect::Kind::Int32 => Kind::Int32,
-            prost_reflect::Kind::Int64 => Kind::Int64,
-            prost_reflect::Kind::Uint32 => Kind::Uint32,
-            prost_reflect::Kind::Uint64 => Kind::Uint64,
-            prost_reflect::Kind::Sint32 => Kind::Sint32,
-            prost_reflect::Kind::Sint64 => Kind::Sint64,
-            prost_reflect::Kind::Fixed32 => Kind::Fixed32,
-            prost_reflect::Kind::Fixed64 => Kind::Fixed64,
-            prost_reflect::Kind::Sfixed32 => Kind::Sfixed32,
-            prost_reflect::Kind::Sfixed64 => Kind::Sfixed64,
-            prost_reflect::Kind::Bool => Kind::Bool,
+            prost_reflect::Kind::Double => Kind::Scalar(Scalar::Double),
+            prost_reflect::Kind::Float => Kind::Scalar(Scalar::Float),
+            prost_reflect::Kind::Int32 => Kind::Scalar(Scalar::Int32),
+            prost_reflect::Kind::Int64 => Kind::Scalar(Scalar::Int64),
+            prost_reflect::Kind::Uint32 => Kind::Scalar(Scalar::Uint32),
+            prost_reflect::Kind::Uint64 => Kind::Scalar(Scalar::Uint64),
+            prost_reflect::Kind::Sint32 => Kind::Scalar(Scalar::Sint32),
+            prost_reflect::Kind::Sint64 => Kind::Scalar(Scalar::Sint64),
+            prost_reflect::Kind::Fixed32 => Kind::Scalar(Scalar::Fixed32),
+            prost_reflect::Kind::Fixed64 => Kind::Scalar(Scalar::Fixed64),
+            prost_reflect::Kind::Sfixed32 => Kind::Scalar(Scalar::Sfixed32),
+            prost_reflect::Kind::Sfixed64 => Kind::Scalar(Scalar::Sfixed64),
+            prost_reflect::Kind::Bool => Kind::Scalar(Scalar::Bool),
             prost_reflect::Kind::String => Kind::Text,
             prost_reflect::Kind::Bytes => Kind::Bytes,
             prost_reflect::Kind::Message(message) => {
                 Kind::Message(self.messages.get(message.full_name()).copied().unwrap_or_default())
             }
             prost_reflect::Kind::Enum(one) if one.full_name() == "google.protobuf.NullValue" => {
-                Kind::Null
+                Kind::Scalar(Scalar::Null)
             }
             prost_reflect::Kind::Enum(one) => {
-                Kind::Enum(self.enums.get(one.full_name()).copied().unwrap_or_default())
+                let index = self.enums.get(one.full_name()).copied().unwrap_or_default();
+                Kind::Scalar(Scalar::Enum(index))
             }
         }
     }

@@ -8,9 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde::Serialize;
 
-use super::read::is_default;
 use super::schema::{
-    Field, Kind, Message, Repeat, Schema, Shape, WIRE_32, WIRE_64, WIRE_BYTES, WIRE_VARINT,
+    Field, Kind, Message, Repeat, Scalar, Schema, Shape, WIRE_32, WIRE_64, WIRE_BYTES, WIRE_VARINT,
 };
 use super::{DEPTH_MAX, Mapping};
 
@@ -188,14 +187,14 @@ impl<'a> Writer<'a> {
             }
             return Ok(true);
         }
-        let is_default = match field.kind.wire() {
-            WIRE_BYTES => content.is_empty(),
-            wire => is_default(field.kind, bits(wire, content)?),
+        let is_default = match field.kind {
+            Kind::Scalar(scalar) => scalar.is_default(bits(scalar.wire(), content)?),
+            Kind::Text | Kind::Bytes | Kind::Message(_) | Kind::Group => content.is_empty(),
         };
         if is_default && !field.presence {
             return Ok(false);
         }
-        self.scalar(field.kind, content, out)?;
+        self.value(field.kind, content, out)?;
         Ok(true)
     }
 
@@ -210,7 +209,7 @@ impl<'a> Writer<'a> {
         let mut at = 0;
         while at < content.len() {
             let (start, end) = extent(content, at, 1, kind.wire())?;
-            self.scalar(kind, &content[start..end], out)?;
+            self.value(kind, &content[start..end], out)?;
             out.push(b',');
             at = end;
         }
@@ -278,16 +277,13 @@ impl<'a> Writer<'a> {
             );
         }
         let key = match (key_field.kind, key) {
-            (Kind::Text, key) => {
-                let text = std::str::from_utf8(key.unwrap_or_default());
-                text.map_err(|_| "a text is not UTF-8")?.to_string()
-            }
-            (kind, None) if kind == Kind::Bool => "false".into(),
+            (Kind::Text, key) => utf8(key.unwrap_or_default())?.to_string(),
+            (Kind::Scalar(Scalar::Bool), None) => "false".into(),
             (_, None) => "0".into(),
             (kind, Some(content)) => {
                 let mut text = Vec::new();
                 let mapping = std::mem::replace(&mut self.mapping, Mapping::Original);
-                let written = self.scalar(kind, content, &mut text);
+                let written = self.value(kind, content, &mut text);
                 self.mapping = mapping;
                 written?;
                 String::from_utf8(text).map_err(|_| MALFORMED)?
@@ -298,45 +294,35 @@ impl<'a> Writer<'a> {
 
     fn value(&mut self, kind: Kind, content: &[u8], out: &mut Vec<u8>) -> Written {
         match kind {
-            Kind::Message(index) => self.message(index, content, out),
-            kind => self.scalar(kind, content, out),
+            Kind::Message(index) => return self.message(index, content, out),
+            Kind::Scalar(scalar) => self.scalar(scalar, bits(scalar.wire(), content)?, out),
+            Kind::Text => put_text(utf8(content)?, out),
+            Kind::Bytes => put_base64(content, out),
+            Kind::Group => return Err("a group has no JSON"),
         }
+        Ok(())
     }
 
-    /// Writes what is no message.
-    fn scalar(&mut self, kind: Kind, content: &[u8], out: &mut Vec<u8>) -> Written {
-        match kind {
-            Kind::Text => {
-                let text = std::str::from_utf8(content).map_err(|_| "a text is not UTF-8")?;
-                put_text(text, out);
-                return Ok(());
-            }
-            Kind::Bytes => {
-                put_base64(content, out);
-                return Ok(());
-            }
-            Kind::Message(_) | Kind::Group => return Err("a group has no JSON"),
-            _ => {}
-        }
-        let bits = bits(kind.wire(), content)?;
-        match kind {
-            Kind::Bool => out.extend_from_slice(if bits == 0 { b"false" } else { b"true" }),
-            Kind::Null => out.extend_from_slice(b"null"),
-            Kind::Int32 | Kind::Sfixed32 => put(&(bits as i32), out),
-            Kind::Uint32 | Kind::Fixed32 => put(&(bits as u32), out),
-            Kind::Sint32 => put(&(unzigzag(u64::from(bits as u32)) as i32), out),
-            Kind::Int64 | Kind::Sfixed64 => self.put_64(&(bits as i64), out),
-            Kind::Uint64 | Kind::Fixed64 => self.put_64(&bits, out),
-            Kind::Sint64 => self.put_64(&unzigzag(bits), out),
-            Kind::Double => match f64::from_bits(bits) {
+    /// Writes a number, truth or enum.
+    fn scalar(&self, scalar: Scalar, bits: u64, out: &mut Vec<u8>) {
+        match scalar {
+            Scalar::Bool => out.extend_from_slice(if bits == 0 { b"false" } else { b"true" }),
+            Scalar::Null => out.extend_from_slice(b"null"),
+            Scalar::Int32 | Scalar::Sfixed32 => put(&(bits as i32), out),
+            Scalar::Uint32 | Scalar::Fixed32 => put(&(bits as u32), out),
+            Scalar::Sint32 => put(&(unzigzag(u64::from(bits as u32)) as i32), out),
+            Scalar::Int64 | Scalar::Sfixed64 => self.put_64(&(bits as i64), out),
+            Scalar::Uint64 | Scalar::Fixed64 => self.put_64(&bits, out),
+            Scalar::Sint64 => self.put_64(&unzigzag(bits), out),
+            Scalar::Double => match f64::from_bits(bits) {
                 float if float.is_finite() => put(&float, out),
                 float => put_infinite(float, out),
             },
-            Kind::Float => match f32::from_bits(bits as u32) {
+            Scalar::Float => match f32::from_bits(bits as u32) {
                 float if float.is_finite() => put(&float, out),
                 float => put_infinite(float.into(), out),
             },
-            Kind::Enum(index) => {
+            Scalar::Enum(index) => {
                 let number = bits as i32;
                 let known = self.schema.enums[index as usize].get_value(number);
                 match known {
@@ -344,9 +330,7 @@ impl<'a> Writer<'a> {
                     Some(_) | None => put(&number, out),
                 }
             }
-            Kind::Text | Kind::Bytes | Kind::Message(_) | Kind::Group => {}
         }
-        Ok(())
     }
 
     fn put_64(&self, number: &impl Serialize, out: &mut Vec<u8>) {
@@ -395,7 +379,7 @@ impl<'a> Writer<'a> {
             }
         }
         self.found.truncate(first);
-        let url = std::str::from_utf8(url).map_err(|_| "a text is not UTF-8")?;
+        let url = utf8(url)?;
         let name = url.rsplit('/').next().unwrap_or_default();
         let schema = self.schema;
         let index = schema.find(name).ok_or("it holds a message of an unknown type")?;
@@ -467,6 +451,10 @@ fn varint(bytes: &[u8], at: usize) -> Result<(u64, usize), &'static str> {
         }
     }
     Err(MALFORMED)
+}
+
+fn utf8(content: &[u8]) -> Result<&str, &'static str> {
+    std::str::from_utf8(content).map_err(|_| "a text is not UTF-8")
 }
 
 /// The bits of a number.
