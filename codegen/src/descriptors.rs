@@ -26,7 +26,8 @@ pub(crate) fn constant(package: &str) -> String {
 /// methods.
 pub(crate) fn of_packages(set: &FileDescriptorSet) -> BTreeMap<String, String> {
     let mut packages: BTreeMap<&str, Vec<&FileDescriptorProto>> = BTreeMap::new();
-    let serves = |file: &&FileDescriptorProto| file.service.iter().any(|one| !one.method.is_empty());
+    let serves =
+        |file: &&FileDescriptorProto| file.service.iter().any(|one| !one.method.is_empty());
     for file in set.file.iter().filter(serves) {
         packages.entry(file.package()).or_default().push(file);
     }
@@ -59,7 +60,8 @@ fn with_imports(set: &FileDescriptorSet, files: &[&FileDescriptorProto]) -> File
 /// A constant of bytes, in lines that fit.
 fn written(name: &str, bytes: &[u8]) -> String {
     let mut text = format!(
-        "/// What the services of this package and their messages look like: a `FileDescriptorSet`.\n\
+        "/// What the services of this package and their messages look like, as a\n\
+         /// `FileDescriptorSet`.\n\
          const {name}: &[u8] = b\"\\\n"
     );
     let mut line_bytes = 0;

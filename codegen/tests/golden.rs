@@ -49,7 +49,7 @@ mod msec {
 
         /// Whatever is known of messages is known of every method of the service.
         pub(crate) fn descriptors(&mut self, set: &'static [u8]) {
-            let set = <FileDescriptorSet as prost::Message>::decode(set).unwrap();
+            let set = <FileDescriptorSet as prost::Message>::decode(set).expect("it is one");
             assert!(set.file.iter().any(|file| !file.service.is_empty()));
             for file in &set.file {
                 assert!(file.source_code_info.is_none(), "comments are of no use at run time");

@@ -27,8 +27,8 @@ pub(crate) enum Coding {
 
 /// Bodies that stay below this many bytes are not counted against the budget.
 const CHARGE_BYTES_MIN: usize = 16 * 1024;
-/// How much longer a message may be than the JSON that it came as: a list of doubles is two bytes of
-/// text each, and eight as they are.
+/// How much longer a message may be than the JSON that it came as: a list of doubles is two bytes
+/// of text each, and eight as they are.
 const JSON_GROWTH_FACTOR: usize = 4;
 
 /// Turns the body of a request into what its method takes.

@@ -20,6 +20,9 @@
 //!
 //! Memory of an idle connection: this object, its entry in the table and one in the ring.
 
+mod progress;
+mod speaks_http;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -311,58 +314,6 @@ impl Connection {
         self.input.borrow_mut().cutter = cutter;
     }
 
-    /// Takes input of HTTP.
-    fn take_http(
-        self: &Rc<Self>,
-        shard: &Rc<Shard>,
-        server: &ServerSide,
-        http: &HttpSide,
-        bytes: &[u8],
-    ) {
-        if let Some(held) = http.received(shard, self, server, bytes) {
-            self.input.borrow_mut().held = held;
-            return self.pause(shard);
-        }
-        let partial_bytes = http.buffered_bytes();
-        if self.is_dead() || (partial_bytes == 0 && self.leased_bytes.get() == 0) {
-            return;
-        }
-        self.watch_progress(shard);
-        if !self.lease(shard, partial_bytes + self.unsent_bytes()) {
-            let text = "too many bytes of requests are held in this process";
-            http.give_up(shard, self, server, 503, (msec_protocol::Code::OVERLOADED, text));
-            self.lease(shard, self.unsent_bytes());
-        }
-    }
-
-    /// Whether it is closed, and only waits for the ring to let go.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.phase.get() == Phase::Dead
-    }
-
-    /// Whether it is not read for now.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.full.get()
-    }
-
-    /// Memory of what has come and is incomplete.
-    fn partial_bytes(&self) -> usize {
-        match &self.role {
-            Role::Server(server) => server.http().map(HttpSide::buffered_bytes),
-            Role::Client(_) | Role::Raw(_) => None,
-        }
-        .unwrap_or_else(|| self.input.borrow().cutter.buffered())
-    }
-
-    /// Whether all that has come is complete.
-    fn at_boundary(&self) -> bool {
-        match &self.role {
-            Role::Server(server) => server.http().map(HttpSide::at_boundary),
-            Role::Client(_) | Role::Raw(_) => None,
-        }
-        .unwrap_or_else(|| self.input.borrow().cutter.at_boundary())
-    }
-
     /// Accounts for a frame that is incomplete; without budget its body is thrown away.
     fn lease_input(self: &Rc<Self>, shard: &Rc<Shard>, cutter: &mut Cutter, partial_bytes: usize) {
         self.watch_progress(shard);
@@ -602,29 +553,6 @@ impl Connection {
         if room {
             self.resume(shard);
         }
-    }
-
-    /// Looks after the connection until it makes progress or is closed for want of it.
-    fn watch_progress(&self, shard: &Shard) {
-        if self.stall_timer.get().is_none() {
-            let at_ns = shard.now_ns() + STALL_CHECK_NS;
-            let timer = shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
-            self.stall_timer.set(Some(timer));
-        }
-    }
-
-    /// The time to look has come.
-    pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
-        self.stall_timer.set(None);
-        let waits = self.full.get() || self.unsent_bytes() > 0 || !self.at_boundary();
-        if !waits || self.phase.get() == Phase::Dead {
-            return;
-        }
-        let quiet_ns = shard.now_ns().saturating_sub(self.progress_ns.get());
-        if quiet_ns >= limits::STALL_MS_MAX * 1_000_000 {
-            return self.close(shard, &Closed::Stalled);
-        }
-        self.watch_progress(shard);
     }
 
     /// Closes at once: whoever waits for this connection learns of it now.

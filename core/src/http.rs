@@ -1,9 +1,9 @@
 //! A connection that speaks HTTP/1.1: requests become those of SRPC, answers become HTTP.
 //!
 //! ```text
-//!   bytes ─► protocol/http ─► Exchange, queued ─► a frame as SRPC would have sent it ─► serve::admit
-//!               │                   │   ▲                                                   │
-//!               │                   │   └──────────── its answer ◄── request::write_answer ◄┘
+//!   bytes ─► protocol/http ─► Exchange, queued ─► a frame as SRPC would have it ─► serve::admit
+//!               │                   │   ▲                                              │
+//!               │                   │   └────────── its answer ◄── request::write_answer ◄┘
 //!               └─► pages           ▼
 //!                             output, in the order of the requests
 //! ```
@@ -18,7 +18,7 @@
 //!
 //! | header of the request | is |
 //! |---|---|
-//! | `content-type: application/octet-stream`, `application/protobuf` | the body is the message itself, and so is the answer's (modern form only) |
+//! | `content-type: application/protobuf`, `…/octet-stream` | bodies are messages as they are |
 //! | `msec-timeout-ms: 250` | how long the caller waits: the deadline |
 //! | `msec-meta-<key>: value` | a user header; its key in lower case |
 //! | `traceparent` | the trace; the answer repeats it |
@@ -26,9 +26,9 @@
 //! | `caller: L1.L2` | who calls; `http.json` if absent |
 //! | `msec-dyed: 1` | the request is dyed |
 //!
-//! A request with `Origin` comes from a page in a browser. It is refused unless that page comes from
-//! here or from where [`cors`](crate::ServerBuilder::cors) allows, so that no site can make its
-//! visitors' browsers call what only they can reach.
+//! A request with `Origin` comes from a page in a browser. It is refused unless that page comes
+//! from here or from where [`cors`](crate::ServerBuilder::cors) allows, so that no site can make
+//! its visitors' browsers call what only they can reach.
 
 mod asked;
 mod watch;

@@ -14,14 +14,14 @@
 //! empty message.
 //!
 //! ```text
-//!   JSON ── read, one pass ──► serialized message ── the method ──► serialized message ── write ──► JSON
-//!                └────────────────────── schema ─────────────────────────────────────────────┘
+//!   JSON ─ read, one pass ─► message, serialized ─ the method ─► the same ─ write ─► JSON
+//!            └───────────────────── schema ───────────────────────────────────┘
 //! ```
 //!
-//! No message is built as an object in between: that would take twenty times the memory of the
-//! text and most of the time of a call (docs/decisions has none of it; `fuzz/` compares the result
-//! with prost-reflect, which does build it). Times, field masks and wrapped scalars, which have
-//! forms of their own and are short, are left to prost-reflect.
+//! No message is built as an object in between, which would take twenty times the memory of the
+//! text and deep recursion. `fuzz/` compares the result with prost-reflect, which does build it.
+//! Times, field masks and wrapped scalars, which have forms of their own and are short, are left
+//! to prost-reflect.
 //!
 //! Both directions recurse on the stack of a coroutine, so depth is bounded ([`DEPTH_MAX`]).
 

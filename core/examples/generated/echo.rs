@@ -88,7 +88,8 @@ impl EchoServiceClient {
         self.client.start("echo.EchoService.Echo", request, options)
     }
 }
-/// What the services of this package and their messages look like: a `FileDescriptorSet`.
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
 const DESCRIPTORS_OF_ECHO: &[u8] = b"\
 \n\xab\x01\n\necho.proto\x12\x04echo\"\'\n\x0bEchoRequest\x12\x18\n\x07message\x18\x01\x20\x01(\
 \x0cR\x07message\"(\n\x0cEchoResponse\x12\x18\n\x07message\x18\x01\x20\x01(\x0cR\x07message2<\n\

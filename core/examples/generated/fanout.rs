@@ -141,7 +141,8 @@ impl FanoutServiceClient {
         self.client.start("fanout.FanoutService.AskAllInScope", request, options)
     }
 }
-/// What the services of this package and their messages look like: a `FileDescriptorSet`.
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
 const DESCRIPTORS_OF_FANOUT: &[u8] = b"\
 \n\xcb\x02\n\x0cfanout.proto\x12\x06fanout\"&\n\nAskRequest\x12\x18\n\x07message\x18\x01\x20\x01\
 (\x0cR\x07message\"7\n\x0bAskResponse\x12(\n\x07answers\x18\x01\x20\x03(\x0b2\x0e.fanout.AnswerR\

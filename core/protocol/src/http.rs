@@ -5,7 +5,7 @@
 //! HTTP for good. There is no TLS, no HTTP/2 and no upgrade here.
 //!
 //! ```text
-//!   bytes ──► Cutter ──► Request: Head (places of what counts) + body ──► Target ──► what is asked?
+//!   bytes ──► Cutter ──► Request: Head (places of what counts), body ──► Target: what is asked?
 //!                 └────► BadRequest: an answer with its status, then the end of the connection
 //!
 //!   Answer ──► encode ──► bytes

@@ -179,7 +179,7 @@ impl<'a> Writer<'a> {
             if range.len() == 1 {
                 self.message(index, content, out)?;
             } else {
-                // Messages that are there twice are one, joined (Protocol Buffers, "Last One Wins").
+                // Messages that are there twice are one, joined.
                 let all = self.found[range].iter();
                 let parts = all.map(|one| &bytes[one.start as usize..one.end as usize]);
                 let joined: Vec<u8> = parts.flatten().copied().collect();

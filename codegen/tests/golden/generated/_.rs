@@ -80,7 +80,8 @@ impl PingerClient {
         self.client.start("Pinger.Ping", request, options)
     }
 }
-/// What the services of this package and their messages look like: a `FileDescriptorSet`.
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
 const DESCRIPTORS: &[u8] = b"\
 \nP\n\nbare.proto\"\x1a\n\x04Ping\x12\x12\n\x04body\x18\x01\x20\x01(\x0cR\x04body2\x1e\n\x06Ping\
 er\x12\x14\n\x04Ping\x12\x05.Ping\x1a\x05.Pingb\x06proto3";

@@ -320,7 +320,8 @@ impl NothingClient {
         Self { client }
     }
 }
-/// What the services of this package and their messages look like: a `FileDescriptorSet`.
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
 const DESCRIPTORS_OF_SHOP_ORDERS: &[u8] = b"\
 \n\x9a\x01\n\x0bmoney.proto\x12\x04shop\"I\n\x05Money\x12\x14\n\x05cents\x18\x01\x20\x01(\x03R\
 \x05cents\x12*\n\x08currency\x18\x02\x20\x01(\x0e2\x0e.shop.CurrencyR\x08currency*2\n\x08Currenc\

@@ -380,8 +380,8 @@ mod tests {
         let empty =
             b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(cut_all(&mut [&empty[..]].into_iter()).0, [("/a".into(), "".into())]);
-        let chunked =
-            b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunked = b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\
+                        Transfer-Encoding: chunked\r\n\r\n";
         let pieces = [&chunked[..60], &chunked[60..], b"1\r\nx\r\n0\r\n\r\n"];
         assert_eq!(cut_all(&mut pieces.into_iter()).0.len(), 2);
     }
