@@ -17,8 +17,8 @@
 pub mod child;
 pub mod emulated;
 pub mod gate;
-pub mod load;
 pub mod http;
+pub mod load;
 pub mod peer;
 pub mod stage;
 
@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
 pub use gate::Gate;
-pub use load::{Load, Tally, wait_on_core};
 pub use http::{HttpAnswer, HttpPeer, MIRROR, curl};
+pub use load::{Load, Tally, wait_on_core};
 pub use msec::log::Level;
 pub use peer::{Answer, End, Peer, UdpPeer};
 pub use stage::{Bystander, ECHO, Stage, config};
