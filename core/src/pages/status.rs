@@ -44,7 +44,7 @@ fn render(visit: &Visit) -> Sheet {
     }
     let body = format!(
         "<h1>served</h1>{}<h1>called</h1>{}<h1>cores</h1>{}\
-         <p>Rates and the busy parts are those of {:.1} s; counts and latencies are of all the time.",
+         <p>Rates and the busy parts are those of {:.1} s; all else since the start.",
         served.html(),
         called.html(),
         cores.html(),
