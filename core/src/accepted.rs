@@ -198,13 +198,7 @@ impl ServerSide {
     ) -> usize {
         if let Some(http) = self.http() {
             let body = append::written(write_body);
-<<<<<<< HEAD
-            let bytes = body.len();
-            http.answer(shard, connection, self, answer, body);
-            return bytes;
-=======
             return http.answer(shard, connection, self, answer, body);
->>>>>>> http
         }
         let mut answer = *answer;
         if !self.told_features.replace(true) || answer.compress != 0 {

@@ -377,11 +377,7 @@ impl HttpSide {
         self.answer(shard, connection, side, &answer, Vec::new());
     }
 
-<<<<<<< HEAD
-    /// Writes the answer to a call.
-=======
     /// Writes the answer to a call; how long its body is.
->>>>>>> http
     pub(crate) fn answer(
         &self,
         shard: &Rc<Shard>,
@@ -389,13 +385,8 @@ impl HttpSide {
         side: &ServerSide,
         answer: &AnswerHead<'_>,
         body: Vec<u8>,
-<<<<<<< HEAD
-    ) {
-        let Some(form) = self.form(answer.sequence) else { return };
-=======
     ) -> usize {
         let Some(form) = self.form(answer.sequence) else { return 0 };
->>>>>>> http
         let limits: &Limits = &shard.shared.config.limits;
         let (mut code, mut text) = (answer.err, String::from_utf8_lossy(answer.err_msg));
         if body.len() > limits.body_bytes_max {
@@ -427,10 +418,7 @@ impl HttpSide {
         let body = if is_wrapped { &wrapped } else { &body };
         let told = Told { status, content_type, headers: &headers, body };
         self.tell(shard, connection, side, answer.sequence, &told);
-<<<<<<< HEAD
-=======
         body.len()
->>>>>>> http
     }
 
     fn form(&self, sequence: u64) -> Option<Form> {

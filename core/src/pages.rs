@@ -16,7 +16,6 @@
 //! is somebody else's may be an attacker's page in the operator's own browser (DNS rebinding).
 //! [`ServerBuilder::pages`](crate::ServerBuilder::pages) opens or closes them.
 
-<<<<<<< HEAD
 mod config;
 mod connections;
 mod coroutines;
@@ -27,11 +26,6 @@ mod sheet;
 mod status;
 mod table;
 mod traces;
-=======
-mod health;
-mod ready;
-mod sheet;
->>>>>>> http
 mod version;
 
 use std::rc::Rc;
@@ -52,7 +46,6 @@ use crate::task::{self, Inherited, Waiter};
 pub(crate) use sheet::Sheet;
 
 /// All pages.
-<<<<<<< HEAD
 pub(crate) const PAGES: &[Page] = &[
     status::PAGE,
     connections::PAGE,
@@ -64,9 +57,6 @@ pub(crate) const PAGES: &[Page] = &[
     ready::PAGE,
     version::PAGE,
 ];
-=======
-pub(crate) const PAGES: &[Page] = &[health::PAGE, ready::PAGE, version::PAGE];
->>>>>>> http
 
 /// How long a page waits for the cores; one that has stopped, or is held up, is left out.
 const ASK_NS: u64 = 1_000_000_000;

@@ -176,20 +176,7 @@ impl ServerBuilder {
             // Another server of this process may have named it already.
             let _ = engine.shared().instance.set(first.clone());
         }
-<<<<<<< HEAD
-        let mut admin_addresses = Vec::new();
-        for text in &self.admin {
-            let place = place(text)?;
-            if place.datagram {
-                let text = format!("listen on `{text}`: pages are read over streams");
-                return Err(Error::new(Code::INVALID_ENDPOINT, text));
-            }
-            let bound = open(&place, &mut admins).map_err(|error| cannot_listen(text, &error))?;
-            admin_addresses.push(bound.to_string());
-        }
-=======
         let admin_addresses = open_admins(&self.admin, &mut admins)?;
->>>>>>> http
         let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
         let method_budgets =
@@ -403,8 +390,6 @@ fn place(text: &str) -> Result<Place> {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// Opens the sockets for pages.
 fn open_admins(texts: &[String], cores: &mut [Vec<OwnedFd>]) -> Result<Vec<String>> {
     let bound = texts.iter().map(|text| {
@@ -419,7 +404,6 @@ fn open_admins(texts: &[String], cores: &mut [Vec<OwnedFd>]) -> Result<Vec<Strin
     bound.collect()
 }
 
->>>>>>> http
 fn cannot_listen(text: &str, error: &std::io::Error) -> Error {
     Error::from_io(&format!("listen on {text}"), error)
 }

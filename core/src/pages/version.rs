@@ -14,11 +14,7 @@ fn render(visit: &Visit) -> Sheet {
     let shared = &visit.shard.shared;
     let facts = [
         ("version", Value::from(env!("CARGO_PKG_VERSION"))),
-<<<<<<< HEAD
         ("io", Value::from(shared.backend())),
-=======
-        ("io", Value::from(shared.backend_name())),
->>>>>>> http
         ("cores", Value::from(shared.cores.count())),
         ("process", Value::from(std::process::id())),
     ];
