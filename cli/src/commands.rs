@@ -86,11 +86,13 @@ const PRESS: &[Flag] = &[
     flag("connections", "C", "connections in total; default 16; over UDP one a core"),
     flag("depth", "D", "calls in flight on a connection at most; default 1, or 64 with --rate"),
     flag("payload", "BYTES", "size of the echo message, or of the body; default 64"),
+    flag("data", "JSON", "messages, one after another, sent in turn; `-` or @FILE; with --proto"),
     flag("duration", "TIME", "how long to measure; default 10s"),
     flag("warmup", "TIME", "load before that, which is not counted; default 1s"),
     flag("cores", "N", "threads that make the load; default: one a CPU, but one a connection"),
     flag("timeout", "TIME", "after which a call counts as failed; default 5s"),
     flag("json", "FILE", "also writes the result as JSON; `-`: to standard output, alone"),
+    flag("html", "FILE", "also writes a page with plots: percentiles, and the run over time"),
     flag("progress", "", "writes the line of each second also where no terminal shows it"),
 ];
 
@@ -138,6 +140,7 @@ so that a pause of the server shows in full, and not only in the calls that were
 
 METHOD is echo.EchoService.Echo unless given, and its message is --payload bytes long; for
 another method MESSAGE says what to send, as in `msec call`, or --payload bytes of zeroes.
+--data sends several messages in turn: other keys, other sizes, as real users would.
 
 Calls that are due before the end are all waited for: sent = answered + failed. Calls that
 were due but never sent (the open loop had no free place) are listed as such. Ctrl-C ends
@@ -155,6 +158,11 @@ due and that at which a core takes it up. It is part of the latency.",
             Example {
                 does: "how long do users wait at 20,000 calls a second that come at random?",
                 line: "msec press 127.0.0.1:7963 --rate 20000 --arrivals poisson --duration 30s",
+            },
+            Example {
+                does: "the messages of a file in turn, the result as a page with plots",
+                line: "msec press 127.0.0.1:7963 shop.Orders.Last --data @users.json \
+                       --proto shop.proto --rate 500 --html report.html",
             },
             Example {
                 does: "a method of one's own, the result for a script",
