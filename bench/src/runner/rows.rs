@@ -165,15 +165,20 @@ const fn bench(name: &'static str, program: &'static str) -> Contestant {
     }
 }
 
+/// The engine with its counters by method, but without spans and metrics by caller, which the row
+/// `whole` adds: peers have neither.
 const MSEC: Contestant = Contestant {
     program: Program::Example("echo"),
     arguments: &["--cores", "1"],
-    environment: &[("MSEC_IO", "uring")],
+    environment: &[("MSEC_IO", "uring"), ("MSEC_REPORT", "off")],
     quick: true,
     ..bench("msec", "")
 };
-const MSEC_EPOLL: Contestant =
-    Contestant { name: "msec-epoll", environment: &[("MSEC_IO", "epoll")], ..MSEC };
+const MSEC_EPOLL: Contestant = Contestant { name: "msec-epoll", environment: EPOLL, ..MSEC };
+const EPOLL: &[(&str, &str)] = &[("MSEC_IO", "epoll"), ("MSEC_REPORT", "off")];
+/// As anybody starts it.
+const MSEC_WHOLE: Contestant =
+    Contestant { name: "msec-whole", environment: &[("MSEC_IO", "uring")], ..MSEC };
 const FLOOR_URING: Contestant =
     Contestant { arguments: &["uring"], quick: true, ..bench("floor-uring", "floor") };
 const FLOOR_EPOLL: Contestant =
@@ -278,6 +283,15 @@ pub const ROWS: &[Row] = &[
         contestants: &[msec_mode("msec", "msec-callback")],
         counts_syscalls: false,
         yardstick: "",
+    },
+    Row {
+        name: "whole",
+        title: "the whole engine, with spans and metrics by caller and callee, and without them",
+        measure: Measure::Closed,
+        cells: &[cell(64, 64, 1, true), cell(64, 16, 32, true)],
+        contestants: &[MSEC, MSEC_WHOLE],
+        counts_syscalls: false,
+        yardstick: "msec",
     },
     Row {
         name: "relay",

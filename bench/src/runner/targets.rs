@@ -91,6 +91,14 @@ const fn echo_cpu(
     }
 }
 
+const fn whole(cell: Option<(usize, usize, usize)>, times: f64) -> Target {
+    Target {
+        at: at("whole", cell, "msec-whole"),
+        metric: Metric::Cpu,
+        bound: Bound::TimesAtMost(times, at("whole", cell, "msec")),
+    }
+}
+
 /// One second of standing still, at the percentile that only it can reach.
 const fn stop(server: &'static str) -> Target {
     let bound = Bound::Within(900_000.0, 1_100_000.0);
@@ -111,6 +119,8 @@ pub const TARGETS: &[Target] = &[
         metric: Metric::Cpu,
         bound: Bound::TimesAtMost(1.25, at("echo", PING, "msec")),
     },
+    whole(PING, 1.1),
+    whole(PIPE, 1.3),
     Target {
         at: at("relay", PING, "msec"),
         metric: Metric::Cpu,
