@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use msec_protocol::limits::{INSTANCES_PER_SERVICE_MAX, SERVICES_MAX, WEIGHT_MAX, WEIGHT_MIN};
 use msec_protocol::route::BadService;
+use msec_protocol::route::table::WEIGHT_DEFAULT;
 use msec_protocol::{Address, Code};
 use serde::Deserialize;
 use toml::Spanned;
@@ -29,9 +30,6 @@ pub use msec_protocol::route::{Instance, Service, Table};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-
-/// The weight of an instance that says none: one percent of it is still a weight.
-const WEIGHT_DEFAULT: u32 = 100;
 
 impl Engine {
     /// Replaces the services that can be called by name; when this returns, every core has them.
@@ -143,7 +141,7 @@ impl ServiceEntry {
     fn check(self) -> std::result::Result<Service, Problem> {
         let instances = self.instance.into_iter().map(InstanceEntry::check);
         let instances = instances.collect::<std::result::Result<_, _>>()?;
-        Ok(Service { name: self.name.into_inner(), instances })
+        Ok(Service::new(self.name.into_inner(), instances))
     }
 }
 
@@ -164,7 +162,7 @@ impl InstanceEntry {
                     (place, format!("weight is {value}; allowed is a number from {range}"))
                 })?,
         };
-        Ok(Instance { address, weight })
+        Ok(Instance { weight, ..Instance::new(address) })
     }
 }
 
@@ -186,6 +184,7 @@ fn explain(bad: &BadService, name: &str, place: usize, instances: &[usize]) -> P
         }
         // Weights were looked at where they were read.
         BadService::Weight { instance } => (of(*instance), "a weight is not allowed".into()),
+        BadService::Labels { .. } | BadService::Canary => (place, bad.to_string()),
         BadService::RepeatedAddress { instance } => {
             (of(*instance), format!("service `{name}` has this address twice"))
         }

@@ -22,12 +22,12 @@ fn patient() -> CallOptions {
 
 fn table(instances: &[(&str, u32)]) -> Table {
     let instance = |(address, weight): &(&str, u32)| Instance {
-        address: address.parse().unwrap(),
         weight: *weight,
+        ..Instance::new(address.parse().unwrap())
     };
     let instances = instances.iter().map(instance).collect();
     let mut table = Table::new();
-    table.add(Service { name: "Demo.who".into(), instances }).unwrap();
+    table.add(Service::new("Demo.who", instances)).unwrap();
     table
 }
 
