@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use msec::naming::{Instance, Service, Table};
+use msec::naming::{Instance, Policy, Service, Table};
 use msec::{CallOptions, Client, Code, Engine, Io};
 use msec_tests::{ECHO, PATIENCE, Stage, config, on_both, wait_until};
 
@@ -27,7 +27,8 @@ fn table(instances: &[(&str, u32)]) -> Table {
     };
     let instances = instances.iter().map(instance).collect();
     let mut table = Table::new();
-    table.add(Service::new("Demo.who", instances)).unwrap();
+    let service = Service { policy: Policy::Wrr, ..Service::new("Demo.who", instances) };
+    table.add(service).unwrap();
     table
 }
 
@@ -66,7 +67,7 @@ on_both! {
         let (a, b) = (named(io, "a"), named(io, "b"));
         let engine = Engine::with(config(io).cores(1)).unwrap();
         let text = format!(
-            "[[service]]\nname = \"Demo.who\"\n\
+            "[[service]]\nname = \"Demo.who\"\npolicy = \"wrr\"\n\
              [[service.instance]]\naddress = \"{}\"\nweight = 300\n\
              [[service.instance]]\naddress = \"{}\"\n",
             a.address(),

@@ -52,6 +52,7 @@ pub use balancer::{Ask, Balancer, Explained, News, Picked, Ticket, Why};
 pub use guard::ShrinkGuard;
 pub use node::{Cause, End, Standing};
 pub use retry::{RetryBudget, Tail};
+pub use ring::key_of;
 pub use table::{
     BadDelta, BadService, Canary, Change, Delta, HedgeDelay, Instance, Labels, Policy, Service,
     State, Table,

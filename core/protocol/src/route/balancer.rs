@@ -66,7 +66,7 @@ pub struct Ask<'a> {
 }
 
 /// An instance that a call was sent to; to be given back with its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ticket {
     slot: u32,
     generation: u32,
@@ -193,7 +193,8 @@ impl Balancer {
         }
         self.service = service;
         self.note_places();
-        self.rebuild(now_ns);
+        self.weigh(now_ns);
+        self.rebuild();
         self.tick_ns = now_ns;
     }
 
@@ -425,11 +426,27 @@ impl Balancer {
             self.nodes.iter_mut().for_each(|node| node.wake(now_ns));
             self.tick_ns = now_ns;
         }
-        self.rebuild(now_ns);
+        self.reweigh(now_ns);
     }
 
     /// Weights anew, and the tables by which is drawn if one has changed.
-    fn rebuild(&mut self, now_ns: u64) {
+    fn reweigh(&mut self, now_ns: u64) {
+        if self.weigh(now_ns) {
+            self.rebuild();
+        }
+    }
+
+    /// The tables by which is drawn.
+    fn rebuild(&mut self) {
+        for (group, table) in self.tables.iter_mut().enumerate() {
+            let nodes = self.nodes.iter().enumerate();
+            let of_group = nodes.filter(|(_, node)| node.canary == (group == 1));
+            table.rebuild(of_group.map(|(slot, node)| (slot as u32, node.weight)));
+        }
+    }
+
+    /// Weights anew; whether one has changed.
+    fn weigh(&mut self, now_ns: u64) -> bool {
         let by_weight_alone = matches!(self.service.policy, Policy::P2c | Policy::Wrr);
         let away = self.away_factor(now_ns);
         let (mut live, mut up, mut bad, mut changed) = (0, 0, 0, false);
@@ -449,13 +466,7 @@ impl Balancer {
         }
         self.climate.all_dead = live == 0;
         self.climate.protective = bad * 2 > up;
-        if changed {
-            for (group, table) in self.tables.iter_mut().enumerate() {
-                let nodes = self.nodes.iter().enumerate();
-                let of_group = nodes.filter(|(_, node)| node.canary == (group == 1));
-                table.rebuild(of_group.map(|(slot, node)| (slot as u32, node.weight)));
-            }
-        }
+        changed
     }
 
     /// What the weights outside of the own zone are multiplied by.
@@ -508,15 +519,20 @@ impl Balancer {
         self.special.sort_unstable_by_key(|slot| nodes[*slot as usize].wants_trial());
         self.is_urgent |= turned;
         self.has_news |= turned;
-        self.rebuild(now_ns);
+        self.reweigh(now_ns);
     }
 
-    /// An instance that should be dialled, to see whether it is there; asked for until `None`.
+    /// An instance that should be dialled, to see whether it is there, with what had become of it;
+    /// asked for until `None`. Connections to a silent one are not to be trusted.
     ///
     /// What comes of it is told by [`Balancer::reached`].
-    pub fn poll_dial(&mut self) -> Option<&Address> {
-        let slot = self.dials.pop()?;
-        self.nodes.get(slot as usize).map(|node| &node.address)
+    pub fn poll_dial(&mut self) -> Option<(&Address, Cause)> {
+        while let Some(slot) = self.dials.pop() {
+            if let Some(cause) = self.nodes[slot as usize].dialled() {
+                return Some((&self.nodes[slot as usize].address, cause));
+            }
+        }
+        None
     }
 
     /// Whether there is somebody to be dialled.

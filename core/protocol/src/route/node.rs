@@ -494,6 +494,15 @@ impl Node {
         }
     }
 
+    /// Why it was ejected, while somebody is to dial it.
+    pub(super) fn dialled(&self) -> Option<Cause> {
+        match self.phase {
+            Phase::Dialled { cause, .. } if self.up => Some(cause),
+            Phase::Dialled { .. } | Phase::Ejected { .. } | Phase::HalfOpen { .. } => None,
+            Phase::Live | Phase::Rising { .. } => None,
+        }
+    }
+
     /// Time has passed. True if somebody is to dial it, to see whether it is there.
     pub(super) fn tick(&mut self, now_ns: u64, passed_ns: u64, turn: &Turn<'_>) -> bool {
         self.recent.forget(passed_ns);

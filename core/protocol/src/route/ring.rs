@@ -8,7 +8,6 @@
 //! The points depend on address and weight alone, not on who computes them: all callers agree.
 use super::address::Address;
 use alloc::vec::Vec;
-use core::hash::Hasher;
 
 /// Points of an instance of usual weight: loads then differ by about a tenth.
 const POINTS_PER_INSTANCE: u64 = 100;
@@ -51,20 +50,25 @@ impl Ring {
     }
 }
 
-/// A hash that is the same in every process and version: FNV-1a, then mixed.
-fn hash_of(address: &Address) -> u64 {
-    struct Fnv(u64);
-    impl Hasher for Fnv {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
+/// FNV-1a: the same in every process and version.
+struct Fnv(u64);
+
+impl Fnv {
+    const NEW: Fnv = Fnv(0xcbf2_9ce4_8422_2325);
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+fn hash_of(address: &Address) -> u64 {
+    let mut hasher = Fnv::NEW;
     match address {
         Address::Tcp(at) | Address::Udp(at) => {
             match at.ip() {
@@ -75,6 +79,13 @@ fn hash_of(address: &Address) -> u64 {
         }
         Address::Unix(path) => hasher.write(path.as_bytes()),
     }
+    mix(hasher.finish())
+}
+
+/// The number that stands for a key in every process and version.
+pub fn key_of(key: &[u8]) -> u64 {
+    let mut hasher = Fnv::NEW;
+    hasher.write(key);
     mix(hasher.finish())
 }
 

@@ -78,7 +78,8 @@ impl Stage {
     /// Lets whoever dials succeed, or not.
     fn dial(&mut self, connected: bool) -> usize {
         let mut count = 0;
-        while let Some(address) = self.balancer.poll_dial().cloned() {
+        while let Some((address, _)) = self.balancer.poll_dial() {
+            let address = address.clone();
             self.balancer.reached(&address, connected, self.now_ns);
             count += 1;
         }
@@ -432,6 +433,17 @@ fn a_new_version_keeps_what_is_known_and_forgets_who_is_gone() {
     assert_eq!(stage.standing(0), Standing::Rising);
     let counts = stage.good_calls(8000);
     assert!(counts.iter().filter(|count| **count > 1000).count() == 4, "{counts:?}");
+}
+
+#[test]
+fn who_is_gone_is_not_picked_even_if_nobody_comes_instead() {
+    let mut stage = Stage::adaptive(3);
+    stage.good_calls(100);
+    let one = Arc::new(service(Policy::Adaptive, instances(1)));
+    stage.balancer.update(one, stage.now_ns);
+    assert_eq!(stage.good_calls(100), [100]);
+    stage.balancer.update(Arc::new(service(Policy::Adaptive, vec![])), stage.now_ns);
+    assert!(stage.pick_with(None, &[]).is_none());
 }
 
 #[test]

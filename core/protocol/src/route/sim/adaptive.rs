@@ -75,7 +75,7 @@ impl Router for Adaptive {
     }
 
     fn poll_dial(&mut self) -> Option<usize> {
-        self.balancer.poll_dial().map(index_of)
+        self.balancer.poll_dial().map(|(address, _)| index_of(address))
     }
 
     fn reached(&mut self, index: usize, connected: bool, now_ns: u64) {
