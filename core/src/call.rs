@@ -193,9 +193,16 @@ pub(crate) fn blocking(
     let whom = |attempt| Whom::Task(slot.clone(), Waiter::current(shard), attempt);
     let mut attempts = Attempts::default();
     let mut next = attempts.begin(shard, &call, whom, write_body);
+    let mut waited = false;
     loop {
         match next {
-            Next::Over(result) => return result,
+            Next::Over(result) => {
+                if !waited && result.is_err() {
+                    // Who calls again at once, whatever comes of it, would have the core to himself.
+                    let _ = crate::yield_now();
+                }
+                return result;
+            }
             Next::Again => {
                 next = attempts.begin(shard, &call, whom, write_body);
                 continue;
@@ -211,7 +218,7 @@ pub(crate) fn blocking(
             return Err(cancelled(method));
         }
         let hedge_ns = attempts.hedge_ns();
-        next = Next::Wait;
+        (next, waited) = (Next::Wait, true);
         if hedge_ns == 0 {
             task::park(shard, "an answer");
         } else if task::park_until(shard, hedge_ns, "an answer") == Woken::TimedOut {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use msec::naming::{Instance, Service, Standing, Table};
-use msec::{Client, Code, Engine, Io};
+use msec::{CallOptions, Client, Code, Engine, Io};
 use msec_tests::child::test_name;
 use msec_tests::fleet::Call;
 use msec_tests::{Child, Fleet, Stage, config, on_both, wait_until};
@@ -159,5 +159,22 @@ on_both! {
         });
         wait_until("it is called", || fleet.part_of_last(50, "back") > 0.8);
         fleet.stop();
+    }
+
+    fn calls_that_fail_at_once_in_a_loop_do_not_keep_the_core_to_themselves(io: Io) {
+        let engine = Engine::with(config(io).cores(1)).unwrap();
+        let nobody = Client::new(&engine, "127.0.0.1:1").unwrap();
+        let go_on = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let (stop, inside) = (go_on.clone(), engine.clone());
+        let looping = std::thread::spawn(move || {
+            inside.run(move || {
+                while go_on.load(Ordering::Acquire) {
+                    nobody.call_raw(WHO, b"", &CallOptions::new()).unwrap_err();
+                }
+            })
+        });
+        assert_eq!(engine.run(|| 7).unwrap(), 7, "another task has its turn");
+        stop.store(false, Ordering::Release);
+        looping.join().unwrap().unwrap();
     }
 }
