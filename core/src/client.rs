@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::append;
 use bytes::BufMut;
+use msec_protocol::route::HedgeDelay;
 use msec_protocol::{
     Address, BadHead, Calls, Code, Frame, Metadata, Priority, RequestHead, Target, TooLarge, head,
     limits,
@@ -56,10 +57,13 @@ pub struct CallOptions {
     pub(crate) metadata: Metadata,
     pub(crate) dyed: bool,
     pub(crate) one_way: bool,
-    pub(crate) attempt: u32,
     pub(crate) lane: Option<u16>,
     pub(crate) priority: Option<Priority>,
     compress: Compress,
+    pub(crate) idempotent: bool,
+    pub(crate) hedge: Option<HedgeDelay>,
+    pub(crate) key: Option<u64>,
+    pub(crate) retries: Option<u8>,
     caller: Option<Arc<str>>,
 }
 
@@ -119,6 +123,47 @@ impl CallOptions {
         self
     }
 
+    /// Says that the method may run twice: a call whose connection dies is then sent again, to
+    /// another instance. Without it, only what surely did not run is: calls that did not get there
+    /// or were refused.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// How often the call may be sent again, 0 to 2; default 2. It is sent again only to another
+    /// instance, before its deadline, and as long as such attempts are less than a tenth of the
+    /// calls to the service.
+    pub fn retries(mut self, count: u8) -> Self {
+        self.retries = Some(count);
+        self
+    }
+
+    /// Sends the call a second time, to another instance, if there is no answer after so long; the
+    /// first answer counts, and the other attempt is cancelled. Implies
+    /// [`idempotent`](Self::idempotent). Such attempts count as retries do.
+    pub fn hedge_after(mut self, delay: Duration) -> Self {
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.hedge = Some(HedgeDelay::AfterNs(delay_ns));
+        self.idempotent = true;
+        self
+    }
+
+    /// As [`hedge_after`](Self::hedge_after), when the answer is later than 95 of 100 calls of the
+    /// method have been, of late and on this core.
+    pub fn hedge_at_p95(mut self) -> Self {
+        self.hedge = Some(HedgeDelay::P95);
+        self.idempotent = true;
+        self
+    }
+
+    /// What the call is about, such as a user: calls with one key go to one instance if the
+    /// service's policy is `hash`, and to one side of a canary.
+    pub fn key(mut self, key: &[u8]) -> Self {
+        self.key = Some(msec_protocol::route::key_of(key));
+        self
+    }
+
     /// The name that the callee sees as caller; without it,
     /// [`Config::service`](crate::Config::service).
     pub fn from_service(mut self, name: &str) -> Self {
@@ -145,14 +190,7 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Client({})", target_text(&self.target))
-    }
-}
-
-pub(crate) fn target_text(target: &Target) -> String {
-    match target {
-        Target::Service(name) => name.clone(),
-        Target::Address(address) => address.to_string(),
+        write!(out, "Client({})", self.target)
     }
 }
 
@@ -212,14 +250,14 @@ impl Client {
         &self,
         method: &str,
         options: &CallOptions,
-        write_body: impl FnOnce(&mut Writer<'_, '_>),
+        write_body: impl Fn(&mut Writer<'_, '_>),
     ) -> Result<Reply> {
         let home = |shard: &Rc<Shard>| Arc::ptr_eq(&shard.shared, self.engine.shared());
         let Some(shard) = shard::current().filter(home) else {
             let body = append::written(write_body);
             return self.start_body::<()>(method, body, options).wait_raw();
         };
-        call::blocking(&shard, &self.target, method, options, write_body)
+        call::blocking(&shard, &self.target, method, options, &write_body)
     }
 
     /// Starts a call; the answer is waited for later, so that several run at a time.
@@ -457,7 +495,7 @@ impl ClientSide {
         if let Some(timer) = self.connect_timer.take() {
             shard.timers.borrow_mut().cancel(timer);
         }
-        shard.peers.connected(&self.address);
+        shard.peers.connected(shard, &self.address);
         self.close_if_left(shard, connection);
     }
 
@@ -540,11 +578,26 @@ impl ClientSide {
     }
 
     /// Nobody waits for that call any more.
-    pub(crate) fn cancel(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
-        if self.take(shard, sequence).is_some() {
+    ///
+    /// False if it is over.
+    pub(crate) fn cancel(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        sequence: u64,
+    ) -> bool {
+        let taken = self.take(shard, sequence).is_some();
+        if taken {
             self.send_cancel(shard, connection, sequence);
             self.close_if_left(shard, connection);
         }
+        taken
+    }
+
+    /// No further calls: it is closed when those in flight are over.
+    pub(crate) fn leave(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        self.leaving.set(true);
+        self.close_if_left(shard, connection);
     }
 
     fn send_cancel(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
@@ -581,7 +634,9 @@ impl ClientSide {
 /// What calls are told whose connection died.
 pub(crate) fn dead(address: &Address, why: &Closed, connected: bool, method: &str) -> Error {
     let what = if connected { "connection to" } else { "cannot connect to" };
-    Error::new(Code::NETWORK, format!("{what} {address}: {why}")).while_calling(method)
+    let error = Error::new(Code::NETWORK, format!("{what} {address}: {why}")).while_calling(method);
+    // What waited for the connect has not left.
+    if connected { error } else { error.unsent() }
 }
 
 /// The connection with that identity, if it is ours to call on.

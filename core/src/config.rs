@@ -10,6 +10,7 @@
 //! only place that knows the names of the variables.
 
 use std::env;
+use std::path::PathBuf;
 
 use msec_protocol::{Code, Limits, limits};
 use msec_sys::coroutine::{Guard, STACK_BYTES_MAX, STACK_BYTES_MIN, StackConfig};
@@ -70,6 +71,8 @@ pub struct Config {
     pub(crate) log_level: Level,
     pub(crate) overload_control: bool,
     pub(crate) report: Settings,
+    pub(crate) zone: String,
+    pub(crate) routes: Option<PathBuf>,
 }
 
 /// Cores of one engine at most; identities of tasks have eight bits for it.
@@ -129,6 +132,8 @@ impl Config {
             log_level: Level::Info,
             overload_control: true,
             report: Settings::new(),
+            zone: String::new(),
+            routes: None,
         }
     }
 
@@ -156,6 +161,8 @@ impl Config {
     /// | `MSEC_SLOW_MS` | what takes longer is slow; 0: learnt for each method |
     /// | `MSEC_SAMPLED` | traces kept although all went well, in parts of a million |
     /// | `MSEC_DYE` | dye rules, with semicolons between: `uin=1122; method=a.B.C percent=1` |
+    /// | `MSEC_ZONE` | the zone that this process is in, for the policy `zone-first` |
+    /// | `MSEC_ROUTES` | a file of routes, followed while it changes; see [`crate::naming`] |
     /// | `MSEC_LOG` | least level of the log: `trace`, `debug`, `info`, `warn`, `error`, `fatal` |
     /// | `MSEC_LOG_FOLDER` | where the files of the log are; without: standard error |
     /// | `MSEC_LOG_FILES` | how many files the log has: 1 to 1000 |
@@ -270,6 +277,21 @@ impl Config {
     /// wait in the order of arrival until their deadlines. Limits of number and quotas hold anyway.
     pub fn overload_control(mut self, on: bool) -> Self {
         self.overload_control = on;
+        self
+    }
+
+    /// The zone that this process is in, as instances name theirs; default none. Services with the
+    /// policy `zone-first` are called in it.
+    pub fn zone(mut self, name: &str) -> Self {
+        self.zone = name.into();
+        self
+    }
+
+    /// A file of routes ([`crate::naming`]), read at the start and again whenever it changes, at
+    /// most a second later. A mistake in it is an error at the start; later it is logged, told by
+    /// [`Engine::routes_status`](crate::Engine::routes_status), and changes nothing.
+    pub fn routes(mut self, path: impl Into<PathBuf>) -> Self {
+        self.routes = Some(path.into());
         self
     }
 
@@ -431,6 +453,8 @@ const VARIABLES: &[(&str, Form)] = &[
         Form::Number(0, 1_000_000, |config, parts| config.report.sampled_parts = parts as u32),
     ),
     ("MSEC_DYE", Form::Dye),
+    ("MSEC_ZONE", Form::Text(|config, zone| config.zone = zone.into())),
+    ("MSEC_ROUTES", Form::Text(|config, path| config.routes = Some(path.into()))),
     ("MSEC_LOG", Form::Level),
     (
         "MSEC_LOG_FOLDER",
@@ -557,6 +581,8 @@ mod tests {
         assert_eq!(set("MSEC_LOG_FILE_BYTES", "5000").report.log_file_bytes, 5000);
         let place = set("MSEC_LOG_FOLDER", "log").service("a/b").report.log_place().unwrap();
         assert_eq!((place.name.as_str(), place.folder.to_str()), ("a_b", Some("log")));
+        assert_eq!(set("MSEC_ZONE", "north").zone, "north");
+        assert_eq!(set("MSEC_ROUTES", "/etc/r.toml").routes, Some("/etc/r.toml".into()));
     }
 
     #[test]

@@ -209,7 +209,9 @@ impl DatagramPeer {
     }
 
     /// Nobody waits for that call any more.
-    pub(crate) fn cancel(&self, shard: &Shard, sequence: u64) {
-        drop(self.take(shard, sequence));
+    ///
+    /// False if it is over.
+    pub(crate) fn cancel(&self, shard: &Shard, sequence: u64) -> bool {
+        self.take(shard, sequence).is_some()
     }
 }

@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) cores: Cores,
     pub(crate) budgets: Budgets,
     pub(crate) offload: Offload,
+    pub(crate) naming: crate::naming::Naming,
     pub(crate) servers_count: AtomicU32,
     backend: OnceLock<&'static str>,
     /// Where its first server listens.
@@ -195,6 +196,16 @@ impl Cores {
     }
 }
 
+impl Shared {
+    /// Waits so long, or until the engine ends: then it is false.
+    pub(crate) fn rest(&self, time: Duration) -> bool {
+        let (ended, bell) = &self.ended;
+        let guard = ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let waited = bell.wait_timeout_while(guard, time, |ended| !*ended);
+        !*waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
+}
+
 impl Engine {
     /// Starts an engine with the configuration of the environment; see [`Config::from_env`].
     pub fn start() -> Result<Self> {
@@ -230,6 +241,7 @@ impl Engine {
             cores: Cores { senders, beats },
             budgets,
             offload: Offload::new(config.offload_threads_max(), config.overload_control),
+            naming: crate::naming::Naming::default(),
             servers_count: AtomicU32::new(0),
             backend: OnceLock::new(),
             instance: OnceLock::new(),
@@ -251,6 +263,9 @@ impl Engine {
         for _ in 0..count {
             told.recv()
                 .unwrap_or_else(|_| Err(Error::internal("a core thread died at its start")))?;
+        }
+        if let Some(path) = &shared.config.routes {
+            running.keep(crate::naming::follow(&shared, path.clone())?);
         }
         running.keep(spawn_watchdog(shared)?);
         Ok(Self { running })

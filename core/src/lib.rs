@@ -72,6 +72,7 @@ pub mod raw;
 mod readiness;
 pub mod report;
 mod request;
+mod retry;
 mod route;
 mod serve;
 mod server;

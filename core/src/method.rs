@@ -230,7 +230,7 @@ fn lower_camel_case(name: &str) -> String {
 ///
 /// Names come from programs, not from peers, so they are few. Should a program make them up all
 /// the time, the list ends at [`NAMES_COUNT_MAX`] and the rest share the name `(other)`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Name {
     text: &'static str,
     number: u32,

@@ -19,7 +19,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use msec_protocol::{Address, Target};
 use msec_sys::clock;
 use msec_sys::process::CrashNote;
 use msec_sys::ring::{Event, Interest, Op, Ring};
@@ -31,7 +30,6 @@ use crate::connection::{Connection, Role};
 use crate::connections::{ConnectionId, Connections};
 use crate::context::Context;
 use crate::engine::Shared;
-use crate::error::Result;
 use crate::flight::Flights;
 use crate::mailbox;
 use crate::overload::{self, Overload};
@@ -208,13 +206,6 @@ impl Shard {
             self.slow.set(true);
         }
         fresh_ns.max(self.now_ns())
-    }
-
-    /// The address that the next call to a target goes to.
-    #[inline]
-    pub(crate) fn pick(&self, target: &Target, method: &str) -> Result<Address> {
-        let now_ns = self.now_ns();
-        self.routes.pick(target, method, |address| self.peers.is_welcome(address, now_ns))
     }
 
     /// A number that is different each time; not for secrets (xorshift64*, Vigna 2016).

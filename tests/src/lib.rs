@@ -16,6 +16,7 @@
 
 pub mod child;
 pub mod emulated;
+pub mod fleet;
 pub mod gate;
 pub mod http;
 pub mod load;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
+pub use fleet::Fleet;
 pub use gate::Gate;
 pub use http::{HttpAnswer, HttpPeer, MIRROR, curl};
 pub use load::{Load, Tally, wait_on_core};

@@ -216,6 +216,18 @@ pub const ANNOTATION_BYTES_MAX: usize = 256;
 
 /// Most dye rules in force at a time: each of them is looked at for each request.
 pub const DYE_RULES_MAX: usize = 64;
+/// Longest name of a zone, in bytes.
+pub const ZONE_BYTES_MAX: usize = 64;
+
+/// Most labels of an instance: they are for selecting by, not for keeping notes.
+pub const LABELS_PER_INSTANCE_MAX: usize = 16;
+
+/// Longest name or value of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 128;
+
+/// Most attempts of one call, the first included: a second instance that fails as well is seldom
+/// luck, and each attempt spends of what all calls share.
+pub const ATTEMPTS_PER_CALL_MAX: usize = 3;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

@@ -15,9 +15,7 @@ use msec_protocol::report::{CallKey, OTHER, Role};
 use msec_protocol::trace::{Record, Slow, flags};
 use msec_protocol::{Code, Counters, Priority, Target, dye, limits, report};
 
-use crate::answer::Answer;
-use crate::client::{CallOptions, target_text};
-use crate::error::Result;
+use crate::client::CallOptions;
 use crate::report::Reporter;
 use crate::shard::{self, Shard};
 use crate::task::Inherited;
@@ -80,7 +78,7 @@ impl Called {
 
     #[cold]
     fn find(&mut self, reporter: &Reporter, target: &Target, method: &str, caller: &str) -> u32 {
-        let callee = target_text(target);
+        let callee = target.to_string();
         let names = (caller.into(), callee.into(), method.into());
         if let Some(row) = self.numbers.get(&names) {
             return *row;
@@ -129,7 +127,8 @@ pub(crate) struct Calling {
     pub(crate) coloring: u32,
     pub(crate) sampled: bool,
     pub(crate) priority: Priority,
-    attempt: u16,
+    /// Of its last attempt.
+    attempt: Cell<u16>,
     /// Numbers of the address and of the frame's bytes, as they become known.
     address: Cell<u32>,
     pub(crate) request_bytes: Cell<u32>,
@@ -161,7 +160,7 @@ impl Calling {
             coloring: inherited.coloring | u32::from(options.dyed),
             sampled: inherited.sampled | drawn,
             priority: options.priority.unwrap_or(inherited.priority),
-            attempt: options.attempt as u16,
+            attempt: Cell::new(0),
             address: Cell::new(0),
             request_bytes: Cell::new(0),
             is_open: Cell::new(reporter.is_on),
@@ -182,14 +181,23 @@ impl Calling {
         self.address.set(address);
     }
 
-    /// The call has ended, with an answer or without.
+    /// Another attempt begins, after one that failed or beside one that is late.
+    #[cold]
+    pub(crate) fn again(&self, shard: &Shard, attempt: usize, is_hedge: bool) {
+        self.attempt.set(attempt as u16);
+        if self.is_open.get() {
+            let mut called = shard.reporter.called.borrow_mut();
+            let efforts = &mut called.rows[self.row as usize].counters.efforts;
+            let count = if is_hedge { &mut efforts.hedges } else { &mut efforts.retries };
+            *count += 1;
+        }
+    }
+
+    /// The call has ended, with an answer of so many bytes or without.
     #[inline]
-    pub(crate) fn end(&self, shard: &Shard, result: &Result<Answer>) {
+    pub(crate) fn end(&self, shard: &Shard, code: Code, answer_bytes: usize) {
         if self.is_open.replace(false) {
-            match result {
-                Ok(answer) => self.report(shard, answer.code(), answer.frame_bytes()),
-                Err(error) => self.report(shard, error.code(), 0),
-            }
+            self.report(shard, code, answer_bytes);
         }
     }
 
@@ -225,7 +233,7 @@ impl Calling {
             kind,
             address: self.address.get(),
             code,
-            attempt: self.attempt,
+            attempt: self.attempt.get(),
             flags: dyed | sampled | named,
         };
         recorder.borrow_mut().record(&record, is_slow);
