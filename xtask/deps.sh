@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis to be called
+#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis, curl and promtool
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -28,8 +28,12 @@ case $target in
 test)
     # Counts instructions for the rows that must not creep up.
     need valgrind command -v valgrind
+    # The client of HTTP that everybody has.
+    need curl command -v curl
     # A third party's protocol, called with raw bytes.
     need redis-server command -v redis-server
+    # promtool, which says whether Prometheus would like our metrics.
+    need prometheus command -v promtool
     ;;
 demo) ;;
 bench)

@@ -11,7 +11,8 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// One line, in the list of commands.
     pub(crate) summary: &'static str,
-    /// Names of the operands in order; those in brackets may be left out.
+    /// Names of the operands in order; those in brackets may be left out. Words in lower case stand
+    /// for themselves, alternatives with `|` between them.
     pub(crate) operands: &'static [&'static str],
     /// What it does and how to read what it says.
     pub(crate) about: &'static str,
@@ -25,6 +26,8 @@ pub(crate) struct Command {
 pub(crate) enum Run {
     Call,
     Press,
+    Doctor,
+    Completions,
     Version,
 }
 
@@ -32,7 +35,8 @@ pub(crate) enum Run {
 pub(crate) struct Flag {
     pub(crate) name: &'static str,
     pub(crate) letter: Option<char>,
-    /// What follows it; empty if nothing does.
+    /// What follows it; empty if nothing does. `FILE` and `DIR` are names of files, words in lower
+    /// case stand for themselves, alternatives with `|` between them.
     pub(crate) value: &'static str,
     /// Whether it may be given more than once.
     pub(crate) repeats: bool,
@@ -78,17 +82,21 @@ const CALL: &[Flag] = &[
 
 const PRESS: &[Flag] = &[
     flag("rate", "N", "open loop: N calls a second are due, however slow the answers are"),
-    flag("arrivals", "KIND", "of the open loop: constant (default) or poisson"),
+    flag("arrivals", "constant|poisson", "of the open loop: evenly (default) or at random"),
     flag("connections", "C", "connections in total; default 16; over UDP one a core"),
     flag("depth", "D", "calls in flight on a connection at most; default 1, or 64 with --rate"),
     flag("payload", "BYTES", "size of the echo message, or of the body; default 64"),
+    flag("data", "JSON", "messages, one after another, sent in turn; `-` or @FILE; with --proto"),
     flag("duration", "TIME", "how long to measure; default 10s"),
     flag("warmup", "TIME", "load before that, which is not counted; default 1s"),
     flag("cores", "N", "threads that make the load; default: one a CPU, but one a connection"),
     flag("timeout", "TIME", "after which a call counts as failed; default 5s"),
     flag("json", "FILE", "also writes the result as JSON; `-`: to standard output, alone"),
+    flag("html", "FILE", "also writes a page with plots: percentiles, and the run over time"),
     flag("progress", "", "writes the line of each second also where no terminal shows it"),
 ];
+
+const DOCTOR: &[Flag] = &[flag("json", "", "writes JSON instead of text")];
 
 /// Every command.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -132,6 +140,7 @@ so that a pause of the server shows in full, and not only in the calls that were
 
 METHOD is echo.EchoService.Echo unless given, and its message is --payload bytes long; for
 another method MESSAGE says what to send, as in `msec call`, or --payload bytes of zeroes.
+--data sends several messages in turn: other keys, other sizes, as real users would.
 
 Calls that are due before the end are all waited for: sent = answered + failed. Calls that
 were due but never sent (the open loop had no free place) are listed as such. Ctrl-C ends
@@ -151,12 +160,55 @@ due and that at which a core takes it up. It is part of the latency.",
                 line: "msec press 127.0.0.1:7963 --rate 20000 --arrivals poisson --duration 30s",
             },
             Example {
+                does: "the messages of a file in turn, the result as a page with plots",
+                line: "msec press 127.0.0.1:7963 shop.Orders.Last --data @users.json \
+                       --proto shop.proto --rate 500 --html report.html",
+            },
+            Example {
                 does: "a method of one's own, the result for a script",
                 line: "msec press 127.0.0.1:7963 shop.Orders.Last '{\"user\":\"ann\"}' \
                        --proto shop.proto --json -",
             },
         ],
         run: Run::Press,
+    },
+    Command {
+        name: "doctor",
+        summary: "says what on this machine hurts a service, and how to mend it",
+        operands: &[],
+        about: "\
+io_uring by feature and what blocks it, open files, locked memory, CPUs and their quota,
+threads, memory, stacks, address space, the accept queue and the clock. What an engine asks of
+the kernel is tried, not guessed. Run it where the service runs: in its container, as its user.
+Each line says ok, note (nothing is lost) or HURTS. The exit status is 1 if anything hurts.",
+        flags: &[DOCTOR],
+        examples: &[
+            Example { does: "is this container fit for a service?", line: "msec doctor" },
+            Example { does: "the same for a script", line: "msec doctor --json" },
+        ],
+        run: Run::Doctor,
+    },
+    Command {
+        name: "completions",
+        summary: "prints what makes a shell complete msec's commands and flags",
+        operands: &["bash|zsh|fish"],
+        about: "\
+For one's own shell: the examples below, once. For all users of a machine: bash looks in
+/usr/share/bash-completion/completions/msec, zsh for _msec in its $fpath, fish in
+/usr/share/fish/vendor_completions.d/msec.fish.",
+        flags: &[],
+        examples: &[
+            Example {
+                does: "bash: from now on, in each new shell",
+                line: "msec completions bash >> ~/.bashrc",
+            },
+            Example { does: "zsh: the same", line: "msec completions zsh >> ~/.zshrc" },
+            Example {
+                does: "fish",
+                line: "msec completions fish > ~/.config/fish/completions/msec.fish",
+            },
+        ],
+        run: Run::Completions,
     },
     Command {
         name: "version",

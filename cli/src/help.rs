@@ -87,6 +87,9 @@ mod tests {
             assert!(command.examples.len() >= 2, "{} wants examples", command.name);
             for example in command.examples {
                 let mut words = words(example.line);
+                // What stands behind is the shell's.
+                let end = words.iter().position(|w| w.to_string_lossy().starts_with('>'));
+                words.truncate(end.unwrap_or(words.len()));
                 assert_eq!(words.remove(0), "msec");
                 assert_eq!(words.remove(0), command.name);
                 let parsed = Arguments::parse(command, words);

@@ -1,7 +1,7 @@
 //! `msec`: calls services, presses them, and says what it is.
 //!
 //! ```text
-//!   arguments ─► flags.rs, by the table in commands.rs ─► call.rs │ press/ │ version.rs │ help.rs
+//!   arguments ─► flags.rs, by the table in commands.rs ─► call.rs │ press/ │ doctor/ │ …
 //!                                                              │
 //!                     request.rs: method and body ◄── schema.rs: .proto, descriptors, JSON
 //! ```
@@ -12,6 +12,8 @@
 
 mod call;
 mod commands;
+mod completions;
+mod doctor;
 mod failure;
 mod flags;
 mod help;
@@ -52,6 +54,8 @@ fn run(mut words: Vec<OsString>) -> Result<(), Failure> {
     let done = match command.run {
         commands::Run::Call => call::run(&parsed),
         commands::Run::Press => press::run(&parsed),
+        commands::Run::Doctor => doctor::run(&parsed),
+        commands::Run::Completions => completions::run(&parsed),
         commands::Run::Version => version::run(),
     };
     done.map_err(|failure| failure.in_command(&name))

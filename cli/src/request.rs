@@ -37,7 +37,7 @@ impl Request {
         if forms.iter().filter(|given| **given).count() > 1 {
             return Err(arguments.usage(&"a schema, --hex or --raw: one of them is enough"));
         }
-        let read = || read(arguments.operand(2));
+        let read = || read(arguments.operand(2), "MESSAGE");
         let (body, answer) = if let Some(schema) = schema {
             let found = schema.method(method)?;
             let (json, source) = read()?;
@@ -54,6 +54,24 @@ impl Request {
     }
 }
 
+/// The messages that `--data` says: JSON, one after another.
+pub(crate) fn messages(
+    arguments: &Arguments,
+    method: &str,
+    data: &OsStr,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let Some(schema) = Schema::of(arguments)? else {
+        return Err(arguments.usage(&"--data is JSON: it needs --proto or --descriptors"));
+    };
+    let found = schema.method(method)?;
+    let (json, source) = read(Some(data), "--data")?;
+    let bodies = schema::encode_all(&found.input(), &json, &source)?;
+    match bodies.is_empty() {
+        true => Err(Failure::usage(format!("{source} has no message in it"))),
+        false => Ok(bodies),
+    }
+}
+
 impl Form {
     /// An answer's body, ready to be printed.
     pub(crate) fn write(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -65,8 +83,9 @@ impl Form {
     }
 }
 
-/// What an operand stands for, and what to call it: `-` is standard input, `@` a file.
-fn read(operand: Option<&OsStr>) -> Result<(Vec<u8>, String), Failure> {
+/// What an operand or value of that name stands for, and what to call it: `-` is standard input,
+/// `@` a file.
+fn read(operand: Option<&OsStr>, name: &str) -> Result<(Vec<u8>, String), Failure> {
     let Some(operand) = operand else { return Ok((Vec::new(), String::new())) };
     let bytes = operand.as_encoded_bytes();
     let (result, source) = match bytes {
@@ -79,7 +98,7 @@ fn read(operand: Option<&OsStr>) -> Result<(Vec<u8>, String), Failure> {
             let name = operand.to_string_lossy()[1..].to_owned();
             (fs::read(&name), name)
         }
-        _ => (Ok(bytes.to_vec()), "MESSAGE".to_owned()),
+        _ => (Ok(bytes.to_vec()), name.to_owned()),
     };
     match result {
         Ok(bytes) => Ok((bytes, source)),

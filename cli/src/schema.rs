@@ -117,6 +117,26 @@ pub(crate) fn encode(
     }
 }
 
+/// The bytes of each of several messages, which stand one after another.
+pub(crate) fn encode_all(
+    message: &MessageDescriptor,
+    json: &[u8],
+    source: &str,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let mut bodies = Vec::new();
+    while parser.end().is_err() {
+        let parsed = DynamicMessage::deserialize(message.clone(), &mut parser);
+        let parsed = parsed.map_err(|error| {
+            let (name, number) = (message.full_name(), bodies.len() + 1);
+            let text = format!("message {number} of {source} is not a {name} in JSON: {error}");
+            Failure::usage(text)
+        })?;
+        bodies.push(parsed.encode_to_vec());
+    }
+    Ok(bodies)
+}
+
 /// A message as JSON of several lines.
 pub(crate) fn decode(message: MessageDescriptor, bytes: &[u8]) -> Result<String, Failure> {
     let name = message.full_name().to_owned();

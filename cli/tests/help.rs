@@ -16,7 +16,7 @@ fn alone_it_lists_its_commands_with_examples() {
 
 #[test]
 fn help_of_a_command_is_the_same_by_word_and_by_flag() {
-    for command in ["call", "press", "version"] {
+    for command in ["call", "press", "doctor", "completions", "version"] {
         let by_word = msec(&["help", command]);
         assert_eq!((by_word.status, &*by_word.stderr), (0, ""));
         assert!(by_word.stdout.contains("\nexamples\n  # "), "{}", by_word.stdout);

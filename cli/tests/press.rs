@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{
-    Child, ECHO, Ran, Watched, echo, msec, proto, serve, serve_as_child, signal, temporary,
+    Child, ECHO, Ran, Watched, echo, failing, msec, proto, serve, serve_as_child, signal, temporary,
 };
 use serde_json::Value;
 
@@ -312,4 +312,91 @@ fn an_echo_server_answers() {
     let child = Child::start(CHILD);
     let ran = msec(&["call", &child.address, ECHO, "x", "--raw"]);
     assert_eq!((ran.status, &*ran.stdout), (0, "x"), "{ran:?}");
+}
+
+#[test]
+fn messages_of_data_are_sent_in_turn() {
+    let bodies = Arc::new(Mutex::new(std::collections::BTreeMap::<Vec<u8>, u64>::new()));
+    let seen = bodies.clone();
+    let builder = msec::Server::builder().raw(ECHO, move |context| {
+        *seen.lock().expect("no panic").entry(context.body().to_vec()).or_default() += 1;
+        Ok(context.body().to_vec())
+    });
+    let served = serve(builder, "127.0.0.1:0");
+    let file = temporary("data.json");
+    std::fs::write(&file, "{\"message\":\"YQ==\"}\n{\"message\":\"YmI=\"} {}").expect("writable");
+    let data = format!("@{}", file.display());
+    let more = ["--data", &data, "--proto", &proto(), "--cores", "1", "--connections", "1"];
+    let json = short(&served.address(), &more);
+    assert_eq!(number(&json, "messages"), 3);
+    let bodies = bodies.lock().expect("no panic");
+    let of = |body: &[u8]| *bodies.get(body).expect("it was sent");
+    let counts = [of(&[0x0a, 1, b'a']), of(&[0x0a, 2, b'b', b'b']), of(b"")];
+    assert_eq!(bodies.len(), 3);
+    // In turn: one of them may be a call ahead, and the first one is tried before the run.
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 2), "{counts:?}");
+}
+
+#[test]
+fn data_that_is_no_message_is_refused_by_its_number() {
+    let refused = |arguments: &[&str]| {
+        let ran = msec(&[&["press", "127.0.0.1:1"], arguments].concat());
+        assert_eq!(ran.status, 2, "{ran:?}");
+        ran.stderr
+    };
+    let proto = proto();
+    let text = refused(&[ECHO, "--data", "{} {\"x\":1}", "--proto", &proto]);
+    assert!(text.contains("message 2 of --data is not a echo.EchoRequest"), "{text}");
+    assert!(refused(&[ECHO, "--data", " ", "--proto", &proto]).contains("has no message in it"));
+    assert!(refused(&[ECHO, "--data", "{}"]).contains("needs --proto or --descriptors"));
+    let both = [ECHO, "{}", "--data", "{}", "--proto", &proto];
+    assert!(refused(&both).contains("one of them is enough"));
+}
+
+#[test]
+fn the_page_has_its_plots_in_itself_and_names_nothing_elsewhere() {
+    let served = serve(failing(echo()), "127.0.0.1:0");
+    let file = temporary("page.html");
+    let name = file.display().to_string();
+    let json = short(&served.address(), &["--rate", "500", "--html", &name]);
+    let html = std::fs::read_to_string(&file).expect("it was written");
+    assert_eq!(html.matches("<svg ").count(), 3);
+    for part in ["Latency by percentile", "Latency over time", "Calls over time", "99 %<", ECHO] {
+        assert!(html.contains(part), "{part}");
+    }
+    for outside in ["http://", "https://", "src=", "href=", "@import", "url("] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    let answered = format!("&quot;answered&quot;: {}", number(&json, "answered"));
+    assert!(html.contains(&answered), "{answered}");
+    // Four steps of 100 ms have ended before the end does.
+    let paths: Vec<_> = html.split("<path class=\"p50\" d=\"").skip(1).collect();
+    assert_eq!(paths.len(), 3);
+    for path in paths {
+        let points = path.split('"').next().unwrap_or_default();
+        assert!(points.starts_with('M') && points.matches('L').count() >= 3, "{points}");
+        assert!(!points.contains("NaN") && !points.contains("inf"), "{points}");
+    }
+
+    let refused = msec(&[
+        "press",
+        &served.address(),
+        "test.Service.Fail",
+        "fail",
+        "--raw",
+        "--duration",
+        "200ms",
+        "--warmup",
+        "0s",
+        "--html",
+        &name,
+    ]);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    let html = std::fs::read_to_string(&file).expect("it was written");
+    assert!(html.contains("<h2>Failures</h2>") && html.contains("as it was told to"), "{html}");
+    let nowhere = "/nowhere/at/all.html";
+    let ran = msec(&[&["press", &served.address(), "--html", nowhere], &SHORT[..]].concat());
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("cannot write /nowhere/at/all.html"), "{ran:?}");
 }

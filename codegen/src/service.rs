@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 use prost_build::{Comments, Method, Service, ServiceGenerator};
 
+use crate::descriptors;
+
 /// Writes services that name the crate `msec` by a given path.
 pub(crate) struct Generator {
     crate_path: String,
@@ -84,9 +86,14 @@ impl Stubs<'_> {
                 }}\n"
             );
         }
+        let descriptors = descriptors::constant(&self.service.package);
+        let bind = format!(
+            "methods.descriptors({descriptors});
+            let inner = ::std::sync::Arc::new(self.0);"
+        );
         let (bind, methods_name) = match methods.is_empty() {
             true => ("", "_methods"),
-            false => ("let inner = ::std::sync::Arc::new(self.0);", "methods"),
+            false => (bind.as_str(), "methods"),
         };
         format!(
             "/// A service of the engine out of an implementation of [`{name}`].

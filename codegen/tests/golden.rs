@@ -16,6 +16,8 @@ mod msec {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use prost_types::FileDescriptorSet;
+
     pub(crate) use ::prost;
 
     pub(crate) struct Context;
@@ -43,6 +45,17 @@ mod msec {
                 Ok(function(&Context, request)?.encode_to_vec())
             };
             self.0.insert(name, Arc::new(handler));
+        }
+
+        /// Whatever is known of messages is known of every method of the service.
+        pub(crate) fn descriptors(&mut self, set: &'static [u8]) {
+            let set = <FileDescriptorSet as prost::Message>::decode(set).expect("it is one");
+            assert!(set.file.iter().any(|file| !file.service.is_empty()));
+            for file in &set.file {
+                assert!(file.source_code_info.is_none(), "comments are of no use at run time");
+                let known = |name: &String| set.file.iter().any(|file| file.name() == name);
+                assert!(file.dependency.iter().all(known), "an import is missing");
+            }
         }
     }
 

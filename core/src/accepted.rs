@@ -1,6 +1,6 @@
 //! A connection that a server accepted: requests come in, answers go out.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use msec_protocol::{AnswerHead, BadHead, Code, Frame, Head, head};
@@ -11,6 +11,7 @@ use crate::closed::Closed;
 use crate::connection::{Connection, Taken};
 use crate::context::{Context, Origin};
 use crate::flight;
+use crate::http::HttpSide;
 use crate::serve::ServerShard;
 use crate::shard::Shard;
 
@@ -22,22 +23,60 @@ pub(crate) struct ServerSide {
     in_flight: Cell<u32>,
     /// The method asked for last.
     pub(crate) last_method: Cell<u32>,
+    /// The number of the caller that asked last.
+    pub(crate) last_caller: Cell<u32>,
     /// An answer has told what this server understands.
     told_features: Cell<bool>,
     /// The peer has sent fields that only new peers send.
     new_peer: Cell<bool>,
+    /// It speaks HTTP.
+    http: OnceCell<Box<HttpSide>>,
+    /// It was accepted where only pages are.
+    is_admin: bool,
 }
 
 impl ServerSide {
-    pub(crate) fn new(server: Rc<ServerShard>) -> Self {
+    pub(crate) fn new(server: Rc<ServerShard>, is_admin: bool) -> Self {
         Self {
             server,
+            http: OnceCell::new(),
+            is_admin,
             flights: Cell::new(flight::NONE),
             in_flight: Cell::new(0),
             last_method: Cell::new(0),
+            last_caller: Cell::new(0),
             told_features: Cell::new(false),
             new_peer: Cell::new(false),
         }
+    }
+
+    /// The server that accepted it.
+    pub(crate) fn server(&self) -> &Rc<ServerShard> {
+        &self.server
+    }
+
+    /// Whether it was accepted where only pages are.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
+    /// What it has beyond others if it speaks HTTP.
+    #[inline]
+    pub(crate) fn http(&self) -> Option<&HttpSide> {
+        self.http.get().map(|http| &**http)
+    }
+
+    /// The first byte that came begins a request of HTTP: from now on it speaks that. `None` if it
+    /// is not the first.
+    pub(crate) fn begin_http(
+        &self,
+        shard: &Shard,
+        connection: &Rc<Connection>,
+    ) -> Option<&HttpSide> {
+        if self.told_features.get() || self.in_flight.get() > 0 {
+            return None;
+        }
+        Some(self.http.get_or_init(|| Box::new(HttpSide::begin(shard, connection))))
     }
 
     /// Whether it belongs to the server with that number.
@@ -66,14 +105,22 @@ impl ServerSide {
         }
     }
 
+    /// Requests in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.get() as usize
+    }
+
     /// Whether no request is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.get() == 0
+        self.in_flight.get() == 0 && self.http().is_none_or(HttpSide::is_idle)
     }
 
     /// Whether it may read on: a quarter below its limit, so that it does not stop and go.
     pub(crate) fn has_room(&self, shard: &Shard) -> bool {
         let most = shard.shared.config.limits.requests_per_connection_max;
+        if self.http().is_some_and(|http| !http.has_room()) {
+            return false;
+        }
         self.in_flight.get() <= most - most / 4 - u32::from(most < 4).min(most)
     }
 
@@ -140,29 +187,36 @@ impl ServerSide {
         }
     }
 
-    /// Writes an answer, with what else the peer should know.
+    /// Writes an answer, with what else the peer should know; returns the length of its frame.
     #[inline]
     pub(crate) fn append(
         &self,
-        shard: &Shard,
+        shard: &Rc<Shard>,
         connection: &Rc<Connection>,
         answer: &AnswerHead<'_>,
         write_body: impl FnOnce(&mut Writer<'_, '_>),
-    ) {
+    ) -> usize {
+        if let Some(http) = self.http() {
+            let body = append::written(write_body);
+            return http.answer(shard, connection, self, answer, body);
+        }
         let mut answer = *answer;
-        if !self.told_features.replace(true) {
+        if !self.told_features.replace(true) || answer.compress != 0 {
             answer.features = head::FEATURES;
         }
         answer.leaving = self.server.is_draining();
         let limits = &shard.shared.config.limits;
-        let written =
-            connection.append(shard, |out| append::answer(out, &answer, limits, write_body));
+        let (written, bytes) = connection.append(shard, |out| {
+            let before = out.len();
+            (append::answer(out, &answer, limits, write_body), out.len() - before)
+        });
         if let Err(too_large) = written {
             let text = format!("the answer does not fit: {too_large}");
             let refusal = AnswerHead {
                 err: Code::TOO_LARGE,
                 err_msg: text.as_bytes(),
                 caller: &[],
+                compress: 0,
                 ..answer
             };
             let again =
@@ -170,10 +224,17 @@ impl ServerSide {
             // Cannot be: the head is the request's, which was within its limit, less the caller.
             debug_assert!(again.is_ok());
         }
+        bytes
     }
 
     /// Tells an idle peer that this server leaves; one that is not idle learns it by its answer.
     pub(crate) fn say_leaving(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        if let Some(http) = self.http() {
+            if self.server.is_draining() {
+                http.say_leaving(shard, connection);
+            }
+            return;
+        }
         if self.server.is_draining() && self.is_idle() && self.new_peer.get() {
             // No call has sequence 0, so a peer takes only the news from this answer.
             self.append(shard, connection, &AnswerHead::default(), |_| ());
@@ -200,7 +261,9 @@ impl ServerSide {
             }
         }
         shard.leases.connections.give(1);
-        self.server.connections_count.set(self.server.connections_count.get() - 1);
+        if !self.is_admin {
+            self.server.connections_count.set(self.server.connections_count.get() - 1);
+        }
         let cancels = shard.flights.borrow_mut().remove_all(self.flights.replace(flight::NONE));
         self.in_flight.set(0);
         for cancel in cancels {

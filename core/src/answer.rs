@@ -1,8 +1,9 @@
 //! Answers: what came back of a call.
 
 use bytes::Bytes;
-use msec_protocol::{Code, Frame, Head};
+use msec_protocol::{Code, Frame, Head, Limits, head};
 
+use crate::compress::{self, Compress};
 use crate::error::{Error, Result};
 use crate::frame_memory;
 
@@ -12,20 +13,34 @@ pub(crate) struct Answer {
     frame: Bytes,
     head_start: usize,
     head_end: usize,
+    /// Longest body that a compressed one may become, in bytes.
+    body_bytes_max: usize,
 }
 
 impl Answer {
     /// Keeps a frame; one that was assembled moves in without a copy.
     #[inline]
-    pub(crate) fn keep(head: Head, frame: Frame<'_>) -> Self {
+    pub(crate) fn keep(head: Head, frame: Frame<'_>, limits: &Limits) -> Self {
         let range = frame.head_range();
         let frame = frame_memory::share(frame.into_bytes());
-        Self { head, frame, head_start: range.start, head_end: range.end }
+        let (head_start, head_end) = (range.start, range.end);
+        Self { head, frame, head_start, head_end, body_bytes_max: limits.body_bytes_max }
     }
 
     /// To a call that wants no answer.
     pub(crate) fn nothing() -> Self {
-        Self { head: Head::default(), frame: Bytes::from_static(b")"), head_start: 0, head_end: 0 }
+        let (head, frame) = (Head::default(), Bytes::from_static(b")"));
+        Self { head, frame, head_start: 0, head_end: 0, body_bytes_max: 0 }
+    }
+
+    /// What the callee says came of it.
+    pub(crate) fn code(&self) -> Code {
+        self.head.err
+    }
+
+    /// Length of its frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame.len()
     }
 
     /// The body, or the error that the server answered with.
@@ -34,8 +49,24 @@ impl Answer {
             let text = self.head.err_msg.of(&self.frame[self.head_start..self.head_end]);
             return Err(Error::answered(self.head.err, text, method));
         }
-        let body = self.frame.slice(self.head_end..self.frame.len() - 1);
+        let mut body = self.frame.slice(self.head_end..self.frame.len() - 1);
+        if self.head.compress != head::COMPRESS_NONE {
+            body = self.decompress(&body).map_err(|error| error.while_calling(method))?;
+        }
         Ok(Reply { body, result: self.head.result })
+    }
+
+    #[cold]
+    fn decompress(&self, body: &[u8]) -> Result<Bytes> {
+        let kind = Compress::of(self.head.compress).ok_or_else(|| {
+            let text =
+                format!("the answer is compressed in an unknown way, {}", self.head.compress);
+            Error::new(Code::INVALID_BODY, text)
+        })?;
+        let bytes = compress::plain_bytes(kind, body, self.body_bytes_max)?;
+        let mut plain = Vec::with_capacity(bytes);
+        compress::decompress(kind, body, bytes, &mut plain)?;
+        Ok(plain.into())
     }
 }
 

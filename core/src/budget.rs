@@ -26,6 +26,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use msec_protocol::serve::Quota;
+
 /// A lease keeps less than two batches spare, so that sixteen batches a lease are the whole, and
 /// what is spare is less than an eighth of it.
 const BATCHES_PER_LEASE: u64 = 16;
@@ -87,9 +89,28 @@ impl Budget {
         debug_assert!(before + amount <= self.total, "more came back than was leased");
     }
 
+    /// Takes `amount` for as long as what is returned lives; for amounts that are large and rare.
+    /// `None` if the process has not that much.
+    pub(crate) fn charge(self: &Arc<Self>, amount: u64) -> Option<Charge> {
+        self.withdraw(amount, amount).map(|amount| Charge { budget: Arc::clone(self), amount })
+    }
+
     fn batch(&self) -> u64 {
         let leases_count = self.leases_count.load(Ordering::Relaxed).max(1) as u64;
         self.total / (BATCHES_PER_LEASE * leases_count)
+    }
+}
+
+/// A part of a [`Budget`] that is given back when this is dropped, on whatever thread.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    budget: Arc<Budget>,
+    amount: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.deposit(self.amount);
     }
 }
 
@@ -158,6 +179,75 @@ impl Lease {
     }
 }
 
+/// A limit of the process in pieces a second: one token bucket for all cores.
+#[derive(Debug)]
+pub(crate) struct RateBudget {
+    quota: Quota,
+    /// When the bucket is full again.
+    full: Padded,
+}
+
+/// One core's tokens of a [`RateBudget`].
+#[derive(Debug)]
+pub(crate) struct RateLease {
+    budget: Arc<RateBudget>,
+    tokens: Cell<u32>,
+    /// When tokens were taken out of the bucket: what is old is not spent, for that would be a
+    /// burst on top of the burst.
+    taken_ns: Cell<u64>,
+}
+
+/// Tokens that a core holds are good for so long: it takes about as much at once.
+const TOKENS_NS_MAX: u64 = 10_000_000;
+
+impl RateBudget {
+    pub(crate) fn new(quota: Quota) -> Arc<RateBudget> {
+        Arc::new(RateBudget { quota, full: Padded(AtomicU64::new(0)) })
+    }
+
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    fn take(&self, now_ns: u64) -> u32 {
+        let relaxed = Ordering::Relaxed;
+        let mut full_ns = self.full.0.load(relaxed);
+        loop {
+            let Some(taken) = self.quota.take(full_ns, now_ns, self.quota.batch()) else {
+                return 0;
+            };
+            match self.full.0.compare_exchange_weak(full_ns, taken.full_ns, relaxed, relaxed) {
+                Ok(_) => return taken.count,
+                Err(changed_ns) => full_ns = changed_ns,
+            }
+        }
+    }
+}
+
+impl RateLease {
+    pub(crate) fn new(budget: &Arc<RateBudget>) -> RateLease {
+        RateLease { budget: budget.clone(), tokens: Cell::new(0), taken_ns: Cell::new(0) }
+    }
+
+    /// Takes a token; false if the process has none now.
+    #[inline]
+    #[must_use = "nothing was taken if it is false"]
+    pub(crate) fn take(&self, now_ns: u64) -> bool {
+        let is_old = now_ns.saturating_sub(self.taken_ns.get()) > TOKENS_NS_MAX;
+        if self.tokens.get() == 0 || is_old {
+            self.tokens.set(self.budget.take(now_ns));
+            self.taken_ns.set(now_ns);
+        }
+        let Some(left) = self.tokens.get().checked_sub(1) else { return false };
+        self.tokens.set(left);
+        true
+    }
+
+    pub(crate) fn quota(&self) -> Quota {
+        self.budget.quota()
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.budget.deposit(self.spare.get() + self.used.get());
@@ -190,6 +280,16 @@ mod tests {
         leases[0].give(1);
         assert!(leases[2].take(1), "what one core gives, another may take");
         assert!(!leases[0].take(1));
+    }
+
+    #[test]
+    fn a_charge_comes_back_when_it_is_dropped() {
+        let budget = Budget::new(100);
+        let charge = budget.charge(60).unwrap();
+        assert!(budget.charge(41).is_none());
+        assert_eq!(budget.leased(), 60);
+        drop(charge);
+        assert!(budget.charge(100).is_some());
     }
 
     #[test]
@@ -319,6 +419,33 @@ mod tests {
             drop(leases);
             prop_assert_eq!(budget.leased(), 0);
         }
+    }
+
+    #[test]
+    fn the_rate_holds_for_all_leases_together_and_one_may_have_all_of_it() {
+        let second_ns = 1_000_000_000;
+        for leases_count in [1, 2, 5] {
+            let budget = RateBudget::new(Quota::new(10_000, 100));
+            let leases: Vec<_> = (0..leases_count).map(|_| RateLease::new(&budget)).collect();
+            let granted = (0..100_000u64)
+                .filter(|step| {
+                    leases[*step as usize % leases_count].take(second_ns + step * 10_000)
+                })
+                .count();
+            assert!((9_900..10_120).contains(&granted), "{granted} with {leases_count} leases");
+        }
+    }
+
+    #[test]
+    fn tokens_do_not_pile_up_in_an_idle_lease() {
+        let budget = RateBudget::new(Quota::new(100_000, 1000));
+        let (idle, busy) = (RateLease::new(&budget), RateLease::new(&budget));
+        let mut now_ns = 1_000_000_000;
+        assert!(idle.take(now_ns));
+        now_ns += 1_000_000_000;
+        let granted = (0..10_000).filter(|_| busy.take(now_ns)).count();
+        assert!((990..=1000).contains(&granted), "{granted}");
+        assert!(!idle.take(now_ns), "what it held has expired, and there is no more");
     }
 
     #[test]

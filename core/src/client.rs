@@ -18,14 +18,17 @@ use std::time::Duration;
 
 use crate::append;
 use bytes::BufMut;
+use msec_protocol::route::HedgeDelay;
 use msec_protocol::{
-    Address, BadHead, Calls, Code, Frame, Metadata, RequestHead, Target, head, limits,
+    Address, BadHead, Calls, Code, Frame, Metadata, Priority, RequestHead, Target, TooLarge, head,
+    limits,
 };
 use msec_sys::output::Writer;
 
 use crate::answer::{Answer, Reply};
 use crate::call::{self, Ask, Done};
 use crate::closed::Closed;
+use crate::compress::{self, Compress};
 use crate::connection::{Connection, Taken};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
@@ -54,8 +57,13 @@ pub struct CallOptions {
     pub(crate) metadata: Metadata,
     pub(crate) dyed: bool,
     pub(crate) one_way: bool,
-    pub(crate) attempt: u32,
     pub(crate) lane: Option<u16>,
+    pub(crate) priority: Option<Priority>,
+    compress: Compress,
+    pub(crate) idempotent: bool,
+    pub(crate) hedge: Option<HedgeDelay>,
+    pub(crate) key: Option<u64>,
+    pub(crate) retries: Option<u8>,
     caller: Option<Arc<str>>,
 }
 
@@ -87,9 +95,23 @@ impl CallOptions {
         self
     }
 
+    /// Which request goes first when the callee cannot serve all; without it, that of the request
+    /// that this call is made for, or [`Priority::Default`].
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
     /// Wants no answer: the call returns when the request is written.
     pub fn one_way(mut self, one_way: bool) -> Self {
         self.one_way = one_way;
+        self
+    }
+
+    /// Compresses the body, and lets the answer be compressed, once the peer has told that it
+    /// understands that: from the second call on a connection on. Over UDP nothing is compressed.
+    pub fn compress(mut self, compress: Compress) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -101,7 +123,49 @@ impl CallOptions {
         self
     }
 
-    /// The name that the callee sees as caller.
+    /// Says that the method may run twice: a call whose connection dies is then sent again, to
+    /// another instance. Without it, only what surely did not run is: calls that did not get there
+    /// or were refused.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// How often the call may be sent again, 0 to 2; default 2. It is sent again only to another
+    /// instance, before its deadline, and as long as such attempts are less than a tenth of the
+    /// calls to the service.
+    pub fn retries(mut self, count: u8) -> Self {
+        self.retries = Some(count);
+        self
+    }
+
+    /// Sends the call a second time, to another instance, if there is no answer after so long; the
+    /// first answer counts, and the other attempt is cancelled. Implies
+    /// [`idempotent`](Self::idempotent). Such attempts count as retries do.
+    pub fn hedge_after(mut self, delay: Duration) -> Self {
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.hedge = Some(HedgeDelay::AfterNs(delay_ns));
+        self.idempotent = true;
+        self
+    }
+
+    /// As [`hedge_after`](Self::hedge_after), when the answer is later than 95 of 100 calls of the
+    /// method have been, of late and on this core.
+    pub fn hedge_at_p95(mut self) -> Self {
+        self.hedge = Some(HedgeDelay::P95);
+        self.idempotent = true;
+        self
+    }
+
+    /// What the call is about, such as a user: calls with one key go to one instance if the
+    /// service's policy is `hash`, and to one side of a canary.
+    pub fn key(mut self, key: &[u8]) -> Self {
+        self.key = Some(msec_protocol::route::key_of(key));
+        self
+    }
+
+    /// The name that the callee sees as caller; without it,
+    /// [`Config::service`](crate::Config::service).
     pub fn from_service(mut self, name: &str) -> Self {
         self.caller = Some(name.into());
         self
@@ -111,8 +175,9 @@ impl CallOptions {
         self.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
-    pub(crate) fn caller(&self) -> &str {
-        self.caller.as_deref().unwrap_or("")
+    /// The caller that it names, or else this service.
+    pub(crate) fn caller_or<'a>(&'a self, service: &'a str) -> &'a str {
+        self.caller.as_deref().unwrap_or(service)
     }
 }
 
@@ -125,14 +190,7 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Client({})", target_text(&self.target))
-    }
-}
-
-pub(crate) fn target_text(target: &Target) -> String {
-    match target {
-        Target::Service(name) => name.clone(),
-        Target::Address(address) => address.to_string(),
+        write!(out, "Client({})", self.target)
     }
 }
 
@@ -192,15 +250,14 @@ impl Client {
         &self,
         method: &str,
         options: &CallOptions,
-        write_body: impl FnOnce(&mut Writer<'_, '_>),
+        write_body: impl Fn(&mut Writer<'_, '_>),
     ) -> Result<Reply> {
         let home = |shard: &Rc<Shard>| Arc::ptr_eq(&shard.shared, self.engine.shared());
         let Some(shard) = shard::current().filter(home) else {
             let body = append::written(write_body);
             return self.start_body::<()>(method, body, options).wait_raw();
         };
-        let address = shard.pick(&self.target, method)?;
-        call::blocking(&shard, &address, method, options, write_body)
+        call::blocking(&shard, &self.target, method, options, &write_body)
     }
 
     /// Starts a call; the answer is waited for later, so that several run at a time.
@@ -313,6 +370,8 @@ impl Flying {
 /// A connection that we opened to call on.
 pub(crate) struct ClientSide {
     address: Address,
+    /// Of its address in spans, once it was needed.
+    number: Cell<u32>,
     calls: RefCell<Calls<Flying>>,
     /// What the server said it understands.
     features: Cell<u64>,
@@ -327,6 +386,7 @@ impl ClientSide {
     pub(crate) fn new(address: Address, first_sequence: u32) -> Self {
         Self {
             address,
+            number: Cell::new(0),
             calls: RefCell::new(Calls::new(first_sequence)),
             features: Cell::new(0),
             leaving: Cell::new(false),
@@ -358,15 +418,38 @@ impl ClientSide {
         done: Done,
         write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> Result<u64> {
+        let kind = ask.options.compress;
+        if kind == Compress::None || self.features.get() & head::FEATURE_COMPRESS == 0 {
+            return self.begin_as(shard, connection, ask, (done, Compress::None), write_body);
+        }
+        let body = append::written(write_body);
+        if body.len() > shard.shared.config.limits.body_bytes_max {
+            return Err(call::too_large(ask.method, TooLarge::Body(body.len())));
+        }
+        let body = compress::compress(kind, &body).map_err(|e| e.while_calling(ask.method))?;
+        self.begin_as(shard, connection, ask, (done, kind), |out| out.put_slice(&body))
+    }
+
+    /// As [`ClientSide::begin`], with a body that is compressed like that already.
+    #[inline]
+    fn begin_as(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        ask: &Ask<'_>,
+        (done, kind): (Done, Compress),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
+    ) -> Result<u64> {
         let limits = &shard.shared.config.limits;
+        ask.calling.goes_to(self.number(shard));
         if connection.unsent_bytes() > limits::CLIENT_UNSENT_BYTES_MAX {
             let text = format!("{} does not take what is sent to it", ask.address);
             return Err(Error::new(Code::OVERLOADED, text).while_calling(ask.method));
         }
         if ask.options.one_way {
-            let head = ask.head(shard, 0);
+            let head = RequestHead { compress: kind.number(), ..ask.head(shard, 0) };
             connection
-                .append(shard, |out| append::request(out, &head, limits, write_body))
+                .append(shard, |out| ask.append(out, &head, limits, write_body))
                 .map_err(|large| call::too_large(ask.method, large))?;
             done.tell(shard, Ok(Answer::nothing()));
             return Ok(0);
@@ -384,9 +467,8 @@ impl ClientSide {
         if let Some(flying) = self.calls.borrow_mut().get_mut(sequence) {
             flying.timer = Some(timer);
         }
-        let head = ask.head(shard, sequence);
-        let written =
-            connection.append(shard, |out| append::request(out, &head, limits, write_body));
+        let head = RequestHead { compress: kind.number(), ..ask.head(shard, sequence) };
+        let written = connection.append(shard, |out| ask.append(out, &head, limits, write_body));
         if let Err(large) = written {
             self.take(shard, sequence);
             return Err(call::too_large(ask.method, large));
@@ -400,12 +482,20 @@ impl ClientSide {
         Some(flying)
     }
 
+    /// The number of its address, in spans.
+    fn number(&self, shard: &Shard) -> u32 {
+        if shard.reporter.is_on && self.number.get() == 0 {
+            self.number.set(shard.reporter.address(&self.address.to_string()));
+        }
+        self.number.get()
+    }
+
     /// The connect succeeded.
     pub(crate) fn connected(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
         if let Some(timer) = self.connect_timer.take() {
             shard.timers.borrow_mut().cancel(timer);
         }
-        shard.peers.connected(&self.address);
+        shard.peers.connected(shard, &self.address);
         self.close_if_left(shard, connection);
     }
 
@@ -437,7 +527,7 @@ impl ClientSide {
         }
         if let Some(flying) = flying {
             flying.stop_timer(shard);
-            flying.done.tell(shard, Ok(Answer::keep(head, frame)));
+            flying.done.tell(shard, Ok(Answer::keep(head, frame, &shard.shared.config.limits)));
         }
         self.close_if_left(shard, connection);
         Ok(Taken::Yes)
@@ -488,11 +578,26 @@ impl ClientSide {
     }
 
     /// Nobody waits for that call any more.
-    pub(crate) fn cancel(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
-        if self.take(shard, sequence).is_some() {
+    ///
+    /// False if it is over.
+    pub(crate) fn cancel(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        sequence: u64,
+    ) -> bool {
+        let taken = self.take(shard, sequence).is_some();
+        if taken {
             self.send_cancel(shard, connection, sequence);
             self.close_if_left(shard, connection);
         }
+        taken
+    }
+
+    /// No further calls: it is closed when those in flight are over.
+    pub(crate) fn leave(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
+        self.leaving.set(true);
+        self.close_if_left(shard, connection);
     }
 
     fn send_cancel(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
@@ -529,7 +634,9 @@ impl ClientSide {
 /// What calls are told whose connection died.
 pub(crate) fn dead(address: &Address, why: &Closed, connected: bool, method: &str) -> Error {
     let what = if connected { "connection to" } else { "cannot connect to" };
-    Error::new(Code::NETWORK, format!("{what} {address}: {why}")).while_calling(method)
+    let error = Error::new(Code::NETWORK, format!("{what} {address}: {why}")).while_calling(method);
+    // What waited for the connect has not left.
+    if connected { error } else { error.unsent() }
 }
 
 /// The connection with that identity, if it is ours to call on.

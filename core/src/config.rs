@@ -10,6 +10,7 @@
 //! only place that knows the names of the variables.
 
 use std::env;
+use std::path::PathBuf;
 
 use msec_protocol::{Code, Limits, limits};
 use msec_sys::coroutine::{Guard, STACK_BYTES_MAX, STACK_BYTES_MIN, StackConfig};
@@ -18,6 +19,7 @@ use msec_sys::{cpu, process};
 
 use crate::error::{Error, Result};
 use crate::log::Level;
+use crate::report::settings::{self, Settings};
 
 /// Which back end does the I/O.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +69,10 @@ pub struct Config {
     pub(crate) connections_per_peer: usize,
     buffered_bytes_max: u64,
     pub(crate) log_level: Level,
+    pub(crate) overload_control: bool,
+    pub(crate) report: Settings,
+    pub(crate) zone: String,
+    pub(crate) routes: Option<PathBuf>,
 }
 
 /// Cores of one engine at most; identities of tasks have eight bits for it.
@@ -123,7 +129,11 @@ impl Config {
                 .clamp(1, limits::CONNECTIONS_MAX),
             connections_per_peer: 1,
             buffered_bytes_max: memory_bytes / limits::BUFFERED_BYTES_DIVISOR,
-            log_level: Level::Warn,
+            log_level: Level::Info,
+            overload_control: true,
+            report: Settings::new(),
+            zone: String::new(),
+            routes: None,
         }
     }
 
@@ -145,7 +155,18 @@ impl Config {
     /// | `MSEC_REQUESTS_MAX` | requests in flight in the process |
     /// | `MSEC_BODY_BYTES_MAX` | longest body of a request or answer |
     /// | `MSEC_BUFFERED_BYTES_MAX` | bytes of incomplete frames and unsent answers |
-    /// | `MSEC_LOG` | least level of the engine's own log: `debug`, `warn` or `error` |
+    /// | `MSEC_OVERLOAD` | overload control: `on` or `off` |
+    /// | `MSEC_SERVICE` | the service that this process belongs to: `First.second` |
+    /// | `MSEC_REPORT` | `on` or `off`: spans, and metrics by caller and callee |
+    /// | `MSEC_SLOW_MS` | what takes longer is slow; 0: learnt for each method |
+    /// | `MSEC_SAMPLED` | traces kept although all went well, in parts of a million |
+    /// | `MSEC_DYE` | dye rules, with semicolons between: `uin=1122; method=a.B.C percent=1` |
+    /// | `MSEC_ZONE` | the zone that this process is in, for the policy `zone-first` |
+    /// | `MSEC_ROUTES` | a file of routes, followed while it changes; see [`crate::naming`] |
+    /// | `MSEC_LOG` | least level of the log: `trace`, `debug`, `info`, `warn`, `error`, `fatal` |
+    /// | `MSEC_LOG_FOLDER` | where the files of the log are; without: standard error |
+    /// | `MSEC_LOG_FILES` | how many files the log has: 1 to 1000 |
+    /// | `MSEC_LOG_FILE_BYTES` | how long a file of the log becomes: 4096 or more |
     ///
     /// # Errors
     /// -1, naming the variable, its value and what is allowed.
@@ -245,10 +266,32 @@ impl Config {
         self
     }
 
-    /// Least level of the engine's own log on standard error; default [`Level::Warn`]. The log is
+    /// Least level of the log, the engine's own lines included; default [`Level::Info`]. The log is
     /// the process's: the engine that is started last decides.
     pub fn log_level(mut self, least: Level) -> Self {
         self.log_level = least;
+        self
+    }
+
+    /// Whether servers refuse requests when they cannot keep up; default yes. Without it requests
+    /// wait in the order of arrival until their deadlines. Limits of number and quotas hold anyway.
+    pub fn overload_control(mut self, on: bool) -> Self {
+        self.overload_control = on;
+        self
+    }
+
+    /// The zone that this process is in, as instances name theirs; default none. Services with the
+    /// policy `zone-first` are called in it.
+    pub fn zone(mut self, name: &str) -> Self {
+        self.zone = name.into();
+        self
+    }
+
+    /// A file of routes ([`crate::naming`]), read at the start and again whenever it changes, at
+    /// most a second later. A mistake in it is an error at the start; later it is logged, told by
+    /// [`Engine::routes_status`](crate::Engine::routes_status), and changes nothing.
+    pub fn routes(mut self, path: impl Into<PathBuf>) -> Self {
+        self.routes = Some(path.into());
         self
     }
 
@@ -262,6 +305,39 @@ impl Config {
 
     pub(crate) fn offload_threads_max(&self) -> usize {
         self.offload_threads
+    }
+
+    /// The settings in force, for people. None of them is a secret.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        let Self { limits, report, .. } = self;
+        let folder = report.log_folder.as_ref().map(|folder| folder.display().to_string());
+        vec![
+            ("service", report.service.clone()),
+            ("cores", self.cores.to_string()),
+            ("io", format!("{:?}", self.io).to_lowercase()),
+            ("io_without", self.without.join(",")),
+            ("pin", format!("{:?}", self.pin).to_lowercase()),
+            ("stack_kb", self.stack_kb.to_string()),
+            ("stall_ms", self.stall_ms.to_string()),
+            ("busy_poll_us", self.busy_poll_us.to_string()),
+            ("offload_threads", self.offload_threads.to_string()),
+            ("connections_max", self.connections_max.to_string()),
+            ("connections_per_peer", self.connections_per_peer.to_string()),
+            ("buffered_bytes_max", self.buffered_bytes_max.to_string()),
+            ("requests_per_process_max", limits.requests_per_process_max.to_string()),
+            ("requests_per_connection_max", limits.requests_per_connection_max.to_string()),
+            ("head_bytes_max", limits.head_bytes_max.to_string()),
+            ("body_bytes_max", limits.body_bytes_max.to_string()),
+            ("overload_control", self.overload_control.to_string()),
+            ("reporting", report.reporting.to_string()),
+            ("slow_ms", (report.slow_ns / 1_000_000).to_string()),
+            ("sampled_parts_per_million", report.sampled_parts.to_string()),
+            ("dye_rules", report.dye.len().to_string()),
+            ("log_level", format!("{:?}", self.log_level).to_lowercase()),
+            ("log_folder", folder.unwrap_or_default()),
+            ("log_files", report.log_files.to_string()),
+            ("log_file_bytes", report.log_file_bytes.to_string()),
+        ]
     }
 
     /// The CPU that a core is pinned to.
@@ -305,6 +381,9 @@ enum Form {
     Features,
     Pin,
     Level,
+    Text(fn(&mut Config, &str)),
+    Switch(fn(&mut Config, bool)),
+    Dye,
 }
 
 /// Each variable of the environment. The table in the documentation of [`Config::from_env`] has the
@@ -360,7 +439,39 @@ const VARIABLES: &[(&str, Form)] = &[
             config.buffered_bytes_max = bytes as u64;
         }),
     ),
+    ("MSEC_OVERLOAD", Form::Switch(|config, on| config.overload_control = on)),
+    ("MSEC_SERVICE", Form::Text(|config, name| config.report.service = name.into())),
+    ("MSEC_REPORT", Form::Switch(|config, on| config.report.reporting = on)),
+    (
+        "MSEC_SLOW_MS",
+        Form::Number(0, settings::SLOW_MS_MAX, |config, ms| {
+            config.report.slow_ns = ms as u64 * 1_000_000;
+        }),
+    ),
+    (
+        "MSEC_SAMPLED",
+        Form::Number(0, 1_000_000, |config, parts| config.report.sampled_parts = parts as u32),
+    ),
+    ("MSEC_DYE", Form::Dye),
+    ("MSEC_ZONE", Form::Text(|config, zone| config.zone = zone.into())),
+    ("MSEC_ROUTES", Form::Text(|config, path| config.routes = Some(path.into()))),
     ("MSEC_LOG", Form::Level),
+    (
+        "MSEC_LOG_FOLDER",
+        Form::Text(|config, folder| config.report.log_folder = Some(folder.into())),
+    ),
+    (
+        "MSEC_LOG_FILES",
+        Form::Number(1, settings::LOG_FILES_MAX, |config, count| config.report.log_files = count),
+    ),
+    (
+        "MSEC_LOG_FILE_BYTES",
+        Form::Number(
+            settings::LOG_FILE_BYTES_MIN,
+            settings::LOG_FILE_BYTES_MAX,
+            |config, bytes| config.report.log_file_bytes = bytes as u64,
+        ),
+    ),
 ];
 
 impl Form {
@@ -372,6 +483,9 @@ impl Form {
             Form::Features => config.without = features(text)?,
             Form::Pin => config.pin = pin(text)?,
             Form::Level => config.log_level = named(&Level::ALL, text)?,
+            Form::Text(set) => set(config, text),
+            Form::Switch(set) => set(config, named(&SWITCH, text)?),
+            Form::Dye => config.report.dye = Settings::rules(text)?,
         }
         Some(())
     }
@@ -385,10 +499,17 @@ impl Form {
             }
             Form::Pin => format!("off, auto, or CPU numbers up to {CPU_MAX} such as 0,2,4-7"),
             Form::Level => names(&Level::ALL),
+            Form::Text(_) => "any text".into(),
+            Form::Switch(_) => names(&SWITCH),
+            Form::Dye => {
+                "rules such as method=a.B.* uin=7 percent=0.5 for=10m, with semicolons between"
+                    .into()
+            }
         }
     }
 }
 
+const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 const IO_NAMES: [(&str, Io); 3] = [("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)];
 
 fn named<T: Copy>(choices: &[(&str, T)], text: &str) -> Option<T> {
@@ -451,6 +572,17 @@ mod tests {
         assert_eq!(set("MSEC_BODY_BYTES_MAX", "8").limits.body_bytes_max, 8);
         assert_eq!(set("MSEC_BUFFERED_BYTES_MAX", "12345").bytes_max(), 12_345);
         assert_eq!(set("MSEC_LOG", "debug").log_level, Level::Debug);
+        assert_eq!(set("MSEC_SERVICE", "Demo.shop").report.service, "Demo.shop");
+        assert!(!set("MSEC_REPORT", "off").report.reporting);
+        assert_eq!(set("MSEC_SLOW_MS", "5").report.slow_ns, 5_000_000);
+        assert_eq!(set("MSEC_SAMPLED", "1000").report.sampled_parts, 1000);
+        assert_eq!(set("MSEC_DYE", "uin=1; method=a.B.C percent=1;").report.dye.len(), 2);
+        assert_eq!(set("MSEC_LOG_FILES", "3").report.log_files, 3);
+        assert_eq!(set("MSEC_LOG_FILE_BYTES", "5000").report.log_file_bytes, 5000);
+        let place = set("MSEC_LOG_FOLDER", "log").service("a/b").report.log_place().unwrap();
+        assert_eq!((place.name.as_str(), place.folder.to_str()), ("a_b", Some("log")));
+        assert_eq!(set("MSEC_ZONE", "north").zone, "north");
+        assert_eq!(set("MSEC_ROUTES", "/etc/r.toml").routes, Some("/etc/r.toml".into()));
     }
 
     #[test]
@@ -486,7 +618,10 @@ mod tests {
             assert_eq!(error.message(), format!("{name} is `{value}`; allowed is {allowed}"));
         };
         check("MSEC_IO", "epol", "auto, uring, epoll");
-        check("MSEC_LOG", "loud", "debug, warn, error");
+        check("MSEC_LOG", "loud", "trace, debug, info, warn, error, fatal");
+        check("MSEC_REPORT", "yes", "on, off");
+        let rules = "rules such as method=a.B.* uin=7 percent=0.5 for=10m, with semicolons between";
+        check("MSEC_DYE", "method=m; 5", rules);
         check("MSEC_CORES", "0", "a number from 1 to 255");
         check("MSEC_CORES", "many", "a number from 1 to 255");
         check("MSEC_STALL_MS", "5", "a number from 10 to 3600000");

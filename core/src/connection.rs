@@ -20,10 +20,13 @@
 //!
 //! Memory of an idle connection: this object, its entry in the table and one in the ring.
 
+mod progress;
+mod speaks_http;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use msec_protocol::{Arrival, Cutter, limits};
+use msec_protocol::{Arrival, BadFrame, Cutter, http, limits};
 use msec_sys::buffer::Buffer;
 use msec_sys::output::Output;
 use msec_sys::ring::Op;
@@ -36,7 +39,7 @@ use crate::closed::Closed;
 use crate::connections::ConnectionId;
 use crate::frame_memory;
 use crate::raw::RawSide;
-use crate::shard::{Shard, Timer};
+use crate::shard::Shard;
 use crate::subject::Subject;
 use crate::task::Ready;
 use crate::timer::TimerId;
@@ -256,6 +259,11 @@ impl Connection {
         if let Role::Client(client) = &self.role {
             client.received();
         }
+        if let Role::Server(server) = &self.role
+            && let Some(http) = server.http()
+        {
+            return self.take_http(shard, server, http, bytes);
+        }
         let mut rest = bytes;
         // Taken out while roles run: a callback may well close this very connection.
         let mut cutter = std::mem::take(&mut self.input.borrow_mut().cutter);
@@ -264,6 +272,14 @@ impl Connection {
             let arrival = match cutter.next(&shard.shared.config.limits, &mut rest) {
                 Ok(Some(arrival)) => arrival,
                 Ok(None) => break,
+                Err(BadFrame::Start(first)) if http::begins(first) && cutter.at_boundary() => {
+                    if let Role::Server(server) = &self.role
+                        && let Some(http) = server.begin_http(shard, self)
+                    {
+                        return self.take_http(shard, server, http, rest);
+                    }
+                    return self.close(shard, &Closed::Bad(BadFrame::Start(first)));
+                }
                 Err(bad) => return self.close(shard, &Closed::Bad(bad)),
             };
             let taken = match (&self.role, arrival) {
@@ -514,13 +530,13 @@ impl Connection {
         if !self.output.borrow().is_empty() {
             self.mark_dirty(shard);
             self.watch_progress(shard);
-            let kept = self.input.borrow().cutter.buffered() + self.unsent_bytes();
+            let kept = self.partial_bytes() + self.unsent_bytes();
             // Answers are written whatever the budget says; it only tells how much there is.
             self.lease(shard, kept);
             return;
         }
         if self.leased_bytes.get() > 0 {
-            self.lease(shard, self.input.borrow().cutter.buffered());
+            self.lease(shard, self.partial_bytes());
         }
         self.close_if_done(shard);
         if self.full.get() {
@@ -536,30 +552,6 @@ impl Connection {
         if room {
             self.resume(shard);
         }
-    }
-
-    /// Looks after the connection until it makes progress or is closed for want of it.
-    fn watch_progress(&self, shard: &Shard) {
-        if self.stall_timer.get().is_none() {
-            let at_ns = shard.now_ns() + STALL_CHECK_NS;
-            let timer = shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
-            self.stall_timer.set(Some(timer));
-        }
-    }
-
-    /// The time to look has come.
-    pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
-        self.stall_timer.set(None);
-        let waits =
-            self.full.get() || self.unsent_bytes() > 0 || !self.input.borrow().cutter.at_boundary();
-        if !waits || self.phase.get() == Phase::Dead {
-            return;
-        }
-        let quiet_ns = shard.now_ns().saturating_sub(self.progress_ns.get());
-        if quiet_ns >= limits::STALL_MS_MAX * 1_000_000 {
-            return self.close(shard, &Closed::Stalled);
-        }
-        self.watch_progress(shard);
     }
 
     /// Closes at once: whoever waits for this connection learns of it now.

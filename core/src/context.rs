@@ -12,9 +12,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use msec_protocol::{BadHead, Code, Frame, Head};
+use msec_protocol::{BadHead, Code, Frame, Head, Priority, frame};
 
+use crate::budget::Charge;
 use crate::cancel::Cancel;
+use crate::coding::Coding;
+use crate::compress::Compress;
 use crate::connections::ConnectionId;
 use crate::error::Error;
 use crate::frame_memory;
@@ -70,6 +73,14 @@ pub struct Context {
     /// Index of the server in every core's list, and of the method in that server.
     pub(crate) server: u32,
     pub(crate) method: u32,
+    /// The row of counters that it is counted in.
+    pub(crate) row: u32,
+    /// Of its own span, or of its caller's where spans are off.
+    pub(crate) span_id: u64,
+    /// A rule says so; the head says what the caller does.
+    dyed: Cell<bool>,
+    /// Of the answer's frame.
+    pub(crate) answer_bytes: Cell<u32>,
     pub(crate) origin: Origin,
     pub(crate) received_ns: u64,
     pub(crate) started_ns: u64,
@@ -78,6 +89,11 @@ pub struct Context {
     /// Whom the request came from; filled in for handlers that ask, see [`Context::peer`].
     peer: RefCell<Option<String>>,
     result: Cell<i32>,
+    coding: Coding,
+    /// How the answer is compressed.
+    answer_compress: Cell<Compress>,
+    /// The memory of a body that was decompressed.
+    charge: Option<Charge>,
 }
 
 impl Context {
@@ -89,6 +105,10 @@ impl Context {
             head_end: 0,
             server: 0,
             method: 0,
+            row: 0,
+            span_id: 0,
+            dyed: Cell::new(false),
+            answer_bytes: Cell::new(0),
             origin: Origin::Stream { core: 0, connection: ConnectionId::default(), flight: 0 },
             received_ns: 0,
             started_ns: 0,
@@ -96,6 +116,9 @@ impl Context {
             cancel: Arc::default(),
             peer: RefCell::default(),
             result: Cell::new(0),
+            coding: Coding::Plain,
+            answer_compress: Cell::default(),
+            charge: None,
         })
     }
 
@@ -117,6 +140,13 @@ impl Context {
             self.frame = FrameBytes::Large(frame_memory::share(bytes));
         }
         self.result.set(0);
+        self.dyed.set(false);
+        self.answer_bytes.set(0);
+        self.coding = match self.head.compress {
+            0 => Coding::Plain,
+            // What is no kind was refused by admission.
+            number => Compress::of(number).map_or(Coding::Plain, Coding::Compressed),
+        };
         (self.received_ns, self.started_ns) = (0, 0);
         Ok(())
     }
@@ -127,6 +157,10 @@ impl Context {
             self.frame = FrameBytes::Small(Vec::new());
         }
         *self.peer.get_mut() = None;
+        if self.coding != Coding::Plain {
+            self.answer_compress.set(Compress::None);
+            self.charge = None;
+        }
         match Arc::get_mut(&mut self.cancel) {
             Some(cancel) => cancel.reset(),
             // A task that outlives the request still looks at it.
@@ -156,12 +190,52 @@ impl Context {
         Inherited {
             deadline_ns: self.deadline_ns,
             flow_id: self.head.flow_id,
-            coloring: self.head.coloring,
+            coloring: self.head.coloring | u32::from(self.dyed.get()),
             sampled: self.head.sampled,
             trace_id: self.head.trace_id,
-            span_id: self.head.span_id,
+            span_id: self.span_id,
             cancel: Some(self.cancel.clone()),
+            priority: self.head.priority,
         }
+    }
+
+    /// How the body travels, and that of the answer.
+    #[inline]
+    pub(crate) fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// The body travels as that, whatever the head says.
+    pub(crate) fn set_coding(&mut self, coding: Coding) {
+        self.coding = coding;
+    }
+
+    /// How the answer is compressed.
+    #[inline]
+    pub(crate) fn answer_compress(&self) -> Compress {
+        self.answer_compress.get()
+    }
+
+    pub(crate) fn set_answer_compress(&self, compress: Compress) {
+        self.answer_compress.set(compress);
+    }
+
+    /// The frame up to its body, with room for a body of so many bytes.
+    pub(crate) fn frame_for_body(&self, body_bytes: usize) -> Vec<u8> {
+        let begin = &self.frame[..self.head_end as usize];
+        let mut frame = Vec::with_capacity(begin.len() + body_bytes + 1);
+        frame.extend_from_slice(begin);
+        frame
+    }
+
+    /// Puts a frame with another body, which has no end yet, in the place of the one that came.
+    pub(crate) fn set_frame(&mut self, mut frame: Vec<u8>, charge: Option<Charge>) {
+        frame.push(frame::END);
+        self.frame = match frame.len() {
+            0..=SMALL_FRAME_BYTES => FrameBytes::Small(frame),
+            _ => FrameBytes::Large(Bytes::from(frame)),
+        };
+        self.charge = charge;
     }
 
     pub(crate) fn set_peer(&self, peer: String) {
@@ -211,6 +285,10 @@ impl Context {
         std::str::from_utf8(self.head.caller.of(self.head_bytes())).unwrap_or("")
     }
 
+    pub(crate) fn caller_bytes(&self) -> &[u8] {
+        self.head.caller.of(self.head_bytes())
+    }
+
     /// Where the request came from: `ip:port`, or `unix:` for a unix socket.
     pub fn peer(&self) -> String {
         let known = self.peer.borrow().clone();
@@ -244,7 +322,12 @@ impl Context {
 
     /// Whether the request is dyed: every log line of it is kept, at every hop.
     pub fn is_dyed(&self) -> bool {
-        self.head.coloring != 0
+        self.head.coloring != 0 || self.dyed.get()
+    }
+
+    /// A rule wants it dyed.
+    pub(crate) fn dye(&self) {
+        self.dyed.set(true);
     }
 
     /// Which try of the caller this is: 0 for the first, 1, 2, … for retries.
@@ -255,6 +338,11 @@ impl Context {
     /// Whether the caller waits for no answer.
     pub fn is_one_way(&self) -> bool {
         self.head.one_way
+    }
+
+    /// Which request goes first when not all can be served; calls made for this one inherit it.
+    pub fn priority(&self) -> Priority {
+        self.head.priority
     }
 
     /// The user headers, as pairs of key and value.

@@ -50,6 +50,8 @@ const DATAGRAMS_COUNT_MAX: usize = 128;
 pub(crate) struct DatagramPeer {
     id: Cell<DatagramId>,
     address: Address,
+    /// Of its address in spans.
+    number: u32,
     socket: Rc<Socket>,
     watch: Cell<Option<Op>>,
     calls: RefCell<Calls<Flying>>,
@@ -62,6 +64,7 @@ impl DatagramPeer {
         let peer = Rc::new(Self {
             id: Cell::new(0),
             address: address.clone(),
+            number: shard.reporter.address(&address.to_string()),
             socket: Socket::new(fd),
             watch: Cell::new(None),
             calls: RefCell::new(Calls::new(shard.random() as u32)),
@@ -118,6 +121,8 @@ impl DatagramPeer {
         append::request_whole(&mut output, &head, limits, write_body)
             .map_err(|large| call::too_large(ask.method, large))?;
         let bytes = output.plain().unwrap_or_default();
+        ask.calling.goes_to(self.number);
+        ask.calling.request_bytes.set(bytes.len() as u32);
         if bytes.len() > limits::DATAGRAM_BYTES_MAX {
             let text = format!("a request of {} bytes does not fit into a datagram", bytes.len());
             return Err(Error::new(Code::TOO_LARGE, text).while_calling(ask.method));
@@ -178,7 +183,7 @@ impl DatagramPeer {
         let flying = self.calls.borrow_mut().handle_answer(head.sequence);
         if let Some(flying) = flying {
             flying.stop_timer(shard);
-            flying.done.tell(shard, Ok(Answer::keep(head, frame)));
+            flying.done.tell(shard, Ok(Answer::keep(head, frame, &shard.shared.config.limits)));
         }
     }
 
@@ -204,7 +209,9 @@ impl DatagramPeer {
     }
 
     /// Nobody waits for that call any more.
-    pub(crate) fn cancel(&self, shard: &Shard, sequence: u64) {
-        drop(self.take(shard, sequence));
+    ///
+    /// False if it is over.
+    pub(crate) fn cancel(&self, shard: &Shard, sequence: u64) -> bool {
+        self.take(shard, sequence).is_some()
     }
 }

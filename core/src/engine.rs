@@ -28,6 +28,7 @@ use crate::budget::Budget;
 use crate::cancel::TaskId;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::log;
 use crate::mailbox::{self, Refused};
 use crate::method;
 use crate::offload::Offload;
@@ -47,6 +48,8 @@ pub struct Engine {
 struct Running {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Keeps the log going; let go of after the threads, so that their last words are written.
+    _log: Arc<log::writer::Writer>,
 }
 
 /// What all threads of an engine share.
@@ -55,17 +58,33 @@ pub(crate) struct Shared {
     pub(crate) cores: Cores,
     pub(crate) budgets: Budgets,
     pub(crate) offload: Offload,
+    pub(crate) naming: crate::naming::Naming,
     pub(crate) servers_count: AtomicU32,
     backend: OnceLock<&'static str>,
+    /// Where its first server listens.
+    pub(crate) instance: OnceLock<String>,
     /// Set, and rung, when the watchdog is to end.
     ended: (Mutex<bool>, Condvar),
+}
+
+impl Shared {
+    /// The service and the instance that it is; empty where they are not known.
+    pub(crate) fn identity(&self) -> (&str, &str) {
+        let instance = self.instance.get().map_or("", String::as_str);
+        (&self.config.report.service, instance)
+    }
+
+    /// How this engine does its I/O.
+    pub(crate) fn backend(&self) -> &'static str {
+        self.backend.get().copied().unwrap_or("none")
+    }
 }
 
 /// The process-wide limits that cores lease from.
 pub(crate) struct Budgets {
     connections: Arc<Budget>,
     requests: Arc<Budget>,
-    bytes: Arc<Budget>,
+    pub(crate) bytes: Arc<Budget>,
 }
 
 /// A core's leases.
@@ -177,6 +196,16 @@ impl Cores {
     }
 }
 
+impl Shared {
+    /// Waits so long, or until the engine ends: then it is false.
+    pub(crate) fn rest(&self, time: Duration) -> bool {
+        let (ended, bell) = &self.ended;
+        let guard = ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let waited = bell.wait_timeout_while(guard, time, |ended| !*ended);
+        !*waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
+}
+
 impl Engine {
     /// Starts an engine with the configuration of the environment; see [`Config::from_env`].
     pub fn start() -> Result<Self> {
@@ -185,7 +214,8 @@ impl Engine {
 
     /// Starts an engine. It runs until its last handle, and every server on it, is gone.
     pub fn with(config: Config) -> Result<Self> {
-        crate::log::set_level(config.log_level);
+        log::set_level(config.log_level);
+        let log = log::writer::start(config.report.log_place())?;
         let count = config.cores;
         let wakers: Vec<Arc<OnceLock<Waker>>> = (0..count).map(|_| Arc::default()).collect();
         let (senders, inboxes): (Vec<_>, Vec<_>) = wakers
@@ -210,13 +240,16 @@ impl Engine {
         let shared = Arc::new(Shared {
             cores: Cores { senders, beats },
             budgets,
-            offload: Offload::new(config.offload_threads_max()),
+            offload: Offload::new(config.offload_threads_max(), config.overload_control),
+            naming: crate::naming::Naming::default(),
             servers_count: AtomicU32::new(0),
             backend: OnceLock::new(),
+            instance: OnceLock::new(),
             ended: (Mutex::new(false), Condvar::new()),
             config,
         });
-        let running = Arc::new(Running { shared: shared.clone(), threads: Mutex::default() });
+        let running =
+            Arc::new(Running { shared: shared.clone(), threads: Mutex::default(), _log: log });
         let (tell, told) = mpsc::channel();
         for (index, (inbox, waker)) in inboxes.into_iter().zip(wakers).enumerate() {
             let (shared, tell) = (shared.clone(), tell.clone());
@@ -231,6 +264,9 @@ impl Engine {
             told.recv()
                 .unwrap_or_else(|_| Err(Error::internal("a core thread died at its start")))?;
         }
+        if let Some(path) = &shared.config.routes {
+            running.keep(crate::naming::follow(&shared, path.clone())?);
+        }
         running.keep(spawn_watchdog(shared)?);
         Ok(Self { running })
     }
@@ -241,7 +277,7 @@ impl Engine {
 
     /// `uring` or `epoll`: how this engine does its I/O.
     pub fn io_backend(&self) -> &'static str {
-        self.running.shared.backend.get().copied().unwrap_or("none")
+        self.running.shared.backend()
     }
 
     /// How many core threads it has.
@@ -349,12 +385,13 @@ fn core_thread(
     if let Some(cpu) = shared.config.pin_to(index)
         && let Err(error) = cpu::pin_current(cpu)
     {
-        crate::log::warn("pin", format_args!("core {index} is not pinned to CPU {cpu}: {error}"));
+        log::warn("pin", format_args!("core {index} is not pinned to CPU {cpu}: {error}"));
     }
     cpu::step_forward();
     CrashNote::set_core(index);
+    log::writer::own_queue();
     if let Err(error) = process::name_crashes_thread() {
-        crate::log::warn("crash", format_args!("core {index} cannot say what crashes it: {error}"));
+        log::warn("crash", format_args!("core {index} cannot say what crashes it: {error}"));
     }
     let (choice, features) = (shared.config.io_choice(), shared.config.io_features());
     let (ring, refused) = match Ring::open(choice, features) {
@@ -377,12 +414,12 @@ fn core_thread(
 fn say_backend(ring: &Ring, refused: Option<&std::io::Error>) {
     match (refused, ring.features()) {
         (Some(error), _) => {
-            crate::log::warn("io", format_args!("io_uring is refused ({error}): I/O by epoll"));
+            log::warn("io", format_args!("io_uring is refused ({error}): I/O by epoll"));
         }
         (None, Some(features)) => {
-            crate::log::debug("io", format_args!("I/O by io_uring with {features}"));
+            log::debug("io", format_args!("I/O by io_uring with {features}"));
         }
-        (None, None) => crate::log::debug("io", format_args!("I/O by epoll")),
+        (None, None) => log::debug("io", format_args!("I/O by epoll")),
     }
 }
 
@@ -421,7 +458,7 @@ fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64
     *reported_ns = turn_ns;
     let method = method::Name::of(beat.method.load(Ordering::Relaxed));
     let age_ms = age_ns / 1_000_000;
-    crate::log::error(
+    log::error(
         "stall",
         format_args!(
             "core {core} has not looped for {age_ms} ms: method {method} runs without a blocking \

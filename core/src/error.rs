@@ -48,6 +48,8 @@ struct Inner {
     /// A verb and its object; empty if unknown.
     operation: Cow<'static, str>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// The request surely has not left.
+    unsent: bool,
 }
 
 impl Error {
@@ -59,7 +61,7 @@ impl Error {
     #[cold]
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Error {
         let (message, operation) = (message.into(), Cow::Borrowed(""));
-        Error { inner: Box::new(Inner { code, message, operation, source: None }) }
+        Error { inner: Box::new(Inner { code, message, operation, source: None, unsent: false }) }
     }
 
     /// The business method failed: [`Code::SERVICE_FAILED`] (-18).
@@ -137,7 +139,19 @@ impl Error {
     /// False also where it is unknown whether the method ran; an idempotent call may be repeated
     /// even then.
     pub fn retryable(&self) -> bool {
-        status::info(self.inner.code).retryable
+        self.inner.unsent || status::info(self.inner.code).retryable
+    }
+
+    /// The request surely has not left, so the method cannot have run.
+    #[must_use]
+    pub(crate) fn unsent(mut self) -> Error {
+        self.inner.unsent = true;
+        self
+    }
+
+    /// Whether the request surely has not left.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.inner.unsent
     }
 
     /// What was being done: a verb and its object. Empty if unknown.
@@ -153,7 +167,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { code, message, operation, source: _ } = &*self.inner;
+        let Inner { code, message, operation, .. } = &*self.inner;
         write!(formatter, "{} {}", code.0, code.text())?;
         if !message.is_empty() {
             write!(formatter, ": {message}")?;

@@ -35,30 +35,44 @@ mod call;
 mod cancel;
 mod client;
 mod closed;
+mod coding;
+mod compress;
 mod config;
 mod connection;
 mod connections;
 mod context;
 mod datagram;
+mod descriptors;
+pub mod dye;
 mod engine;
 mod error;
 mod flight;
 mod frame_memory;
 mod future;
+mod http;
+#[doc(hidden)]
+pub mod json;
 mod local;
 pub mod log;
+pub mod machine;
 #[doc(hidden)]
 pub mod mailbox;
 mod method;
+pub mod metric;
 pub mod naming;
 mod offload;
+mod overload;
+mod pages;
 mod pending;
 mod polled;
 mod pool;
 pub mod process;
+mod quota;
 pub mod raw;
 mod readiness;
+pub mod report;
 mod request;
+mod retry;
 mod route;
 mod serve;
 mod server;
@@ -71,10 +85,12 @@ pub mod sync;
 mod task;
 #[doc(hidden)]
 pub mod timer;
+pub mod trace;
 mod vitals;
 
 pub use answer::Reply;
 pub use client::{CallOptions, Client, TIMEOUT_DEFAULT};
+pub use compress::Compress;
 pub use config::{Config, Io, Pin};
 pub use context::Context;
 pub use engine::Engine;
@@ -82,17 +98,19 @@ pub use error::{Error, Result};
 pub use future::block_on;
 pub use local::Local;
 pub use method::{MethodOptions, Methods, Service};
-pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Side};
+pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Priority, Side};
 #[doc(hidden)]
 pub use msec_sys::coroutine;
 pub use msec_sys::{clock, cpu};
 pub use offload::offload;
+pub use pages::Pages;
 pub use pending::Pending;
 pub use prost;
 pub use readiness::{readable, readable_timeout, writable, writable_timeout};
 pub use server::{Load, MethodReport, Server, ServerBuilder};
 pub use sleep::{sleep, sleep_until, yield_now};
 pub use spawn::{JoinHandle, Scope, scope, spawn};
+pub use trace::annotate;
 
 use task::Inherited;
 

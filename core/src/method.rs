@@ -11,6 +11,7 @@
 //!
 //! A panic in a handler is answered with -18 and the text of the panic; others do not notice.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::RwLock;
@@ -19,7 +20,9 @@ use bytes::BufMut;
 use msec_protocol::{Code, limits};
 
 use crate::context::Context;
+use crate::descriptors::Descriptors;
 use crate::error::{Error, Result};
+use crate::json::Messages;
 use crate::request::Reply;
 
 pub(crate) type Handler = dyn Fn(&Context, &mut Reply<'_>) -> Result<()> + Send + Sync;
@@ -39,6 +42,10 @@ pub(crate) struct Method {
     pub(crate) kind: Kind,
     /// Requests in flight in the whole process; 0: no limit of its own.
     pub(crate) requests_max: u32,
+    /// Its requests in flight are limited when they queue up for something.
+    pub(crate) adaptive: bool,
+    /// What its messages look like, if that is known.
+    pub(crate) messages: Option<Messages>,
     pub(crate) handler: Box<Handler>,
 }
 
@@ -46,6 +53,7 @@ pub(crate) struct Method {
 #[derive(Default)]
 pub struct Methods {
     pub(crate) list: Vec<Method>,
+    descriptors: Descriptors,
     problem: Option<Error>,
 }
 
@@ -73,6 +81,13 @@ impl MethodOptions<'_> {
     /// Bounds the requests of this method in flight in this process; more are answered with -101.
     pub fn requests_max(mut self, count: u32) -> Self {
         self.set(|method| method.requests_max = count);
+        self
+    }
+
+    /// Whether requests of this method are refused with -101 when those in flight queue up for
+    /// something scarce, so that most are too late; default yes.
+    pub fn adaptive_limit(mut self, on: bool) -> Self {
+        self.set(|method| method.adaptive = on);
         self
     }
 
@@ -118,6 +133,13 @@ impl Methods {
         self.add(name, Box::new(run))
     }
 
+    /// Tells what the messages of methods look like, so that they can be called with JSON: a
+    /// serialized `FileDescriptorSet` with everything that its files import. Generated services
+    /// bring their own. Methods that it describes and the server has not are no error.
+    pub fn descriptors(&mut self, set: impl Into<Cow<'static, [u8]>>) {
+        self.descriptors.add(set);
+    }
+
     /// The method of that name, to change how it is run.
     pub(crate) fn find(&mut self, name: &str) -> MethodOptions<'_> {
         let position = self.list.iter().position(|method| method.name.text() == name);
@@ -135,7 +157,14 @@ impl Methods {
             self.fail(format!("method `{name}` is there twice"));
         }
         let name = intern(name);
-        self.list.push(Method { name, kind: Kind::Coroutine, requests_max: 0, handler });
+        self.list.push(Method {
+            name,
+            kind: Kind::Coroutine,
+            requests_max: 0,
+            adaptive: true,
+            messages: None,
+            handler,
+        });
         MethodOptions { method: self.list.last_mut() }
     }
 
@@ -144,9 +173,13 @@ impl Methods {
     }
 
     /// The finished table, or what was wrong first.
-    pub(crate) fn finish(self) -> Result<MethodTable> {
+    pub(crate) fn finish(mut self) -> Result<MethodTable> {
         if let Some(problem) = self.problem {
             return Err(problem);
+        }
+        let schemas = self.descriptors.finish()?;
+        for method in &mut self.list {
+            method.messages = schemas.messages(method.name.text());
         }
         let mut names = HashMap::new();
         for (index, method) in self.list.iter().enumerate() {
@@ -197,7 +230,7 @@ fn lower_camel_case(name: &str) -> String {
 ///
 /// Names come from programs, not from peers, so they are few. Should a program make them up all
 /// the time, the list ends at [`NAMES_COUNT_MAX`] and the rest share the name `(other)`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Name {
     text: &'static str,
     number: u32,

@@ -1,49 +1,100 @@
-//! Naming: which instances make up the services that are called by name, from a static file.
+//! Naming: which instances make up the services that are called by name.
 //!
 //! ```toml
 //! [[service]]
 //! name = "Demo.echo"
+//! policy = "adaptive"           # or wrr, p2c, hash, zone-first; adaptive unless it is said
+//! hedge = "p95"                 # or "20ms": a second attempt of calls that are idempotent
+//! canary = { labels = { version = "2" }, percent = 2.5 }
 //!
 //! [[service.instance]]
 //! address = "10.0.0.1:7963"
 //! weight = 100                  # its share of the calls, 1 to 10000; 100 unless it is said
+//! zone = "north"                # for zone-first; see `Config::zone`
+//! labels = { version = "2" }    # by which the canary selects
+//! state = "up"                  # or down: not called at all
 //!
 //! [[service.instance]]
 //! address = "unix:/run/echo"    # whatever `Client::new` takes
 //! ```
 //!
-//! A file is read whole, checked whole, and only then sent to the cores, each of which has a copy
-//! of its own (`route.rs` picks from it). A file with a mistake changes nothing, and
-//! the error names the file, the line, and what is allowed there.
+//! Tables come from a file ([`Engine::load_routes`], or followed as it changes: [`Config::routes`]),
+//! from the program ([`Engine::set_routes`]), or from whoever watches a registry
+//! ([`Engine::push_routes`], [`Engine::change_routes`]). Files and programs are operators, who are
+//! believed; a push that takes most instances of a service away is held until it is confirmed.
+//!
+//! A table is checked whole and only then sent to the cores, each of which has a copy of its own
+//! (`route.rs` picks from it). A table with a mistake changes nothing.
+//!
+//! [`Config::routes`]: crate::Config::routes
 
-use std::path::Path;
-use std::sync::Arc;
+mod explain;
+mod file;
+mod watch;
 
-use msec_protocol::limits::{INSTANCES_PER_SERVICE_MAX, SERVICES_MAX, WEIGHT_MAX, WEIGHT_MIN};
-use msec_protocol::route::BadService;
-use msec_protocol::{Address, Code};
-use serde::Deserialize;
-use toml::Spanned;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-pub use msec_protocol::route::{Instance, Service, Table};
+use msec_protocol::Code;
+use msec_protocol::route::ShrinkGuard;
+use msec_sys::clock;
 
-use crate::engine::Engine;
+pub use explain::{Instance as InstanceExplained, Service as ServiceExplained};
+pub use file::parse;
+pub use msec_protocol::route::{
+    BadDelta, Canary, Cause, Change, Delta, HedgeDelay, Instance, Labels, Policy, Service,
+    Standing, State, Table, Why,
+};
+pub(crate) use watch::follow;
+
+use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
+use crate::shard::{self, Message, Shard};
 
-/// The weight of an instance that says none: one percent of it is still a weight.
-const WEIGHT_DEFAULT: u32 = 100;
+/// The table of an engine, from which its cores have theirs.
+#[derive(Default)]
+pub(crate) struct Naming {
+    state: Mutex<NamingState>,
+}
+
+#[derive(Default)]
+struct NamingState {
+    table: Arc<Table>,
+    guard: ShrinkGuard,
+    status: RoutesStatus,
+}
+
+/// Where the routes come from, and what is wrong with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutesStatus {
+    /// The revision of the table in force; 0 if nobody counts.
+    pub revision: u64,
+    /// How many services it has.
+    pub services_count: usize,
+    /// The file that is followed.
+    pub file: Option<PathBuf>,
+    /// What is wrong with that file as it is now: name, line, problem. The table is an older one.
+    pub file_error: Option<String>,
+    /// How often a table came into force.
+    pub changes_count: u64,
+    /// Services that a push has shrunk too much: name, and how many instances it would leave. They
+    /// are as they were; [`Engine::confirm_routes`] lets the push come true.
+    pub held: Vec<(String, usize)>,
+}
 
 impl Engine {
     /// Replaces the services that can be called by name; when this returns, every core has them.
     ///
-    /// Calls in flight are not touched, and connections to instances that are gone stay open until
-    /// the peer or time ends them.
+    /// For programs and operators: what they say is not questioned. Calls in flight are not
+    /// touched, and connections to instances that are gone stay open until the peer or time ends
+    /// them. What is known of instances that stay is kept.
     ///
     /// # Panics
     /// When called on a core thread.
     pub fn set_routes(&self, table: Table) {
-        let table = Arc::new(table);
-        self.ask_all(move |shard| shard.routes.replace(table.clone()));
+        self.shared().naming.edit(self.shared(), table);
+        self.ask_all(|_| ());
     }
 
     /// Replaces the services that can be called by name with those of a file, see
@@ -56,202 +107,111 @@ impl Engine {
     /// # Panics
     /// When called on a core thread.
     pub fn load_routes(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let operation = format!("read routes from {}", path.display());
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Error::from_io(&operation, &error))?;
-        self.set_routes(parse(&text, &path.display().to_string())?);
+        self.set_routes(watch::read(path.as_ref())?);
         Ok(())
     }
-}
 
-/// Reads a table from the text of a file; `name` is that of the file, for errors.
-///
-/// ```
-/// let text = r#"
-///     [[service]]
-///     name = "Demo.echo"
-///     [[service.instance]]
-///     address = "127.0.0.1:7963"
-/// "#;
-/// let table = msec::naming::parse(text, "routes.toml")?;
-/// assert_eq!(table.find("Demo.echo").unwrap().instances[0].weight, 100);
-///
-/// let error = msec::naming::parse("\n[[service]]\nname = 'echo'", "routes.toml").unwrap_err();
-/// assert!(error.message().starts_with("routes.toml:3: "));
-/// # Ok::<(), msec::Error>(())
-/// ```
-///
-/// # Errors
-/// -1, as [`Engine::load_routes`].
-pub fn parse(text: &str, name: &str) -> Result<Table> {
-    let fail = |offset: usize, problem: &str| {
-        let line = text[..offset.min(text.len())].matches('\n').count() + 1;
-        Error::new(Code::INVALID_PARAMETER, format!("{name}:{line}: {problem}"))
-    };
-    let file: File = toml::from_str(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        fail(offset, error.message().trim_end())
-    })?;
-    let mut table = Table::new();
-    for entry in file.service {
-        let (place, places) = (entry.place(), entry.instance_places());
-        let service = entry.check().map_err(|(offset, problem)| fail(offset, &problem))?;
-        let service_name = service.name.clone();
-        table.add(service).map_err(|bad| {
-            let (offset, problem) = explain(&bad, &service_name, place, &places);
-            fail(offset, &problem)
+    /// Takes a whole table from a registry. A service that it would leave with less than half of
+    /// the instances of the last ten seconds, or without any, stays as it is until
+    /// [`Engine::confirm_routes`]; the others change. From any thread; returns at once, and the
+    /// cores follow within microseconds.
+    pub fn push_routes(&self, table: Table) -> RoutesStatus {
+        let shared = self.shared();
+        let mut state = shared.naming.lock();
+        state.push(shared, table);
+        state.status()
+    }
+
+    /// As [`Engine::push_routes`], with the changes since the revision at hand.
+    ///
+    /// # Errors
+    /// -1 when the changes are for another revision, or not allowed: a whole table is needed then.
+    pub fn change_routes(&self, delta: Delta) -> Result<RoutesStatus> {
+        let shared = self.shared();
+        let mut state = shared.naming.lock();
+        let table = state.table.apply(delta);
+        let table = table.map_err(|bad| {
+            Error::new(Code::INVALID_PARAMETER, bad.to_string()).during("changing the routes")
         })?;
-    }
-    Ok(table)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    service: Vec<ServiceEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ServiceEntry {
-    name: Spanned<String>,
-    #[serde(default)]
-    instance: Vec<InstanceEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InstanceEntry {
-    address: Spanned<String>,
-    weight: Option<Spanned<i64>>,
-}
-
-/// Where in the text something is wrong, and what.
-type Problem = (usize, String);
-
-impl ServiceEntry {
-    fn place(&self) -> usize {
-        self.name.span().start
+        state.push(shared, table);
+        Ok(state.status())
     }
 
-    fn instance_places(&self) -> Vec<usize> {
-        self.instance.iter().map(|instance| instance.address.span().start).collect()
+    /// Lets come true what a push said of a service and what was held. False if nothing is held.
+    pub fn confirm_routes(&self, service: &str) -> bool {
+        let shared = self.shared();
+        let mut state = shared.naming.lock();
+        let NamingState { table, guard, .. } = &mut *state;
+        let Some(confirmed) = guard.confirm(table, service) else { return false };
+        state.spread(shared, confirmed);
+        true
     }
 
-    fn check(self) -> std::result::Result<Service, Problem> {
-        let instances = self.instance.into_iter().map(InstanceEntry::check);
-        let instances = instances.collect::<std::result::Result<_, _>>()?;
-        Ok(Service { name: self.name.into_inner(), instances })
+    /// The table in force.
+    pub fn routes(&self) -> Arc<Table> {
+        Arc::clone(&self.shared().naming.lock().table)
+    }
+
+    /// Where the routes come from, and what is wrong with them.
+    pub fn routes_status(&self) -> RoutesStatus {
+        self.shared().naming.lock().status()
     }
 }
 
-impl InstanceEntry {
-    fn check(self) -> std::result::Result<Instance, Problem> {
-        let place = self.address.span().start;
-        let text = self.address.into_inner();
-        let address: Address =
-            text.parse().map_err(|bad| (place, format!("address `{text}`: {bad}")))?;
-        let weight = match self.weight {
-            None => WEIGHT_DEFAULT,
-            Some(weight) => u32::try_from(*weight.get_ref())
-                .ok()
-                .filter(|allowed| (WEIGHT_MIN..=WEIGHT_MAX).contains(allowed))
-                .ok_or_else(|| {
-                    let (place, value) = (weight.span().start, weight.get_ref());
-                    let range = format!("{WEIGHT_MIN} to {WEIGHT_MAX}");
-                    (place, format!("weight is {value}; allowed is a number from {range}"))
-                })?,
-        };
-        Ok(Instance { address, weight })
+impl Naming {
+    fn lock(&self) -> MutexGuard<'_, NamingState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn edit(&self, shared: &Arc<Shared>, table: Table) {
+        let mut state = self.lock();
+        let table = state.guard.handle_edit(table);
+        state.spread(shared, table);
     }
 }
 
-/// Why a table does not take a service that is right in itself.
-fn explain(bad: &BadService, name: &str, place: usize, instances: &[usize]) -> Problem {
-    let of = |index: usize| instances.get(index).copied().unwrap_or(place);
-    match bad {
-        BadService::Name => {
-            let allowed = "two levels such as `Demo.echo`, of letters, digits, `_` and `-`";
-            (place, format!("`{name}` is no service name; allowed is {allowed}"))
+impl NamingState {
+    fn push(&mut self, shared: &Arc<Shared>, table: Table) {
+        let before = self.guard.held().len();
+        let table = self.guard.handle_push(&self.table, table, clock::now_ns());
+        let held = self.guard.held();
+        if held.len() > before {
+            let (name, count) = &held[0];
+            crate::log::warn(
+                "routes",
+                format_args!(
+                    "a push leaves service {name} with {count} instances, which is less than half \
+                     within ten seconds: it stays as it is until that is confirmed"
+                ),
+            );
         }
-        BadService::Repeated => (place, format!("service `{name}` is there twice")),
-        BadService::TooManyServices => {
-            (place, format!("too many services; allowed are {SERVICES_MAX}"))
-        }
-        BadService::TooManyInstances => {
-            let most = INSTANCES_PER_SERVICE_MAX;
-            (place, format!("too many instances of `{name}`; allowed are {most}"))
-        }
-        // Weights were looked at where they were read.
-        BadService::Weight { instance } => (of(*instance), "a weight is not allowed".into()),
-        BadService::RepeatedAddress { instance } => {
-            (of(*instance), format!("service `{name}` has this address twice"))
+        self.spread(shared, table);
+    }
+
+    /// Sends a table to all cores. With the lock held, so that all get the same last one.
+    fn spread(&mut self, shared: &Arc<Shared>, table: Table) {
+        let table = Arc::new(table);
+        self.table = Arc::clone(&table);
+        self.status.changes_count += 1;
+        for core in 0..shared.cores.count() {
+            let table = Arc::clone(&table);
+            let replace = move |shard: &Rc<Shard>| {
+                shard.routes.replace(table, shard.now_ns());
+            };
+            let message = Message::Run(Box::new(replace));
+            match shard::current().filter(|shard| Arc::ptr_eq(&shard.shared, shared)) {
+                Some(shard) => shard.post(core, message),
+                None => shared.cores.post_patiently(core, message),
+            }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn services_and_instances_are_read_with_their_weights() {
-        let text = "
-            [[service]]
-            name = 'Demo.echo'
-            [[service.instance]]
-            address = '127.0.0.1:7963'
-            weight = 10000
-            [[service.instance]]
-            address = 'unix:/run/echo'
-            [[service]]
-            name = 'Demo.nobody'
-        ";
-        let table = parse(text, "routes.toml").unwrap();
-        assert_eq!(table.len(), 2);
-        let instances = &table.find("Demo.echo").unwrap().instances;
-        let expect = [("127.0.0.1:7963", 10_000), ("unix:/run/echo", 100)];
-        let found: Vec<_> = instances.iter().map(|i| (i.address.to_string(), i.weight)).collect();
-        assert!(found.iter().map(|(a, w)| (a.as_str(), *w)).eq(expect), "{found:?}");
-        assert!(table.find("Demo.nobody").unwrap().instances.is_empty());
-        assert!(parse("", "routes.toml").unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_mistake_is_named_with_its_line_and_what_is_allowed() {
-        let check = |text: &str, expect: &str| {
-            let error = parse(text, "routes.toml").unwrap_err();
-            assert_eq!(error.code(), Code::INVALID_PARAMETER);
-            let message = error.message();
-            let begins = message.starts_with(expect.split('…').next().unwrap());
-            let all = expect.split('…').all(|part| message.contains(part));
-            assert!(begins && all, "`{message}` is not `{expect}`");
-        };
-        let instance = "[[service]]\nname = 'A.b'\n[[service.instance]]\n";
-        check("[[service]]\nname = 'echo'", "routes.toml:2: `echo` is no service name; allowed is");
-        check("[[service]]", "routes.toml:1: …`name`");
-        check("[[service]]\nname = 7", "routes.toml:2: …string");
-        check("service = [\n", "routes.toml:");
-        check("\n[[servic]]\nname = 'A.b'", "routes.toml:2: …servic…`service`");
-        check(&format!("{instance}address = '1.2.3.4:0'"), "routes.toml:4: address `1.2.3.4:0`: ");
-        check(&format!("{instance}adress = '1.2.3.4:5'"), "routes.toml:4: …adress…`address`");
-        for weight in ["0", "-1", "10001", "99999999999"] {
-            let text = format!("{instance}address = '1.2.3.4:5'\nweight = {weight}");
-            let expect = "routes.toml:5: weight is …; allowed is a number from 1 to 10000";
-            check(&text, &expect.replace('…', weight));
+    fn status(&self) -> RoutesStatus {
+        RoutesStatus {
+            revision: self.table.revision,
+            services_count: self.table.len(),
+            held: self.guard.held(),
+            ..self.status.clone()
         }
-        let twice = "address = '1.2.3.4:5'\n[[service.instance]]\naddress = '1.2.3.4:5@tcp'";
-        check(&format!("{instance}{twice}"), "routes.toml:6: service `A.b` has this address twice");
-        let twice = "[[service]]\nname = 'A.b'\n";
-        check(&format!("{twice}{twice}"), "routes.toml:4: service `A.b` is there twice");
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let engine = Engine::with(crate::Config::new().cores(1)).unwrap();
-        let error = engine.load_routes("/nowhere/routes.toml").unwrap_err();
-        assert!(error.to_string().contains("/nowhere/routes.toml"), "{error}");
     }
 }

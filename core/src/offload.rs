@@ -9,6 +9,9 @@
 //!        └────── the coroutine's waker, or a message ────┘ the job itself tells its outcome
 //! ```
 //!
+//! Jobs start in the order of arrival, until they wait for so long that it is an overload: then, as
+//! on a core, the best start first, and who is not chosen in time is refused.
+//!
 //! A thread is started when more jobs wait than threads do, up to the configured number, and stays.
 //! Jobs beyond the bound are refused, and so is a job for which there is no thread at all. What was
 //! accepted is run, even if the pool goes meanwhile: somebody waits for its outcome.
@@ -20,22 +23,35 @@
 //! deadline, flow id and dye.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use msec_protocol::Code;
+use msec_protocol::serve::{Line, Place, Rank, Turn};
+use msec_sys::clock;
 
 use crate::error::{Error, Result};
 use crate::request::panic_text;
 use crate::shard;
 use crate::task::Inherited;
 
+/// What somebody is told whose job is refused.
+pub(crate) const OVERLOADED_TEXT: &str =
+    "the offload threads are overloaded: it waited, and others went first";
+
 /// Jobs that wait for a thread at most.
 const JOBS_COUNT_MAX: usize = 4096;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Is told whether it may run; else it is to tell whoever waits for it of the overload.
+pub(crate) type Job = Box<dyn FnOnce(Chosen) + Send>;
+
+/// What a job is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Chosen {
+    Run,
+    Refused,
+}
 
 /// The pool of an engine. Dropped, it runs what waits, and joins its threads.
 pub(crate) struct Offload {
@@ -50,7 +66,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    jobs: Line<Job>,
     threads: Vec<JoinHandle<()>>,
     /// Threads that wait for the bell, those included for which it was rung but that do not run
     /// yet: the job that it was rung for is still among `jobs`.
@@ -65,15 +81,21 @@ impl Shared {
 }
 
 impl Offload {
-    pub(crate) fn new(threads_max: usize) -> Self {
-        let shared = Shared { state: Mutex::default(), bell: Condvar::new() };
+    pub(crate) fn new(threads_max: usize, overload_control: bool) -> Self {
+        let state = State { jobs: Line::new(overload_control), ..State::default() };
+        let shared = Shared { state: Mutex::new(state), bell: Condvar::new() };
         Self { shared: Arc::new(shared), threads_max }
     }
 
     /// Queues a job; false, and the job is dropped, when too many wait already or no thread can be
     /// had.
     #[must_use = "the job is gone if it is false"]
-    pub(crate) fn submit(&self, job: Job) -> bool {
+    pub(crate) fn submit(&self, job: Job, inherited: &Inherited) -> bool {
+        let place = Place {
+            rank: Rank::of(inherited.priority, inherited.flow_id),
+            received_ns: clock::now_ns(),
+            deadline_ns: if inherited.deadline_ns == 0 { u64::MAX } else { inherited.deadline_ns },
+        };
         let mut state = self.shared.lock();
         if state.jobs.len() == JOBS_COUNT_MAX || state.ended {
             return false;
@@ -84,7 +106,7 @@ impl Offload {
         if state.threads.is_empty() {
             return false;
         }
-        state.jobs.push_back(job);
+        state.jobs.push(job, place);
         drop(state);
         self.shared.bell.notify_one();
         true
@@ -123,9 +145,13 @@ fn work(shared: &Shared) {
     msec_sys::cpu::step_back();
     let mut state = shared.lock();
     loop {
-        if let Some(job) = state.jobs.pop_front() {
+        if let Some(turn) = state.jobs.pop(clock::now_ns()) {
             drop(state);
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+            let (job, chosen) = match turn {
+                Turn::Run(job) => (job, Chosen::Run),
+                Turn::Refuse(job) => (job, Chosen::Refused),
+            };
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(chosen))) {
                 let text = panic_text(&*payload);
                 crate::log::error("panic", format_args!("an offloaded job panicked: {text}"));
             }
@@ -191,14 +217,18 @@ pub fn offload<R: Send + 'static>(function: impl FnOnce() -> R + Send + 'static)
     crate::sync::may_wait(&shard, "offload")?;
     let (tell, told) = oneshot();
     let inherited = crate::inherited();
-    let job = Box::new(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| inheriting(inherited, function)));
+    let job_inherited = inherited.clone();
+    let job = Box::new(move |chosen| {
+        if chosen == Chosen::Refused {
+            return tell.tell(Err(Error::new(Code::OVERLOADED, OVERLOADED_TEXT)));
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| inheriting(job_inherited, function)));
         tell.tell(outcome.map_err(|payload| {
             let text = format!("the offloaded function panicked: {}", panic_text(&*payload));
             Error::new(Code::SERVICE_FAILED, text)
         }));
     });
-    if !shard.shared.offload.submit(job) {
+    if !shard.shared.offload.submit(job, &inherited) {
         return Err(Error::new(Code::OVERLOADED, "too many jobs wait for an offload thread"));
     }
     crate::block_on(told)?
@@ -268,9 +298,14 @@ mod tests {
             tell.send(()).expect("the test waits for it");
             let _ = released.recv();
         };
-        assert!(pool.submit(Box::new(job)));
+        assert!(submit(pool, job));
         told.recv_timeout(PATIENCE).expect("the job is started");
         release
+    }
+
+    /// Submits a job that runs whatever it is told.
+    fn submit(pool: &Offload, job: impl FnOnce() + Send + 'static) -> bool {
+        pool.submit(Box::new(move |_| job()), &Inherited::default())
     }
 
     fn threads_count(pool: &Offload) -> usize {
@@ -288,7 +323,7 @@ mod tests {
 
     #[test]
     fn threads_are_started_when_needed_and_no_more_than_allowed() {
-        let pool = Offload::new(2);
+        let pool = Offload::new(2, true);
         assert_eq!(threads_count(&pool), 0, "none before the first job");
         drop(occupy(&pool));
         wait_until_idle(&pool, 1);
@@ -296,7 +331,7 @@ mod tests {
         assert_eq!(threads_count(&pool), 1, "an idle thread is used first");
         let _second = occupy(&pool);
         let (tell, told) = mpsc::channel();
-        assert!(pool.submit(Box::new(move || tell.send(()).expect("the test waits for it"))));
+        assert!(submit(&pool, move || tell.send(()).expect("the test waits for it")));
         assert_eq!(threads_count(&pool), 2);
         assert!(told.try_recv().is_err(), "both threads are occupied");
         drop(first);
@@ -305,52 +340,52 @@ mod tests {
 
     #[test]
     fn a_job_too_many_is_refused_and_dropped() {
-        let pool = Offload::new(1);
+        let pool = Offload::new(1, true);
         let release = occupy(&pool);
         let alive = Arc::new(());
         let job = || {
             let alive = alive.clone();
-            Box::new(move || drop(alive))
+            move || drop(alive)
         };
         for _ in 0..JOBS_COUNT_MAX {
-            assert!(pool.submit(job()));
+            assert!(submit(&pool, job()));
         }
-        assert!(!pool.submit(job()));
+        assert!(!submit(&pool, job()));
         assert_eq!(Arc::strong_count(&alive), JOBS_COUNT_MAX + 1);
         drop(release);
         wait_until_idle(&pool, 1);
         assert_eq!(Arc::strong_count(&alive), 1, "all others were run");
-        assert!(pool.submit(job()), "and there is room again");
+        assert!(submit(&pool, job()), "and there is room again");
     }
 
     #[test]
     fn without_any_thread_a_job_is_refused_rather_than_kept_for_ever() {
-        assert!(!Offload::new(0).submit(Box::new(|| ())));
+        assert!(!submit(&Offload::new(0, true), || ()));
     }
 
     #[test]
     fn a_panicking_job_takes_no_thread_with_it_and_leaves_nothing_to_inherit() {
-        let pool = Offload::new(1);
+        let pool = Offload::new(1, true);
         let panicking = || inheriting(Inherited::default(), || panic!("on purpose"));
-        assert!(pool.submit(Box::new(panicking)));
+        assert!(submit(&pool, panicking));
         let (tell, told) = mpsc::channel();
         let job = move || tell.send(inherited().is_some()).expect("the test waits for it");
-        assert!(pool.submit(Box::new(job)));
+        assert!(submit(&pool, job));
         assert_eq!(told.recv_timeout(PATIENCE), Ok(false));
         assert_eq!(threads_count(&pool), 1);
     }
 
     #[test]
     fn what_was_accepted_is_run_before_the_pool_is_gone() {
-        let pool = Offload::new(2);
+        let pool = Offload::new(2, true);
         let release = occupy(&pool);
         let _release = occupy(&pool);
         let run_count = Arc::new(AtomicUsize::new(0));
         for _ in 0..100 {
             let run_count = run_count.clone();
-            assert!(pool.submit(Box::new(move || {
+            assert!(submit(&pool, move || {
                 run_count.fetch_add(1, Ordering::Relaxed);
-            })));
+            }));
         }
         assert_eq!(run_count.load(Ordering::Relaxed), 0);
         drop((release, _release));
@@ -360,14 +395,14 @@ mod tests {
 
     #[test]
     fn the_last_handle_may_go_in_a_job_of_its_own() {
-        let pool = Arc::new(Offload::new(1));
+        let pool = Arc::new(Offload::new(1, true));
         let (hand, handed) = mpsc::channel::<Arc<Offload>>();
         let (tell, told) = mpsc::channel();
         let job = move || {
             drop(handed.recv());
             tell.send(()).expect("the test waits for it");
         };
-        assert!(pool.submit(Box::new(job)));
+        assert!(submit(&pool, job));
         hand.send(pool).expect("the job waits for it");
         told.recv_timeout(PATIENCE).expect("a thread does not join itself");
     }

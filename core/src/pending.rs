@@ -12,7 +12,7 @@
 //! plain thread, besides, waits no longer than a little beyond the deadline, should its core be
 //! held up by a handler that never yields.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -22,17 +22,20 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::BufMut;
+use msec_protocol::limits::ATTEMPTS_PER_CALL_MAX;
 use msec_protocol::{Code, Target};
 use msec_sys::clock;
+use msec_sys::output::Writer;
 
 use crate::answer::{Answer, Reply};
-use crate::call::{self, Ask, Done};
-use crate::client::{CallOptions, target_text};
+use crate::call::{self, Begun, Told};
+use crate::client::CallOptions;
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
-use crate::pool;
+use crate::report::called::Calling;
 use crate::request::panic_text;
-use crate::shard::{self, Message, Shard};
+use crate::retry::{Attempts, Call, Next};
+use crate::shard::{self, Message, Shard, Timer};
 use crate::task::Inherited;
 
 /// How much longer than the deadline a plain thread waits for its core to say that it has passed.
@@ -88,7 +91,7 @@ impl Tell {
         }
     }
 
-    fn begun(&self, begun: Option<(Arc<Shared>, usize, pool::LineId, u64)>) -> bool {
+    fn begun(&self, begun: Option<Place>) -> bool {
         match &self.whom {
             Some(Whom::Waiting(waiting)) => waiting.begun(begun),
             Some(Whom::Callback(_)) | None => true,
@@ -163,50 +166,134 @@ impl Posted {
         if !tell.begun(None) {
             return;
         }
+        let now_ns = shard.fresh_ns();
+        let calling = Calling::begin(shard, now_ns, &target, &method, &options, &inherited);
         if inherited.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
+            // Dropped, it is reported as given up.
+            drop(calling);
             return tell.tell_later(shard, Err(call::cancelled(&method)));
         }
-        if shard.fresh_ns() >= deadline_ns {
-            let error = call::timed_out(&target_text(&target), &method);
-            return tell.tell_later(shard, Err(error));
-        }
-        let address = match shard.pick(&target, &method) {
-            Ok(address) => address,
-            Err(error) => return tell.tell_later(shard, Err(error)),
-        };
-        let ask = Ask {
-            address: &address,
-            method: &method,
-            options: &options,
-            inherited: &inherited,
+        let started = Rc::new(Started {
+            target,
+            method,
+            body,
+            options,
+            calling,
             deadline_ns,
-        };
-        // The call may end before it begins, or in the middle of beginning.
-        let slot = Rc::new(Cell::new(Some(tell)));
-        let beginning = Rc::new(Cell::new(true));
-        let (late, early, name) = (slot.clone(), beginning.clone(), method.clone());
-        let done = move |shard: &Rc<Shard>, result: Result<Answer>| {
-            let Some(tell) = late.take() else { return };
-            let result = result.and_then(|answer| answer.into_reply(&name));
-            if early.get() { tell.tell_later(shard, result) } else { tell.tell(result) }
-        };
-        let begun = pool::begin(shard, &ask, Done::Callback(Box::new(done)), |out| {
-            out.put_slice(&body);
+            tell: Cell::new(Some(tell)),
+            attempts: RefCell::default(),
+            beginning: Cell::new(true),
+            early: Cell::new(None),
         });
-        beginning.set(false);
-        let Some(tell) = slot.take() else { return };
-        match begun {
-            Ok(begun) => {
-                let place = (shard.shared.clone(), shard.index, begun.line.id(), begun.sequence);
-                let wanted = tell.begun(Some(place));
-                slot.set(Some(tell));
-                if !wanted {
-                    begun.cancel(shard);
-                }
-            }
-            Err(error) => tell.tell_later(shard, Err(error)),
+        started.go_on(shard, Next::Again);
+        started.beginning.set(false);
+    }
+}
+
+/// A call that a core has begun for somebody else.
+struct Started {
+    target: Arc<Target>,
+    method: String,
+    body: Vec<u8>,
+    options: CallOptions,
+    calling: Calling,
+    deadline_ns: u64,
+    /// Taken when the end is told.
+    tell: Cell<Option<Tell>>,
+    attempts: RefCell<Attempts>,
+    /// It has not been returned to whoever started it.
+    beginning: Cell<bool>,
+    /// An attempt that ended in the middle of beginning.
+    early: Cell<Option<(usize, Result<Answer>)>>,
+}
+
+impl Started {
+    fn call(&self) -> Call<'_> {
+        Call {
+            target: &self.target,
+            method: &self.method,
+            options: &self.options,
+            calling: &self.calling,
+            deadline_ns: self.deadline_ns,
         }
     }
+
+    /// Does what is next, until there is something to wait for.
+    fn go_on(self: &Rc<Self>, shard: &Rc<Shard>, next: Next) {
+        let mut next = next;
+        loop {
+            next = match next {
+                Next::Over(result) => return self.tell(shard, result),
+                Next::Wait => return self.note_place(shard),
+                Next::Again => self.begin(shard),
+            };
+        }
+    }
+
+    fn begin(self: &Rc<Self>, shard: &Rc<Shard>) -> Next {
+        let was_planned = self.attempts.borrow().hedge_ns() != 0;
+        let next = {
+            let attempts = &mut *self.attempts.borrow_mut();
+            let whom = |attempt| call::Whom::Callback(self.told(attempt));
+            attempts.begin(shard, &self.call(), whom, &|out: &mut Writer<'_, '_>| {
+                out.put_slice(&self.body);
+            })
+        };
+        if let Some((attempt, result)) = self.early.take() {
+            return self.attempts.borrow_mut().handle_end(shard, &self.call(), attempt, result);
+        }
+        let hedge_ns = self.attempts.borrow().hedge_ns();
+        if hedge_ns != 0 && !was_planned {
+            let started = Rc::clone(self);
+            let hedge = move |shard: &Rc<Shard>| started.hedge(shard);
+            shard.timers.borrow_mut().insert(hedge_ns, Timer::Run(Box::new(hedge)));
+        }
+        next
+    }
+
+    fn told(self: &Rc<Self>, attempt: usize) -> Box<Told> {
+        let started = Rc::clone(self);
+        Box::new(move |shard: &Rc<Shard>, result: Result<Answer>| {
+            if started.attempts.try_borrow().is_err() {
+                started.early.set(Some((attempt, result)));
+                return;
+            }
+            let next =
+                started.attempts.borrow_mut().handle_end(shard, &started.call(), attempt, result);
+            started.go_on(shard, next);
+        })
+    }
+
+    fn hedge(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let Some(tell) = self.tell.take() else { return };
+        self.tell.set(Some(tell));
+        let next = self.attempts.borrow_mut().hedge(shard, &self.call());
+        self.go_on(shard, next);
+    }
+
+    /// Tells how to cancel what is under way now.
+    fn note_place(&self, shard: &Rc<Shard>) {
+        let Some(tell) = self.tell.take() else { return };
+        let running = self.attempts.borrow().running();
+        let wanted =
+            tell.begun(Some(Place { shared: shard.shared.clone(), core: shard.index, running }));
+        self.tell.set(Some(tell));
+        if !wanted {
+            self.attempts.borrow_mut().cancel(shard);
+        }
+    }
+
+    fn tell(&self, shard: &Rc<Shard>, result: Result<Reply>) {
+        let Some(tell) = self.tell.take() else { return };
+        if self.beginning.get() { tell.tell_later(shard, result) } else { tell.tell(result) }
+    }
+}
+
+/// Where a started call is under way.
+struct Place {
+    shared: Arc<Shared>,
+    core: usize,
+    running: [Option<Begun>; ATTEMPTS_PER_CALL_MAX],
 }
 
 /// A number that spreads plain threads over the cores.
@@ -228,8 +315,8 @@ pub(crate) struct Waiting {
 struct WaitingState {
     result: Option<Result<Reply>>,
     waker: Option<Waker>,
-    /// Engine, core, connection and sequence, to cancel by.
-    begun: Option<(Arc<Shared>, usize, pool::LineId, u64)>,
+    /// To cancel by.
+    begun: Option<Place>,
     abandoned: bool,
 }
 
@@ -251,7 +338,7 @@ impl Waiting {
     }
 
     /// Notes how to cancel the call; false if nobody wants it any more.
-    fn begun(&self, begun: Option<(Arc<Shared>, usize, pool::LineId, u64)>) -> bool {
+    fn begun(&self, begun: Option<Place>) -> bool {
         let mut state = self.lock();
         if state.abandoned {
             return false;
@@ -342,8 +429,10 @@ impl<Response> Drop for Pending<Response> {
         state.abandoned = true;
         let begun = state.begun.take().filter(|_| state.result.is_none());
         drop(state);
-        let Some((shared, core, line, sequence)) = begun else { return };
-        let cancel = move |shard: &Rc<Shard>| line.cancel(shard, sequence);
+        let Some(Place { shared, core, running }) = begun else { return };
+        let cancel = move |shard: &Rc<Shard>| {
+            running.iter().flatten().for_each(|begun| begun.cancel(shard));
+        };
         match shard::current().filter(|shard| Arc::ptr_eq(&shard.shared, &shared)) {
             Some(shard) if shard.index == core => cancel(&shard),
             Some(shard) => shard.post(core, Message::Run(Box::new(cancel))),

@@ -10,8 +10,8 @@
 //! for a while that doubles from 10 ms to 1 s (with a random half, so that callers spread), and
 //! calls fail at once in the meantime, with the reason of the last failure. A call thus waits
 //! neither for its deadline nor in a queue that grows. A peer that hangs up before it has ever
-//! answered counts as one that cannot be reached. While a peer is left alone, or has said that it
-//! leaves, a service's calls go to its other instances, if there are any.
+//! answered counts as one that cannot be reached. Which of a service's instances are called
+//! meanwhile is decided in `route.rs`, which is told who was reached and who was not.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use msec_protocol::{Address, Code};
 use msec_sys::output::Writer;
 use msec_sys::socket::{self, Socket};
 
-use crate::call::{Ask, Begun, Done};
+use crate::call::{Ask, Done};
 use crate::client::{ClientSide, with_side};
 use crate::closed::Closed;
 use crate::connection::{Connection, Role};
@@ -36,8 +36,6 @@ const REST_MS_MIN: u64 = 10;
 const REST_MS_MAX: u64 = 1000;
 /// How long a connect may take.
 const CONNECT_NS_MAX: u64 = 1_000_000_000;
-/// How long a service's calls avoid an instance that has said that it leaves.
-const LEFT_NS: u64 = 1_000_000_000;
 /// With so many peers known, those that are nothing but known are forgotten before another comes.
 const PEERS_COUNT_MANY: usize = 1024;
 
@@ -51,8 +49,6 @@ struct Peer {
     failures: u32,
     /// Not dialled before this; 0: at once.
     rest_until_ns: u64,
-    /// Other instances are preferred before this.
-    avoid_until_ns: u64,
     /// Why the last connect failed.
     reason: String,
     datagram: Option<Rc<DatagramPeer>>,
@@ -64,46 +60,29 @@ pub(crate) struct Peers {
     peers: RefCell<HashMap<Address, Peer>>,
     pub(crate) datagrams: RefCell<slab::Slab<Rc<DatagramPeer>>>,
     dials_count: Cell<u64>,
-    /// Before this some peer is avoided; after it nobody has to be asked.
-    avoid_until_ns: Cell<u64>,
 }
 
-/// A way to a peer that a call took.
-pub(crate) struct Line {
-    id: LineId,
-}
-
-/// Names a line in its core, also when it is gone.
+/// A way to a peer that a call took; names it also when it is gone.
 #[derive(Clone, Copy)]
-pub(crate) enum LineId {
+pub(crate) enum Line {
     Stream(ConnectionId),
     Datagram(DatagramId),
 }
 
 impl Line {
-    pub(crate) fn id(&self) -> LineId {
-        self.id
-    }
-
-    pub(crate) fn cancel(&self, shard: &Rc<Shard>, sequence: u64) {
-        self.id.cancel(shard, sequence);
-    }
-}
-
-impl LineId {
-    /// Gives a call up; if it is over, nothing happens.
-    pub(crate) fn cancel(self, shard: &Rc<Shard>, sequence: u64) {
+    /// Gives a call up. False if it is over.
+    pub(crate) fn cancel(self, shard: &Rc<Shard>, sequence: u64) -> bool {
+        let mut cancelled = false;
         match self {
             Self::Stream(id) => with_side(shard, id, |side, connection| {
-                side.cancel(shard, connection, sequence);
+                cancelled = side.cancel(shard, connection, sequence);
             }),
             Self::Datagram(id) => {
                 let peer = shard.peers.datagrams.borrow().get(id).cloned();
-                if let Some(peer) = peer {
-                    peer.cancel(shard, sequence);
-                }
+                cancelled = peer.is_some_and(|peer| peer.cancel(shard, sequence));
             }
         }
+        cancelled
     }
 }
 
@@ -114,11 +93,11 @@ pub(crate) fn begin(
     ask: &Ask<'_>,
     done: Done,
     write_body: impl FnOnce(&mut Writer<'_, '_>),
-) -> Result<Begun> {
+) -> Result<(Line, u64)> {
     if let Address::Udp(_) = ask.address {
         let peer = datagram_peer(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;
         let sequence = peer.begin(shard, ask, done, write_body)?;
-        return Ok(Begun { line: Line { id: LineId::Datagram(peer.id()) }, sequence });
+        return Ok((Line::Datagram(peer.id()), sequence));
     }
     let lane = ask.options.lane.map(usize::from);
     let connection =
@@ -127,7 +106,7 @@ pub(crate) fn begin(
         return Err(Error::internal("a pooled connection is a client's"));
     };
     let sequence = side.begin(shard, &connection, ask, done, write_body)?;
-    Ok(Begun { line: Line { id: LineId::Stream(connection.id()) }, sequence })
+    Ok((Line::Stream(connection.id()), sequence))
 }
 
 /// A connection to the peer: one that is there, or a new one.
@@ -155,10 +134,43 @@ fn connection(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Resu
             "cannot connect to {address}: {}; it is tried again in {rest_ms} ms",
             peer.reason
         );
-        return Err(Error::new(Code::NETWORK, text));
+        return Err(Error::new(Code::NETWORK, text).unsent());
     }
     drop(peers);
     dial(shard, address, lane)
+}
+
+/// Sees whether a peer is there: tells it at once if that is known, else dials, and what comes of
+/// that is told to the routes.
+pub(crate) fn look_for(shard: &Rc<Shard>, address: &Address) -> Option<bool> {
+    if let Address::Udp(_) = address {
+        // Only a call can tell.
+        return Some(true);
+    }
+    let mut peers = shard.peers.peers.borrow_mut();
+    let peer = peer_of(&mut peers, address, shard.now_ns());
+    if let Some(found) = peer.take_turn(shard) {
+        return (!found.is_connecting()).then_some(true);
+    }
+    if shard.now_ns() < peer.rest_until_ns {
+        return Some(false);
+    }
+    drop(peers);
+    // A failure is told by `failed`, as any is.
+    let _ = dial(shard, address, None);
+    None
+}
+
+/// Uses the connections to a peer no more: those in flight may still be answered there.
+pub(crate) fn leave(shard: &Rc<Shard>, address: &Address) {
+    let mut peers = shard.peers.peers.borrow_mut();
+    let Some(peer) = peers.get_mut(address) else { return };
+    let mut ids = std::mem::take(&mut peer.connections);
+    ids.extend(peer.lanes.drain(..).flatten());
+    drop(peers);
+    for id in ids {
+        with_side(shard, id, |side, connection| side.leave(shard, connection));
+    }
 }
 
 /// What is known of the peer, maybe nothing yet.
@@ -193,7 +205,7 @@ fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<
         Err(error) => {
             shard.peers.failed(shard, address, error.to_string());
             let text = format!("cannot connect to {address}: {error}");
-            return Err(Error::new(Code::NETWORK, text));
+            return Err(Error::new(Code::NETWORK, text).unsent());
         }
     };
     let first = shard.random() as u32;
@@ -233,7 +245,7 @@ impl Peer {
         !self.connections.is_empty()
             || self.lanes.iter().any(Option::is_some)
             || self.datagram.is_some()
-            || now_ns < self.rest_until_ns.max(self.avoid_until_ns)
+            || now_ns < self.rest_until_ns
     }
 
     /// The next of the shared connections that may be used.
@@ -265,11 +277,11 @@ impl Peer {
 
 impl Peers {
     /// A connect succeeded.
-    pub(crate) fn connected(&self, address: &Address) {
+    pub(crate) fn connected(&self, shard: &Shard, address: &Address) {
         if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
             peer.rest_until_ns = 0;
-            peer.avoid_until_ns = 0;
         }
+        shard.routes.reached(shard, address, true);
     }
 
     /// The peer has answered: it is forgiven.
@@ -280,23 +292,9 @@ impl Peers {
     }
 
     /// The peer has said on that connection that it leaves.
-    pub(crate) fn left(&self, shard: &Shard, address: &Address, id: ConnectionId) {
+    pub(crate) fn left(&self, shard: &Rc<Shard>, address: &Address, id: ConnectionId) {
         self.forget(address, id);
-        if let Some(peer) = self.peers.borrow_mut().get_mut(address) {
-            self.avoid(peer, shard.now_ns() + LEFT_NS);
-        }
-    }
-
-    fn avoid(&self, peer: &mut Peer, until_ns: u64) {
-        peer.avoid_until_ns = until_ns;
-        self.avoid_until_ns.set(self.avoid_until_ns.get().max(until_ns));
-    }
-
-    /// Whether nothing is known that speaks against calling the peer.
-    #[inline]
-    pub(crate) fn is_welcome(&self, address: &Address, now_ns: u64) -> bool {
-        now_ns >= self.avoid_until_ns.get()
-            || self.peers.borrow().get(address).is_none_or(|peer| now_ns >= peer.avoid_until_ns)
+        shard.routes.left(shard, address);
     }
 
     /// A connection is not to be used for further calls.
@@ -328,7 +326,8 @@ impl Peers {
         peer.failures = peer.failures.saturating_add(1);
         peer.rest_until_ns = shard.now_ns() + (rest_ms / 2 + random_ms) * 1_000_000;
         peer.reason = reason;
-        self.avoid(peer, peer.rest_until_ns);
+        drop(peers);
+        shard.routes.reached(shard, address, false);
     }
 
     /// How often a connection was opened.

@@ -17,15 +17,19 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BufMut;
 use msec_protocol::{AnswerHead, Code, head, limits, report};
+use msec_sys::clock;
 use msec_sys::output::Writer;
 use msec_sys::process::CrashNote;
 use msec_sys::socket::Socket;
 
 use crate::append;
+use crate::coding::{self, Coding};
 use crate::connection::Role;
 use crate::context::{Context, Origin};
 use crate::error::Result;
 use crate::method::Kind;
+use crate::offload::{Chosen, OVERLOADED_TEXT};
+use crate::overload;
 use crate::serve::{Plan, ServerShard};
 use crate::shard::{self, Message, Shard};
 use crate::task::{Job, Ran, Ready, Task};
@@ -36,9 +40,15 @@ const HAND_OVER_NS: u64 = 200_000;
 /// Requests handed over at once: enough that the other core seldom runs dry before the next look.
 const HAND_OVER_COUNT_MAX: usize = 8;
 
+/// What the caller of a request is told that did not start.
+const CANCELLED_TEXT: &str = "cancelled before it started";
+/// See [`CANCELLED_TEXT`].
+pub(crate) const LATE_TEXT: &str = "the deadline passed before it started";
+
 /// Where a handler's answer goes.
 pub(crate) struct Reply<'a> {
     context: &'a Context,
+    plan: &'a Plan,
     /// The core that the handler runs on, if its answer can be written directly.
     shard: Option<&'a Rc<Shard>>,
     server: Option<&'a ServerShard>,
@@ -53,10 +63,25 @@ impl Reply<'_> {
     pub(crate) fn body(&mut self, write: impl FnOnce(&mut Writer<'_, '_>)) -> Result<()> {
         if self.context.is_one_way() {
             // Nobody waits for it.
+        } else if self.context.coding() != Coding::Plain {
+            return self.coded_body(write);
         } else if let (Some(shard), Some(server)) = (self.shard, self.server) {
             write_answer(shard, server, self.context, (Code::OK, ""), write);
         } else {
             self.body = Some(append::written(write));
+        }
+        self.written = true;
+        Ok(())
+    }
+
+    /// As [`Reply::body`], for a body that does not travel as it is.
+    fn coded_body(&mut self, write: impl FnOnce(&mut Writer<'_, '_>)) -> Result<()> {
+        let body = coding::close(self.plan, self.context, append::written(write))?;
+        if let (Some(shard), Some(server)) = (self.shard, self.server) {
+            let write = |out: &mut Writer<'_, '_>| out.put_slice(&body);
+            write_answer(shard, server, self.context, (Code::OK, ""), write);
+        } else {
+            self.body = Some(body);
         }
         self.written = true;
         Ok(())
@@ -93,6 +118,7 @@ fn write_answer(
         err: code,
         err_msg: text.as_bytes(),
         result: context.result_value(),
+        compress: context.answer_compress().number(),
         ..AnswerHead::to(context.head(), context.head_bytes())
     };
     match &context.origin {
@@ -100,7 +126,8 @@ fn write_answer(
             if let Some(connection) = shard.connections.find(*connection)
                 && let Role::Server(side) = &connection.role
             {
-                side.append(shard, &connection, &answer, write_body);
+                let bytes = side.append(shard, &connection, &answer, write_body);
+                context.answer_bytes.set(bytes as u32);
             }
         }
         Origin::Datagram { socket, sender, .. } => {
@@ -150,18 +177,21 @@ pub(crate) fn write_refusal(
 /// Starts a request that was queued.
 pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
     context.started_ns = shard.start_ns();
+    overload::look(shard, &context);
     let Some(server) = shard.server(context.server) else {
         return come_back(shard, context);
     };
     if context.cancel.is_set() {
-        return give_up(shard, &server, context, Code::CANCELLED, "cancelled before it started");
+        return give_up(shard, &server, context, Code::CANCELLED, CANCELLED_TEXT);
     }
     if context.deadline_ns != 0 && context.started_ns >= context.deadline_ns {
-        let text = "the deadline passed before it started";
-        return give_up(shard, &server, context, Code::DEADLINE_EXCEEDED, text);
+        return give_up(shard, &server, context, Code::DEADLINE_EXCEEDED, LATE_TEXT);
     }
     if server.plan.methods.list[context.method as usize].kind == Kind::Heavy {
         return offload(shard, &server, context);
+    }
+    if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
+        return give_up(shard, &server, context, error.code(), error.message());
     }
     let task = shard.tasks.take();
     task.set_job(Job::Request(context));
@@ -188,8 +218,23 @@ fn come_back(shard: &Rc<Shard>, context: Box<Context>) {
     shard.spares.give_context(context);
 }
 
+/// Refuses a request that waits to be started.
+pub(crate) fn refuse_waiting(shard: &Rc<Shard>, context: Box<Context>, code: Code, text: &str) {
+    match shard.server(context.server) {
+        Some(server) => give_up(shard, &server, context, code, text),
+        None => come_back(shard, context),
+    }
+}
+
 /// Ends a request that does not run.
-fn give_up(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, code: Code, text: &str) {
+fn give_up(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    mut context: Box<Context>,
+    code: Code,
+    text: &str,
+) {
+    context.started_ns = 0;
     finish(shard, server, context, Unwritten::failure(code, text));
 }
 
@@ -212,7 +257,10 @@ pub(crate) fn serve(shard: &Rc<Shard>, task: &Task) {
 
 /// Runs a callback method on this thread, which is a core's.
 #[inline]
-pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
+pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, mut context: Box<Context>) {
+    if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
+        return give_up(shard, server, context, error.code(), error.message());
+    }
     let left = run_on(shard, server, &context);
     finish(shard, server, context, left);
 }
@@ -231,6 +279,7 @@ fn run(plan: &Plan, context: &Context, place: Option<(&Rc<Shard>, &ServerShard)>
     let method = &plan.methods.list[context.method as usize];
     let mut reply = Reply {
         context,
+        plan,
         shard: place.map(|(shard, _)| shard),
         server: place.map(|(_, server)| server),
         body: None,
@@ -301,9 +350,9 @@ fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
         latency_ns: shard.fresh_ns().saturating_sub(context.received_ns),
         queue_ns: context.started_ns.saturating_sub(context.received_ns),
         request_bytes: context.frame_bytes() as u64,
-        answer_bytes: 0,
+        answer_bytes: u64::from(context.answer_bytes.get()),
     };
-    server.ended(shard, context.method, &ended);
+    server.ended(shard, &context, &ended);
     if let Origin::Stream { connection, flight, .. } = &context.origin
         && let Some(connection) = shard.connections.find(*connection)
         && let Role::Server(side) = &connection.role
@@ -324,19 +373,28 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
     let plan = server.plan.clone();
     let shared = shard.shared.clone();
     context.set_peer(peer_of(&context.origin));
+    let inherited = context.inherited();
     // Between the two the context lies here, so that a refused job gives it back.
     let slot = Arc::new(Mutex::new(Some(context)));
     let theirs = slot.clone();
-    let job = Box::new(move || {
+    let job = Box::new(move |chosen| {
         let context = theirs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let Some(context) = context else { return };
+        let Some(mut context) = context else { return };
         let core = context.origin.core();
         let inherited = context.inherited();
-        let left = crate::offload::inheriting(inherited, || run(&plan, &context, None));
+        let left = match begin_offloaded(&mut context, chosen) {
+            Ok(()) => crate::offload::inheriting(inherited, || {
+                match coding::open_unless_plain(&plan, &mut context) {
+                    Ok(()) => run(&plan, &context, None),
+                    Err(error) => Unwritten::failure(error.code(), error.message()),
+                }
+            }),
+            Err((code, text)) => Unwritten::failure(code, text),
+        };
         let answered = Box::new(Answered { context, left });
         shared.cores.post_patiently(core, Message::Answered(answered));
     });
-    if !shard.shared.offload.submit(job) {
+    if !shard.shared.offload.submit(job, &inherited) {
         let context = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         if let Some(context) = context {
             let text = "too many requests wait for an offload thread";
@@ -345,9 +403,37 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
     }
 }
 
+/// A request is through the queue of the offload threads: it starts, or why it does not.
+fn begin_offloaded(
+    context: &mut Context,
+    chosen: Chosen,
+) -> std::result::Result<(), (Code, &'static str)> {
+    context.started_ns = clock::now_ns();
+    let is_late = context.deadline_ns != 0 && context.started_ns >= context.deadline_ns;
+    let (code, text) = match chosen {
+        _ if context.cancel.is_set() => (Code::CANCELLED, CANCELLED_TEXT),
+        _ if is_late => (Code::DEADLINE_EXCEEDED, LATE_TEXT),
+        Chosen::Refused => (Code::OVERLOADED, OVERLOADED_TEXT),
+        Chosen::Run => return Ok(()),
+    };
+    context.started_ns = 0;
+    Err((code, text))
+}
+
 /// Hands requests that have waited, and not started, to a core that sleeps.
 pub(crate) fn hand_over(shard: &Shard, now_ns: u64) {
     let Some(idle) = shard.shared.cores.sleeping(shard.index) else { return };
+    if shard.overload.is_on() {
+        // The queue is of no order of arrival then: the best go, which wait the shortest.
+        for _ in 0..HAND_OVER_COUNT_MAX {
+            let Some(context) = shard.overload.pop(now_ns) else { break };
+            if context.origin.core() == shard.index {
+                context.set_peer(peer_of(&context.origin));
+            }
+            shard.post(idle, Message::Request(context));
+        }
+        return;
+    }
     let mut ready = shard.tasks.ready.borrow_mut();
     let starts = ready.iter().filter(|ready| matches!(ready, Ready::Start(_))).count();
     let mut left = starts.div_ceil(2).min(HAND_OVER_COUNT_MAX);

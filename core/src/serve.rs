@@ -15,44 +15,79 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use msec_protocol::serve::concurrency::{Concurrency, Ended};
 use msec_protocol::serve::{Admission, State, admit};
 use msec_protocol::{Code, Counters, frame, limits, report};
 use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
 
 use crate::accepted::ServerSide;
+use crate::budget::Budget;
 use crate::closed::Closed;
 use crate::connection::{Connection, Role};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
 use crate::method::{Kind, MethodTable, Name};
+use crate::overload;
+use crate::pages::Pages;
+use crate::quota::{CallerQuotas, Quotas};
+use crate::report::served::Served;
 use crate::request::{run_here, start, write_refusal};
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
-use crate::task::Ready;
+use crate::{dye, trace};
 
 /// What all cores of a server share: decided when it starts, never changed.
 pub(crate) struct Plan {
     pub(crate) number: u32,
     pub(crate) methods: MethodTable,
-    pub(crate) method_budgets: Vec<Option<Arc<crate::budget::Budget>>>,
+    pub(crate) method_budgets: Vec<Option<Arc<Budget>>>,
+    pub(crate) quotas: Quotas,
+    /// Longest body, also of one that was decompressed, in bytes.
+    pub(crate) body_bytes_max: usize,
+    /// What bodies that were decompressed count against.
+    pub(crate) bytes: Arc<Budget>,
+    /// Pages of these origins may call; `*` for all.
+    pub(crate) cors: Vec<String>,
+    /// Names that mean this server, beyond its addresses.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) pages: Pages,
+    /// It has addresses for pages, so they are nowhere else.
+    pub(crate) has_admin: bool,
+}
+
+impl Plan {
+    /// The place of an origin among those whose pages may call.
+    pub(crate) fn allows_origin(&self, origin: &[u8]) -> Option<usize> {
+        self.cors.iter().position(|known| known == "*" || known.as_bytes() == origin)
+    }
 }
 
 /// A stream listener of one core.
 struct Listener {
     socket: Rc<Socket>,
     accept: Cell<Option<Op>>,
+    is_admin: bool,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    fd: OwnedFd,
+    is_admin: bool,
 }
 
 /// A server, on one core.
 pub(crate) struct ServerShard {
     pub(crate) plan: Arc<Plan>,
-    /// What is counted of each method on this core; added up when somebody asks.
-    counters: RefCell<Vec<Counters>>,
+    /// What is counted on this core; added up when somebody asks.
+    pub(crate) calls: Served,
     method_leases: Vec<Option<Lease>>,
+    /// The adaptive limit of each method, for this core's requests.
+    concurrencies: RefCell<Vec<Concurrency>>,
+    quotas: CallerQuotas,
     listeners: RefCell<Vec<Listener>>,
     /// Connections that were accepted over the limit, before accepting had paused: not served yet.
-    over_limit: RefCell<VecDeque<OwnedFd>>,
+    over_limit: RefCell<VecDeque<Accepted>>,
     datagrams: RefCell<Vec<(Rc<Socket>, Op)>>,
     pub(crate) connections_count: Cell<usize>,
     pub(crate) in_flight: Cell<usize>,
@@ -74,14 +109,17 @@ impl ServerShard {
         shard: &Rc<Shard>,
         plan: Arc<Plan>,
         streams: Vec<OwnedFd>,
+        admins: Vec<OwnedFd>,
         datagrams: Vec<OwnedFd>,
     ) {
         let number = plan.number;
         let leases = plan.method_budgets.iter().map(|budget| budget.as_ref().map(Lease::new));
         let leases = leases.collect();
         let server = Rc::new_cyclic(|self_rc| Self {
-            counters: RefCell::new(vec![Counters::new(); plan.methods.list.len()]),
+            calls: Served::new(plan.methods.list.len()),
             method_leases: leases,
+            concurrencies: RefCell::new(vec![Concurrency::new(); plan.methods.list.len()]),
+            quotas: CallerQuotas::new(&plan.quotas),
             listeners: RefCell::default(),
             over_limit: RefCell::default(),
             datagrams: RefCell::default(),
@@ -98,8 +136,11 @@ impl ServerShard {
         }
         servers[number as usize] = Some(server.clone());
         drop(servers);
-        for fd in streams {
-            let listener = Listener { socket: Socket::new(fd), accept: Cell::new(None) };
+        // In this order, so that a drain takes the end off and no index changes.
+        let admins = admins.into_iter().map(|fd| (fd, true));
+        for (fd, is_admin) in admins.chain(streams.into_iter().map(|fd| (fd, false))) {
+            let socket = Socket::new(fd);
+            let listener = Listener { socket, accept: Cell::new(None), is_admin };
             server.listeners.borrow_mut().push(listener);
         }
         for index in 0..server.listeners.borrow().len() {
@@ -118,11 +159,11 @@ impl ServerShard {
         if !self.serve_over_limit(shard) {
             return self.accept_later(shard, index);
         }
-        if self.draining.get() {
-            return;
-        }
         let listeners = self.listeners.borrow();
         let Some(listener) = listeners.get(index as usize) else { return };
+        if self.draining.get() && !listener.is_admin {
+            return;
+        }
         let token = Subject::Listener(self.plan.number, index).token();
         listener.accept.set(Some(shard.ring.borrow_mut().accept(&listener.socket, token)));
     }
@@ -138,9 +179,9 @@ impl ServerShard {
             if !shard.leases.connections.take(1) {
                 return false;
             }
-            let fd = self.over_limit.borrow_mut().pop_front();
-            if let Some(fd) = fd {
-                self.serve(shard, fd);
+            let accepted = self.over_limit.borrow_mut().pop_front();
+            if let Some(accepted) = accepted {
+                self.serve(shard, accepted);
             }
         }
         true
@@ -148,26 +189,42 @@ impl ServerShard {
 
     /// A connection was accepted, maybe while we drain: it is served all the same. Over the limit
     /// it is neither served nor refused until there is room.
-    pub(crate) fn accepted(&self, shard: &Rc<Shard>, fd: OwnedFd) {
+    pub(crate) fn accepted(&self, shard: &Rc<Shard>, index: u32, fd: OwnedFd) {
+        let listeners = self.listeners.borrow();
+        let is_admin = listeners.get(index as usize).is_some_and(|listener| listener.is_admin);
+        drop(listeners);
+        self.take_accepted(shard, Accepted { fd, is_admin });
+    }
+
+    fn take_accepted(&self, shard: &Rc<Shard>, accepted: Accepted) {
         let first = self.over_limit.borrow().is_empty();
         if first && shard.leases.connections.take(1) {
-            return self.serve(shard, fd);
+            return self.serve(shard, accepted);
         }
-        self.over_limit.borrow_mut().push_back(fd);
+        self.over_limit.borrow_mut().push_back(accepted);
         if first {
             self.pause_accepting(shard, "the limit of connections is reached");
         }
     }
 
     /// Serves a connection, which is leased.
-    fn serve(&self, shard: &Rc<Shard>, fd: OwnedFd) {
+    fn serve(&self, shard: &Rc<Shard>, Accepted { fd, is_admin }: Accepted) {
         let socket = Socket::new(fd);
         let (Ok(peer), Some(server)) = (socket.peer_address(), self.self_rc.upgrade()) else {
             // It is dead already.
             return shard.leases.connections.give(1);
         };
-        self.connections_count.set(self.connections_count.get() + 1);
-        Connection::open(shard, socket, peer, Role::Server(ServerSide::new(server)), false);
+        if !is_admin {
+            self.connections_count.set(self.connections_count.get() + 1);
+        }
+        let side = ServerSide::new(server, is_admin);
+        let connection = Connection::open(shard, socket, peer, Role::Server(side), false);
+        if let Role::Server(side) = &connection.role
+            && is_admin
+        {
+            // Nothing else is spoken there, whatever comes first.
+            side.begin_http(shard, &connection);
+        }
     }
 
     fn pause_accepting(&self, shard: &Shard, why: &str) {
@@ -181,10 +238,12 @@ impl ServerShard {
 
     /// Accepting ended: by us, or because something ran out, which a little rest may mend.
     pub(crate) fn accept_ended(&self, shard: &Shard, index: u32, errno: i32) {
-        if let Some(listener) = self.listeners.borrow().get(index as usize) {
+        let listeners = self.listeners.borrow();
+        let listener = listeners.get(index as usize);
+        if let Some(listener) = listener {
             listener.accept.set(None);
         }
-        if self.draining.get() && self.over_limit.borrow().is_empty() {
+        if listener.is_none() && self.over_limit.borrow().is_empty() {
             return;
         }
         if errno != libc::ECANCELED {
@@ -199,14 +258,18 @@ impl ServerShard {
         if self.draining.replace(true) {
             return;
         }
-        let listeners = self.listeners.take();
-        for listener in &listeners {
+        // Whoever asks whether this server is ready is still to be told.
+        let mut listeners = self.listeners.borrow_mut();
+        let admins_count = listeners.iter().filter(|listener| listener.is_admin).count();
+        let closed = listeners.split_off(admins_count);
+        drop(listeners);
+        for listener in &closed {
             if let Some(op) = listener.accept.get() {
                 shard.ring.borrow_mut().cancel(op);
             }
             // Connections that wait in the kernel's queue would be reset with the listener.
             while let Ok(fd) = listener.socket.accept_now() {
-                self.accepted(shard, fd);
+                self.take_accepted(shard, Accepted { fd, is_admin: false });
             }
             // The ring may hold the socket for another turn: those who come then must not queue up
             // to be reset.
@@ -243,11 +306,20 @@ impl ServerShard {
         self.finishing.set(true);
         self.stop_reading_datagrams(shard);
         self.datagrams.take();
+        for listener in self.listeners.take() {
+            if let Some(op) = listener.accept.get() {
+                shard.ring.borrow_mut().cancel(op);
+            }
+            listener.socket.shutdown();
+        }
         for connection in shard.connections.all() {
             if self.owns(&connection) {
                 connection.close(shard, &Closed::Stopped);
             }
         }
+        let service = &shard.shared.config.report.service;
+        let rows = self.calls.rows(&self.plan, service, shard.reporter.is_on);
+        shard.reporter.remember(rows.into_iter());
         shard.servers.borrow_mut()[self.plan.number as usize] = None;
     }
 
@@ -315,8 +387,8 @@ impl ServerShard {
             let flow_id = shard.random().max(1);
             context.set_flow_id(flow_id);
         }
-        let name = context.head().method_name.of(context.head_bytes());
-        let Some(method) = self.find_method(name, connection.map(|(side, _)| side)) else {
+        let Some(method) = self.recognize(shard, &mut context, connection.map(|of| of.0)) else {
+            let name = context.head().method_name.of(context.head_bytes());
             let text = format!("there is no method `{}` here", String::from_utf8_lossy(name));
             return self.refuse(shard, context, Code::INVALID_METHOD, &text);
         };
@@ -334,6 +406,11 @@ impl ServerShard {
             // Told apart before: a cancel is no request.
             Admission::Cancel => return shard.spares.give_context(context),
         };
+        if let Err(per_second) = self.quotas.take(&context, shard.now_ns()) {
+            let caller = context.caller();
+            let text = format!("caller `{caller}` is over its quota of {per_second} a second");
+            return self.refuse(shard, context, Code::RATE_LIMITED, &text);
+        }
         if !shard.leases.requests.take(1) {
             let text = "too many requests in flight in this process";
             return self.refuse(shard, context, Code::OVERLOADED, text);
@@ -345,12 +422,17 @@ impl ServerShard {
             let text = "too many requests of this method in flight";
             return self.refuse(shard, context, Code::OVERLOADED, text);
         }
+        if !self.concurrencies.borrow_mut()[method as usize].admit() {
+            self.give_leases(shard, method);
+            let text = "requests of this method queue up inside it, and more would be too late";
+            return self.refuse(shard, context, Code::OVERLOADED, text);
+        }
         if let Some((side, connection)) = connection {
             let flight = side.begin_flight(shard, &context);
             let core = shard.index as u16;
             context.origin = Origin::Stream { core, connection: connection.id(), flight };
         }
-        self.counters.borrow_mut()[method as usize].begin();
+        self.calls.begin(context.row);
         self.in_flight.set(self.in_flight.get() + 1);
         if self.plan.methods.list[method as usize].kind == Kind::Callback {
             return run_here(shard, self, context);
@@ -360,8 +442,27 @@ impl ServerShard {
             start(shard, context);
             shard.started_now();
         } else {
-            shard.tasks.ready.borrow_mut().push_back(Ready::Start(context));
+            overload::enqueue(shard, context);
         }
+    }
+
+    /// Finds out what is asked for and by whom, and so how the request is reported.
+    #[inline]
+    fn recognize(
+        &self,
+        shard: &Rc<Shard>,
+        context: &mut Context,
+        side: Option<&ServerSide>,
+    ) -> Option<u32> {
+        dye::admit(shard, context);
+        let (head, reporter, forgotten) = (context.head(), &shard.reporter, Cell::new(0));
+        let method = self.find_method(head.method_name.of(context.head_bytes()), side);
+        let last = side.map_or(&forgotten, |side| &side.last_caller);
+        let caller = head.caller.of(context.head_bytes());
+        let row = self.calls.row(reporter, &self.plan, method, caller, last);
+        let own_id = if reporter.is_on { reporter.next_span_id() } else { head.span_id };
+        (context.row, context.span_id) = (row, own_id);
+        method
     }
 
     #[inline]
@@ -390,17 +491,44 @@ impl ServerShard {
 
     /// A request that was admitted is over: counts it and gives back what it held.
     #[inline]
-    pub(crate) fn ended(&self, shard: &Shard, method: u32, outcome: &report::Outcome) {
-        self.counters.borrow_mut()[method as usize].end(outcome);
+    pub(crate) fn ended(&self, shard: &Shard, context: &Context, outcome: &report::Outcome) {
+        let method = context.method as usize;
+        let started_ns = context.started_ns;
+        let now_ns = context.received_ns + outcome.latency_ns;
+        let concurrency = &mut self.concurrencies.borrow_mut()[method];
+        let judged = if started_ns == 0 {
+            concurrency.leave();
+            self.calls.give_up(context.row, outcome.code)
+        } else {
+            let wasted = now_ns >= context.deadline_ns || context.cancel.is_set();
+            if self.is_adaptive(shard, method) {
+                concurrency.end(&Ended { started_ns, now_ns, wasted });
+            } else {
+                concurrency.leave();
+            }
+            self.calls.end(&shard.reporter, context.row, outcome)
+        };
+        trace::served(shard, context, outcome, &judged);
         self.in_flight.set(self.in_flight.get() - 1);
+        self.give_leases(shard, context.method);
+    }
+
+    fn is_adaptive(&self, shard: &Shard, method: usize) -> bool {
+        shard.shared.config.overload_control && self.plan.methods.list[method].adaptive
+    }
+
+    fn give_leases(&self, shard: &Shard, method: u32) {
         shard.leases.requests.give(1);
         if let Some(lease) = &self.method_leases[method as usize] {
             lease.give(1);
         }
     }
 
-    /// Answers a request that is not in flight.
+    /// Answers a request that is not in flight; its method is known, unless that is what is wrong.
     fn refuse(&self, shard: &Rc<Shard>, context: Box<Context>, code: Code, text: &str) {
+        let judged = self.calls.refuse(context.row, code);
+        let ended = report::Outcome { code, ..report::Outcome::default() };
+        trace::served(shard, &context, &ended, &judged);
         write_refusal(shard, self, &context, code, text);
         shard.spares.give_context(context);
     }
@@ -409,7 +537,7 @@ impl ServerShard {
 impl ServerShard {
     /// What was counted of each method on this core.
     pub(crate) fn counters(&self) -> Vec<Counters> {
-        self.counters.borrow().clone()
+        self.calls.by_method()
     }
 
     /// Connections and requests in flight on this core.

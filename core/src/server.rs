@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use msec_protocol::serve::Quota;
 use msec_protocol::{Address, Code, Counters};
 use msec_sys::clock;
 use msec_sys::socket::{self, Socket};
@@ -23,6 +24,8 @@ use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::method::{MethodOptions, Methods, Service};
+use crate::pages::Pages;
+use crate::quota::Quotas;
 use crate::serve::{Plan, ServerShard};
 
 /// How long [`Server`] waits for peers to leave when it is dropped.
@@ -50,7 +53,12 @@ const FINISH_GRACE: Duration = Duration::from_secs(1);
 pub struct ServerBuilder {
     methods: Methods,
     listen: Vec<String>,
+    admin: Vec<String>,
+    cors: Vec<String>,
+    hosts: Vec<String>,
+    pages: Pages,
     configure: Vec<Configure>,
+    quotas: Quotas,
 }
 
 type Configure = (String, Box<dyn FnOnce(MethodOptions<'_>)>);
@@ -72,6 +80,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Tells what the messages of raw methods look like, so that they can be called with JSON: a
+    /// serialized `FileDescriptorSet` with everything that its files import, as `protoc
+    /// --include_imports --descriptor_set_out` writes it. Generated services bring their own.
+    pub fn descriptors(mut self, set: impl Into<std::borrow::Cow<'static, [u8]>>) -> Self {
+        self.methods.descriptors(set);
+        self
+    }
+
     /// Sets how a method is run: `.method("a.B.Sort", |options| { options.heavy(); })`.
     pub fn method(
         mut self,
@@ -82,9 +98,52 @@ impl ServerBuilder {
         self
     }
 
+    /// Bounds the requests of a caller, by the name that it gives itself: `per_second` of them (1
+    /// to a million), and `burst` at once, on all cores together. More are answered with -108.
+    pub fn quota(mut self, caller: &str, per_second: u32, burst: u32) -> Self {
+        self.quotas.set(caller, Quota::new(per_second, burst));
+        self
+    }
+
+    /// Bounds the requests of each caller that has no [`quota`](ServerBuilder::quota) of its own.
+    /// Callers beyond the first 4096 names share one.
+    pub fn quota_for_others(mut self, per_second: u32, burst: u32) -> Self {
+        self.quotas.set_for_others(Quota::new(per_second, burst));
+        self
+    }
+
     /// Listens at an address: `ip:port`, `ip:port@udp` or `unix:/path`; port 0 takes a free one.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen.push(address.into());
+        self
+    }
+
+    /// Serves the built-in pages (`/health`, `/ready`, `/version` and others) at this address, and
+    /// nowhere else; nothing else is served there. It stays open while the server drains, so that
+    /// `/ready` can say so. Without any, they are at the addresses of [`ServerBuilder::listen`].
+    pub fn admin(mut self, address: impl Into<String>) -> Self {
+        self.admin.push(address.into());
+        self
+    }
+
+    /// Who may see the pages that tell of the inside; default [`Pages::Loopback`]. `/health` and
+    /// `/ready` are open to all.
+    pub fn pages(mut self, pages: Pages) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// A name under which browsers may see those pages, beside addresses and `localhost`: the
+    /// `Host` that they send, without its port.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
+    }
+
+    /// Lets pages of an origin (`https://shop.example`), or with `*` of all, call methods from
+    /// browsers (CORS). Without it, browsers are refused with -107 unless the page comes from here.
+    pub fn cors(mut self, origin: impl Into<String>) -> Self {
+        self.cors.push(origin.into());
         self
     }
 
@@ -105,24 +164,41 @@ impl ServerBuilder {
         let cores = engine.cores_count();
         let mut streams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
         let mut datagrams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
+        let mut admins: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for text in &self.listen {
             let place = place(text)?;
             let list = if place.datagram { &mut datagrams } else { &mut streams };
-            let bound = open(&place, list)
-                .map_err(|error| Error::from_io(&format!("listen on {text}"), &error))?;
+            let bound = open(&place, list).map_err(|error| cannot_listen(text, &error))?;
             addresses.push(if place.datagram { format!("{bound}@udp") } else { bound.to_string() });
         }
+        if let Some(first) = addresses.first() {
+            // Another server of this process may have named it already.
+            let _ = engine.shared().instance.set(first.clone());
+        }
+        let admin_addresses = open_admins(&self.admin, &mut admins)?;
         let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
         let method_budgets =
             methods.list.iter().map(|method| budget(method.requests_max)).collect();
-        let plan = Arc::new(Plan { number, methods, method_budgets });
+        let plan = Arc::new(Plan {
+            number,
+            methods,
+            method_budgets,
+            quotas: self.quotas,
+            body_bytes_max: engine.config().limits.body_bytes_max,
+            bytes: engine.shared().budgets.bytes.clone(),
+            cors: self.cors,
+            hosts: self.hosts,
+            pages: self.pages,
+            has_admin: !self.admin.is_empty(),
+        });
         let (tell, told) = mpsc::channel();
-        for (core, (streams, datagrams)) in streams.into_iter().zip(datagrams).enumerate() {
+        let sockets = streams.into_iter().zip(admins).zip(datagrams);
+        for (core, ((streams, admins), datagrams)) in sockets.enumerate() {
             let (plan, tell) = (plan.clone(), tell.clone());
             let start = Box::new(move |shard: &std::rc::Rc<crate::shard::Shard>| {
-                ServerShard::start(shard, plan, streams, datagrams);
+                ServerShard::start(shard, plan, streams, admins, datagrams);
                 let _ = tell.send(());
             });
             engine.shared().cores.post_patiently(core, crate::shard::Message::Run(start));
@@ -132,7 +208,14 @@ impl ServerBuilder {
             return Err(Error::internal("a core has stopped"));
         }
         let stopped = AtomicBool::new(false);
-        Ok(Server { engine: engine.clone(), plan, addresses, stopped, last: OnceLock::new() })
+        Ok(Server {
+            engine: engine.clone(),
+            plan,
+            addresses,
+            admin_addresses,
+            stopped,
+            last: OnceLock::new(),
+        })
     }
 }
 
@@ -141,6 +224,7 @@ pub struct Server {
     engine: Engine,
     plan: Arc<Plan>,
     addresses: Vec<String>,
+    admin_addresses: Vec<String>,
     stopped: AtomicBool,
     /// What each core had counted when the server stopped.
     last: OnceLock<Vec<Vec<Counters>>>,
@@ -164,6 +248,11 @@ impl Server {
     /// Where it listens, in the order of the builder's `listen`, with the ports that were taken.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Where its pages are, in the order of the builder's `admin`.
+    pub fn admin_addresses(&self) -> &[String] {
+        &self.admin_addresses
     }
 
     /// The numbers of each method; after a stop, those at its end.
@@ -234,7 +323,7 @@ impl Server {
         });
         // Nobody else stops: `stopped` lets one through.
         let _ = self.last.set(last);
-        for address in &self.addresses {
+        for address in self.addresses.iter().chain(&self.admin_addresses) {
             if let Some(path) = address.strip_prefix("unix:") {
                 // Somebody else may have removed it.
                 let _ = std::fs::remove_file(path);
@@ -299,6 +388,24 @@ fn place(text: &str) -> Result<Place> {
         }),
         Err(bad) => Err(Error::new(Code::INVALID_ENDPOINT, format!("listen on `{text}`: {bad}"))),
     }
+}
+
+/// Opens the sockets for pages.
+fn open_admins(texts: &[String], cores: &mut [Vec<OwnedFd>]) -> Result<Vec<String>> {
+    let bound = texts.iter().map(|text| {
+        let place = place(text)?;
+        if place.datagram {
+            let text = format!("listen on `{text}`: pages are read over streams");
+            return Err(Error::new(Code::INVALID_ENDPOINT, text));
+        }
+        let bound = open(&place, cores).map_err(|error| cannot_listen(text, &error))?;
+        Ok(bound.to_string())
+    });
+    bound.collect()
+}
+
+fn cannot_listen(text: &str, error: &std::io::Error) -> Error {
+    Error::from_io(&format!("listen on {text}"), error)
 }
 
 /// Opens one socket for each core.

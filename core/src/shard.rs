@@ -19,7 +19,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use msec_protocol::{Address, Target};
 use msec_sys::clock;
 use msec_sys::process::CrashNote;
 use msec_sys::ring::{Event, Interest, Op, Ring};
@@ -31,12 +30,13 @@ use crate::connection::{Connection, Role};
 use crate::connections::{ConnectionId, Connections};
 use crate::context::Context;
 use crate::engine::Shared;
-use crate::error::Result;
 use crate::flight::Flights;
 use crate::mailbox;
+use crate::overload::{self, Overload};
 use crate::polled::Polled;
 use crate::pool::Peers;
 use crate::raw::RawIdle;
+use crate::report::Reporter;
 use crate::request::{self, Answered};
 use crate::route::Routes;
 use crate::serve::ServerShard;
@@ -98,6 +98,12 @@ pub(crate) fn current() -> Option<Rc<Shard>> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
+/// Looks at the core whose thread this is, without holding on to it; `None` on other threads.
+#[inline]
+pub(crate) fn with_current<R>(look: impl FnOnce(&Rc<Shard>) -> R) -> Option<R> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+}
+
 /// A core, seen from its own thread.
 pub(crate) struct Shard {
     pub(crate) index: usize,
@@ -108,6 +114,7 @@ pub(crate) struct Shard {
     pub(crate) ring: RefCell<Ring>,
     pub(crate) timers: RefCell<Wheel<Timer>>,
     pub(crate) tasks: Tasks,
+    pub(crate) overload: Overload,
     pub(crate) connections: Connections,
     pub(crate) flights: RefCell<Flights>,
     pub(crate) servers: RefCell<Vec<Option<Rc<ServerShard>>>>,
@@ -115,6 +122,7 @@ pub(crate) struct Shard {
     pub(crate) routes: Routes,
     pub(crate) raw_idle: RawIdle,
     pub(crate) leases: crate::engine::Leases,
+    pub(crate) reporter: Reporter,
     inbox: RefCell<mailbox::Receiver<Message>>,
     /// Connections with output that was not handed to the ring.
     dirty: RefCell<Vec<Rc<Connection>>>,
@@ -143,6 +151,7 @@ impl Shard {
         let now_ns = clock::now_ns();
         let stacks = shared.config.stacks();
         let leases = crate::engine::Leases::new(&shared.budgets);
+        let reporter = Reporter::new(&shared.config.report, now_ns);
         Rc::new(Self {
             index,
             now_ns: Cell::new(now_ns),
@@ -150,6 +159,7 @@ impl Shard {
             ring: RefCell::new(ring),
             timers: RefCell::new(Wheel::new(now_ns)),
             tasks: Tasks::new(stacks),
+            overload: Overload::new(shared.config.overload_control),
             connections: Connections::default(),
             flights: RefCell::default(),
             servers: RefCell::default(),
@@ -157,6 +167,7 @@ impl Shard {
             routes: Routes::default(),
             raw_idle: RawIdle::default(),
             leases,
+            reporter,
             inbox: RefCell::new(inbox),
             dirty: RefCell::default(),
             polls: RefCell::default(),
@@ -195,13 +206,6 @@ impl Shard {
             self.slow.set(true);
         }
         fresh_ns.max(self.now_ns())
-    }
-
-    /// The address that the next call to a target goes to.
-    #[inline]
-    pub(crate) fn pick(&self, target: &Target, method: &str) -> Result<Address> {
-        let now_ns = self.now_ns();
-        self.routes.pick(target, method, |address| self.peers.is_welcome(address, now_ns))
     }
 
     /// A number that is different each time; not for secrets (xorshift64*, Vigna 2016).
@@ -250,7 +254,9 @@ impl Shard {
 
     /// How long the ring may wait.
     fn idle_ns(&self) -> Option<u64> {
-        let busy = !self.tasks.ready.borrow().is_empty() || !self.outbox.borrow().is_empty();
+        let busy = !self.tasks.ready.borrow().is_empty()
+            || !self.outbox.borrow().is_empty()
+            || self.overload.has_waiting();
         // With busy polling, a core that had work a moment ago looks again instead of sleeping.
         let spins = self.now_ns() < self.worked_ns.get() + self.shared.config.busy_poll_us * 1000;
         if busy || spins || !self.inbox.borrow_mut().prepare_park() {
@@ -285,9 +291,7 @@ impl Shard {
             match message {
                 Message::Run(function) => function(self),
                 Message::Wake(task) => self.tasks.wake_id(task),
-                Message::Request(context) => {
-                    self.tasks.ready.borrow_mut().push_back(Ready::Start(context));
-                }
+                Message::Request(context) => overload::enqueue(self, context),
                 Message::Answered(answered) => request::answered(self, *answered),
             }
         }
@@ -366,10 +370,10 @@ impl Shard {
                 }
             }
             Event::Accepted { token, fd } => {
-                if let Subject::Listener(server, _) = Subject::from_token(token)
+                if let Subject::Listener(server, listener) = Subject::from_token(token)
                     && let Some(server) = self.server(server)
                 {
-                    server.accepted(self, fd);
+                    server.accepted(self, listener, fd);
                 }
             }
             Event::AcceptEnded { token, errno } => {
@@ -431,6 +435,7 @@ impl Shard {
         !self.slow.get()
             && self.started_count.get() < STARTED_COUNT_MAX
             && self.tasks.ready.borrow().is_empty()
+            && !self.overload.is_on()
     }
 
     /// A request was started as it was read.
@@ -466,6 +471,7 @@ impl Shard {
                 }
             }
         }
+        overload::run(self, begin_ns, RUN_NS_MAX);
     }
 
     fn resume(self: &Rc<Self>, task: Rc<Task>) {
@@ -542,7 +548,7 @@ impl Shard {
         let servers = self.servers.take();
         self.connections.close_all(self);
         self.peers.end(self);
-        let ready = self.tasks.ready.take();
+        let ready = (self.tasks.ready.take(), self.overload.take());
         drop(ready);
         drop(servers);
         let dirty = self.dirty.take();

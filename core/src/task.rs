@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use msec_protocol::Priority;
 use msec_sys::coroutine::{self, Coroutine, Exhausted, Outcome, Pool, StackConfig};
 
 use crate::cancel::{Cancel, TaskId};
@@ -43,6 +44,7 @@ pub(crate) struct Inherited {
     pub(crate) sampled: bool,
     pub(crate) trace_id: [u8; 16],
     pub(crate) span_id: u64,
+    pub(crate) priority: Priority,
     pub(crate) cancel: Option<Arc<Cancel>>,
 }
 
@@ -82,6 +84,21 @@ pub(crate) struct Task {
     waits_for: Cell<&'static str>,
     /// Of the server method it runs; for the watchdog and crash messages.
     name: Cell<Option<Name>>,
+    /// It is to note where it stands when it next goes on, and where it stood when it did.
+    wants_stack: Cell<bool>,
+    stack: RefCell<Option<Stack>>,
+}
+
+/// Where a coroutine stood. Names are looked up when it is written, which takes much stack.
+pub(crate) type Stack = Arc<std::backtrace::Backtrace>;
+
+/// A coroutine, for people.
+pub(crate) struct Facts {
+    pub(crate) index: u32,
+    pub(crate) state: &'static str,
+    pub(crate) waits_for: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) stack: Option<Stack>,
 }
 
 impl Task {
@@ -259,9 +276,41 @@ impl Tasks {
             locals: RefCell::default(),
             waits_for: Cell::new(""),
             name: Cell::new(None),
+            wants_stack: Cell::new(false),
+            stack: RefCell::default(),
         });
         all.push(task.clone());
         task
+    }
+
+    /// The coroutines that have a job, at most so many.
+    pub(crate) fn facts(&self, count_max: usize) -> Vec<Facts> {
+        let all = self.all.borrow();
+        let busy = all.iter().filter(|task| task.state.get() != State::Idle);
+        let facts = |task: &Rc<Task>| Facts {
+            index: task.id_index,
+            state: match task.state.get() {
+                State::Idle => "idle",
+                State::Ready => "ready",
+                State::Running => "runs",
+                State::Parked => "waits",
+            },
+            waits_for: if task.state.get() == State::Parked { task.waits_for.get() } else { "" },
+            method: task.name.get().map_or("", Name::text),
+            stack: task.stack.take(),
+        };
+        busy.take(count_max).map(facts).collect()
+    }
+
+    /// Wakes coroutines that wait, at most so many, to note where they stand and wait on: whoever
+    /// parks looks again at what it waits for.
+    pub(crate) fn want_stacks(&self, count_max: usize) {
+        let all = self.all.borrow();
+        let parked = all.iter().filter(|task| task.state.get() == State::Parked);
+        for task in parked.take(count_max) {
+            task.wants_stack.set(true);
+            self.wake(task);
+        }
     }
 
     /// Wakes by identity; nothing happens if that job is over.
@@ -335,6 +384,8 @@ impl Tasks {
         task.state.set(State::Idle);
         task.notified.set(false);
         task.name.set(None);
+        task.wants_stack.set(false);
+        task.stack.take();
         let inherited = task.inherited.take();
         let job = task.job.replace(Job::None);
         drop((inherited, job));
@@ -397,6 +448,18 @@ pub(crate) fn park(shard: &Shard, waits_for: &'static str) {
     drop(task);
     coroutine::suspend();
     // `Tasks::run` has set the current task and its state again.
+    if let Some(task) = shard.tasks.current()
+        && task.wants_stack.replace(false)
+    {
+        note_stack(&task);
+    }
+}
+
+/// Not part of [`park`], so that it costs the stack of no coroutine that is not asked.
+#[cold]
+#[inline(never)]
+fn note_stack(task: &Task) {
+    *task.stack.borrow_mut() = Some(Arc::new(std::backtrace::Backtrace::force_capture()));
 }
 
 /// Lets everything else that is ready run before the running task goes on.

@@ -17,11 +17,15 @@
 //! that the fuzzer controls them too.
 use msec_protocol::head::{decode_answer, decode_request, encode_answer, encode_request};
 use msec_protocol::route::Address;
+use msec_protocol::serve::priority::PRIORITY_KEY;
 use msec_protocol::{
     AnswerHead, Arrival, BadFrame, Calls, Code, Cut, Cutter, Head, Limits, Metadata, RequestHead,
     Span, Target, cut, frame, limits,
 };
 use std::collections::BTreeMap;
+
+pub mod http;
+pub mod json;
 
 /// A function that must not panic.
 pub type FuzzTarget = fn(&[u8]);
@@ -34,6 +38,9 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("metadata", metadata),
     ("calls", calls),
     ("route", route),
+    ("http", http::http),
+    ("json_read", json::json_read),
+    ("json_write", json::json_write),
 ];
 
 /// Bytes taken off the front of an input, as decisions.
@@ -229,8 +236,9 @@ pub fn head(input: &[u8]) {
         for span in [head.err_msg, head.caller, head.method_name, head.auth] {
             assert!(span_is_within(span, input));
         }
-        let guarded = [head.deadline_ms, head.attempt, head.compress, head.metadata_pairs];
-        assert!(guarded == [0; 4] && head.trace_id == [0; 16] && head.auth == Span::default());
+        let guarded = [head.deadline_ms, head.attempt, head.metadata_pairs];
+        assert!(head.compress == 0 || head.features & 2 != 0);
+        assert!(guarded == [0; 3] && head.trace_id == [0; 16] && head.auth == Span::default());
         assert!(!head.cancel && !head.one_way && !head.sampled);
     }
 }
@@ -259,6 +267,7 @@ fn request_comes_back(head: &Head, input: &[u8]) {
         attempt: head.attempt,
         compress: head.compress,
         metadata: metadata.encoded(),
+        priority: head.priority,
         one_way: head.one_way,
         cancel: head.cancel,
         auth: head.auth.of(input),
@@ -290,7 +299,9 @@ fn request_comes_back(head: &Head, input: &[u8]) {
         (head, texts)
     };
     assert_eq!(plain(&again, bytes), plain(head, input));
-    assert!(again.metadata(bytes).eq(metadata.iter()));
+    // The priority is written as a header of its own.
+    let of_user = again.metadata(bytes).filter(|(key, _)| *key != PRIORITY_KEY);
+    assert!(of_user.eq(metadata.iter()));
 }
 
 /// The answer to a request that was read has its sequence and its names.

@@ -20,7 +20,7 @@ use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use crate::{PATIENCE, wait_until};
+use crate::{PATIENCE, wait_at_most};
 
 /// The variable that tells a child what it is.
 const ROLE: &str = "MSEC_TESTS_CHILD";
@@ -158,7 +158,8 @@ impl Child {
     pub fn wait(mut self) -> (ExitStatus, String) {
         self.release();
         let mut status = None;
-        wait_until("the end of a child process", || {
+        // A child is a test of its own, with the waits of one.
+        wait_at_most(4 * PATIENCE, "the end of a child process", || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         });

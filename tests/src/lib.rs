@@ -16,7 +16,10 @@
 
 pub mod child;
 pub mod emulated;
+pub mod fleet;
 pub mod gate;
+pub mod http;
+pub mod load;
 pub mod peer;
 pub mod stage;
 
@@ -25,7 +28,10 @@ use std::time::{Duration, Instant};
 
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
+pub use fleet::Fleet;
 pub use gate::Gate;
+pub use http::{HttpAnswer, HttpPeer, MIRROR, curl};
+pub use load::{Load, Tally, wait_on_core};
 pub use msec::log::Level;
 pub use peer::{Answer, End, Peer, UdpPeer};
 pub use stage::{Bystander, ECHO, Stage, config};
@@ -80,8 +86,14 @@ pub fn now() -> Instant {
 
 /// Waits until `holds`, asking again and again. Panics with `what` when patience is over.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = now() + PATIENCE;
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, holds);
+}
+
+/// As [`wait_until`], with another patience.
+#[track_caller]
+pub fn wait_at_most(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = now() + patience;
     while !holds() {
         assert!(now() < end, "waited in vain for: {what}");
         wait_a_little();

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use msec::naming::{Instance, Service, Table};
+use msec::naming::{Instance, Policy, Service, Table};
 use msec::{CallOptions, Client, Code, Engine, Io};
 use msec_tests::{ECHO, PATIENCE, Stage, config, on_both, wait_until};
 
@@ -22,12 +22,13 @@ fn patient() -> CallOptions {
 
 fn table(instances: &[(&str, u32)]) -> Table {
     let instance = |(address, weight): &(&str, u32)| Instance {
-        address: address.parse().unwrap(),
         weight: *weight,
+        ..Instance::new(address.parse().unwrap())
     };
     let instances = instances.iter().map(instance).collect();
     let mut table = Table::new();
-    table.add(Service { name: "Demo.who".into(), instances }).unwrap();
+    let service = Service { policy: Policy::Wrr, ..Service::new("Demo.who", instances) };
+    table.add(service).unwrap();
     table
 }
 
@@ -66,7 +67,7 @@ on_both! {
         let (a, b) = (named(io, "a"), named(io, "b"));
         let engine = Engine::with(config(io).cores(1)).unwrap();
         let text = format!(
-            "[[service]]\nname = \"Demo.who\"\n\
+            "[[service]]\nname = \"Demo.who\"\npolicy = \"wrr\"\n\
              [[service.instance]]\naddress = \"{}\"\nweight = 300\n\
              [[service.instance]]\naddress = \"{}\"\n",
             a.address(),

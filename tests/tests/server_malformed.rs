@@ -32,6 +32,7 @@ on_both! {
     fn malformed_frames_close_their_connection_and_no_other(io: msec::Io) {
         let stage = Stage::echo(io);
         is_closed_for(&stage, b"GET / HTTP/1.0\r\n\r\n", "");
+        is_closed_for(&stage, b"get / HTTP/1.0\r\n\r\n", "");
         is_closed_for(&stage, b"(\xff\xff\xff\xff\0\0\0\0 head", "");
         is_closed_for(&stage, b"(\0\0\0\0\0\0\0\0)", "");
         let mut unended = framed(&request(1, ECHO), b"body");

@@ -7,11 +7,15 @@
 //! on any machine.
 
 use std::hint::black_box;
+use std::sync::OnceLock;
 
 use msec::coroutine::{Outcome, Pool, StackConfig, suspend};
 use msec::mailbox::mailbox;
 use msec::timer::Wheel;
+use msec::{Config, Engine, Io};
 use msec_protocol::head::{decode_request, encode_answer, encode_request};
+use msec_protocol::report::{self, Counters};
+use msec_protocol::trace::{Record, Recorder, Slow};
 use msec_protocol::{AnswerHead, Arrival, Cutter, Histogram, Limits, RequestHead};
 
 /// A part of a request.
@@ -32,6 +36,11 @@ pub const PARTS: &[Part] = &[
     Part { name: "timer", run: timer },
     Part { name: "mailbox-hop", run: mailbox_hop },
     Part { name: "histogram", run: histogram },
+    Part { name: "report-call", run: report_call },
+    Part { name: "report-span", run: report_span },
+    Part { name: "attribute-add", run: attribute_add },
+    Part { name: "attribute-add-label", run: attribute_add_label },
+    Part { name: "log-filtered", run: log_filtered },
 ];
 
 /// The part of that name.
@@ -152,4 +161,77 @@ fn histogram(times: u64) {
         histogram.record(black_box(nth.wrapping_mul(0x9E37_79B9) & 0xFF_FFFF));
     }
     black_box(histogram.count());
+}
+
+/// Counts a call: its begin, its end by code, bytes, latency and time in the queue.
+fn report_call(times: u64) {
+    let mut counters = Counters::new();
+    for nth in 0..times {
+        counters.begin();
+        counters.end(&report::Outcome {
+            latency_ns: black_box(nth.wrapping_mul(0x9E37_79B9) & 0xFF_FFFF),
+            queue_ns: black_box(0),
+            request_bytes: black_box(100),
+            answer_bytes: black_box(200),
+            ..report::Outcome::default()
+        });
+    }
+    black_box(counters.ended());
+}
+
+/// Records the span of a call that went well, and finds that it is not slow.
+fn report_span(times: u64) {
+    let (mut recorder, mut slow) = (Recorder::new(), Slow::new());
+    let head = [0; 16];
+    for nth in 0..times {
+        let duration_ns = black_box(1000);
+        let (trace_id, flags) = Record::trace(black_box(&head), nth + 1);
+        let record = Record {
+            trace_id,
+            flags,
+            span_id: nth,
+            parent_id: black_box(7),
+            start_ns: nth,
+            duration_ns,
+            ..Record::default()
+        };
+        recorder.record(&record, slow.is(duration_ns));
+    }
+    black_box(recorder.recorded());
+}
+
+/// Runs on a core, of an engine that does nothing else; it is started once, for that takes longer
+/// than what is measured.
+fn on_core(run: impl FnOnce() + Send + 'static) {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| {
+        let config = Config::new().cores(1).io(Io::Epoll).stall_ms(3_600_000);
+        Engine::with(config).expect("a core can be had")
+    });
+    engine.run(run).expect("it does not panic");
+}
+
+/// Adds to an attribute, on a core.
+fn attribute_add(times: u64) {
+    on_core(move || {
+        for _ in 0..times {
+            msec::metric!("orders", black_box(1));
+        }
+    });
+}
+
+/// Adds to an attribute by a label, on a core.
+fn attribute_add_label(times: u64) {
+    on_core(move || {
+        for _ in 0..times {
+            msec::metric!("orders", 1; city = black_box("Köln"));
+        }
+    });
+}
+
+/// Meets a line of the log whose level is not kept.
+fn log_filtered(times: u64) {
+    for nth in 0..times {
+        msec::debug!("order {nth} placed"; pieces = black_box(nth));
+    }
 }

@@ -22,6 +22,8 @@ pub enum Kind {
 pub enum Verdict {
     /// No error, and the body that was sent.
     Right,
+    /// The server said that it could not, with a code for just that.
+    Refused,
     /// An error code, or another body.
     Wrong,
 }

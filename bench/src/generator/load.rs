@@ -394,12 +394,16 @@ impl<D: Dialect> Load<'_, D> {
         let report = &mut self.tally.report;
         report.requests_total += 1;
         report.wrong += u64::from(answer.verdict == Verdict::Wrong);
+        report.refused += u64::from(answer.verdict == Verdict::Refused);
         report.requests += u64::from(self.phase == Phase::Measuring);
         let measured = match self.open {
             Some(_) => self.window.contains(&due_ns),
             None => self.phase == Phase::Measuring,
         };
-        if measured {
+        let deadline_ns = self.options.deadline.map_or(u64::MAX, |time| time.as_nanos() as u64);
+        let good = answer.verdict == Verdict::Right && now - due_ns <= deadline_ns;
+        report.good += u64::from(measured && good);
+        if measured && (good || self.options.deadline.is_none()) {
             record(self.tally.of(kind), now - due_ns);
         }
         if self.options.mode == Mode::Closed && self.phase != Phase::Draining {
@@ -414,12 +418,16 @@ impl<D: Dialect> Load<'_, D> {
         for slot in self.connections.iter().flat_map(|connection| &connection.slots) {
             if slot.in_flight {
                 self.tally.report.lost += 1;
-                record(self.tally.of(slot.kind), now - slot.due_ns);
+                if self.options.deadline.is_none() {
+                    record(self.tally.of(slot.kind), now - slot.due_ns);
+                }
             }
         }
         for &(due, kind) in self.open.iter().flat_map(|open| &open.backlog) {
             self.tally.report.lost += 1;
-            record(self.tally.of(kind), now - due);
+            if self.options.deadline.is_none() {
+                record(self.tally.of(kind), now - due);
+            }
         }
         let mut report = self.tally.report;
         report.latency = Latency::of(&self.tally.first);

@@ -47,7 +47,10 @@ pub fn run(options: &options::Options) -> io::Result<report::Report> {
         (options::Mode::Idle, false) => idle::run(options),
         (options::Mode::Closed | options::Mode::Open { .. } | options::Mode::Once, false) => {
             let second = mix.map(|mix| mix.method.as_str());
-            load::run(&srpc::Srpc::new(&options.method, second, options.payload), options)
+            let deadline_ms = options.deadline.map_or(0, |deadline| deadline.as_millis() as u64);
+            let (method, payload) = (&options.method, options.payload);
+            let dialect = srpc::Srpc::with_deadline(method, second, payload, deadline_ms);
+            load::run(&dialect, options)
         }
         (options::Mode::Closed | options::Mode::Open { .. } | options::Mode::Once, true)
             if mix.is_none() =>

@@ -11,6 +11,7 @@ use super::dialect::SLOTS_MAX;
 pub const USAGE: &str = "\
 usage: generator --to ADDRESS:PORT [flags]
   what to send      --method M (echo.EchoService.Echo)  --payload BYTES (64)
+                    --deadline-ms N: the server is told, may refuse, and answers within it are good
                     --mix M=PERCENT  --grpc
   how               closed loop; --open RATE [--poisson]; --short; --idle; --once
   how much          --connections N (64)  --depth N (1)
@@ -74,6 +75,8 @@ pub struct Options {
     pub measure: Duration,
     /// The process whose processor time and memory are read.
     pub server_pid: Option<u32>,
+    /// Every request says how long it waits, and only answers within that count as good.
+    pub deadline: Option<Duration>,
     /// Wait for a line on standard input before the load starts.
     pub gate: bool,
 }
@@ -93,6 +96,7 @@ impl Options {
             warm: Duration::from_millis(500),
             measure: Duration::from_millis(2000),
             server_pid: None,
+            deadline: None,
             gate: false,
         }
     }
@@ -119,6 +123,7 @@ impl Options {
                 Long("warm-ms") => options.warm = milliseconds(&mut parser)?,
                 Long("measure-ms") => options.measure = milliseconds(&mut parser)?,
                 Long("server-pid") => options.server_pid = Some(parser.value()?.parse()?),
+                Long("deadline-ms") => options.deadline = Some(milliseconds(&mut parser)?),
                 Long("gate") => options.gate = true,
                 Short(_) | Long(_) | Value(_) => return Err(argument.unexpected()),
             }
@@ -136,6 +141,9 @@ impl Options {
         }
         if self.connections == 0 || !(1..=SLOTS_MAX).contains(&self.depth) {
             return Err(format!("--connections is at least 1, --depth in 1..={SLOTS_MAX}").into());
+        }
+        if self.deadline.is_some() && (self.grpc || !matches!(self.mode, Mode::Open { .. })) {
+            return Err("--deadline-ms goes with --open, in SRPC".into());
         }
         if let Mode::Open { rate, .. } = self.mode
             && !(rate > 0.0 && rate.is_finite())

@@ -75,6 +75,11 @@ pub struct Report {
     pub generator_cpu_ns: u64,
     /// Answers with an error or another body.
     pub wrong: u64,
+    /// With deadlines: requests due in the window that were answered rightly and in time. Latencies
+    /// are theirs alone.
+    pub good: u64,
+    /// With deadlines: refusals with a code that says so. Elsewhere they are wrong.
+    pub refused: u64,
     /// Answers to nothing that was in flight.
     pub strays: u64,
     /// Requests without an answer.

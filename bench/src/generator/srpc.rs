@@ -35,6 +35,9 @@ const SEQUENCE_AT: usize = EDGE_BYTES + 1;
 /// More than any server of the bench writes; a longer head means that the stream is out of step.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// What servers refuse with: overloaded, deadline exceeded before start, rate limited.
+const REFUSALS: [i64; 3] = [-101, -102, -108];
+
 const TAG_SEQUENCE: u64 = 10;
 const TAG_ERROR: u64 = 40;
 
@@ -43,6 +46,8 @@ pub struct Srpc {
     first: Vec<u8>,
     second: Vec<u8>,
     body: Vec<u8>,
+    /// Requests carry a deadline, and with it a second copy of their sequence.
+    has_deadline: bool,
 }
 
 /// One connection.
@@ -71,10 +76,20 @@ impl Srpc {
     /// Requests to `method`, and for [`Kind::Second`] to `second`, with `payload` bytes in an echo
     /// message.
     pub fn new(method: &str, second: Option<&str>, payload: usize) -> Self {
+        Self::with_deadline(method, second, payload, 0)
+    }
+
+    /// As [`Srpc::new`], with the time that requests wait; 0: they do not say.
+    pub fn with_deadline(
+        method: &str,
+        second: Option<&str>,
+        payload: usize,
+        deadline_ms: u64,
+    ) -> Self {
         let body = echo_message(payload);
-        let first = template(method, &body);
-        let second = second.map_or_else(Vec::new, |method| template(method, &body));
-        Srpc { first, second, body }
+        let template = |method: &str| template(method, &body, deadline_ms);
+        let (first, second) = (template(method), second.map_or_else(Vec::new, template));
+        Srpc { first, second, body, has_deadline: deadline_ms > 0 }
     }
 
     /// A fresh connection with `depth` slots.
@@ -104,7 +119,13 @@ impl Srpc {
         }
         let answer = answer.map(|slot| {
             let right = decoded.error == 0 && body_length == self.body.len();
-            Answer { slot, verdict: if right { Verdict::Right } else { Verdict::Wrong } }
+            let refused = self.has_deadline && REFUSALS.contains(&decoded.error);
+            let verdict = match (right, refused) {
+                (true, _) => Verdict::Right,
+                (false, true) => Verdict::Refused,
+                (false, false) => Verdict::Wrong,
+            };
+            Answer { slot, verdict }
         });
         let compared = self.body.len() <= COMPARED_ALWAYS_BYTES
             || (decoded.sequence >> SLOT_BITS).is_multiple_of(COMPARED_NOW_AND_THEN);
@@ -127,7 +148,10 @@ impl Srpc {
             && *compared
             && self.body.get(*at..*at + body.len()) != Some(body)
         {
-            answer.verdict = Verdict::Wrong;
+            // A refusal has no body.
+            if answer.verdict == Verdict::Right {
+                answer.verdict = Verdict::Wrong;
+            }
         }
         *left -= taken;
         *at += body.len();
@@ -157,9 +181,10 @@ impl Dialect for Srpc {
         let sequence = session.begin(slot);
         let at = output.len() + SEQUENCE_AT;
         output.extend_from_slice(template);
-        for (index, byte) in output[at..at + 5].iter_mut().enumerate() {
-            let more = if index < 4 { 0x80 } else { 0 };
-            *byte = (sequence >> (7 * index)) as u8 & 0x7F | more;
+        patch(&mut output[at..at + 5], sequence);
+        if self.has_deadline {
+            let hop_at = output.len() - self.body.len() - 1 - 5;
+            patch(&mut output[hop_at..hop_at + 5], sequence);
         }
     }
 
@@ -222,13 +247,28 @@ impl Session {
     }
 }
 
-/// `( head_len body_len head body )` with room for a five-byte sequence.
-fn template(method: &str, body: &[u8]) -> Vec<u8> {
+/// Writes a sequence as a varint of five bytes.
+fn patch(bytes: &mut [u8], sequence: u32) {
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        let more = if index < 4 { 0x80 } else { 0 };
+        *byte = (sequence >> (7 * index)) as u8 & 0x7F | more;
+    }
+}
+
+/// `( head_len body_len head body )` with room for a five-byte sequence; with a deadline, there is
+/// room for it at the head's end, too: `hop` equals the sequence, or the deadline does not count.
+fn template(method: &str, body: &[u8], deadline_ms: u64) -> Vec<u8> {
     let mut head = vec![0x50];
     put_varint(u64::from(SEQUENCE_BASE), &mut head);
     head.extend_from_slice(&[0x9A, 0x03]);
     put_varint(method.len() as u64, &mut head);
     head.extend_from_slice(method.as_bytes());
+    if deadline_ms > 0 {
+        head.extend_from_slice(&[0xB0, 0x04]);
+        put_varint(deadline_ms, &mut head);
+        head.extend_from_slice(&[0x88, 0x05]);
+        put_varint(u64::from(SEQUENCE_BASE), &mut head);
+    }
     let mut frame = vec![b'('];
     frame.extend_from_slice(&(head.len() as u32).to_be_bytes());
     frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
@@ -306,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_template_is_the_reference_frame_but_for_its_sequence() {
-        let mut frame = template(ECHO_METHOD, b"\x0A\x02hi");
+        let mut frame = template(ECHO_METHOD, b"\x0A\x02hi", 0);
         frame.splice(SEQUENCE_AT..SEQUENCE_AT + 5, [1]);
         frame[4] -= 4;
         assert_eq!(frame, HI);
@@ -381,6 +421,42 @@ mod tests {
             feed(&dialect, &mut session, &bytes).unwrap().answers[0].verdict,
             Verdict::Wrong
         );
+    }
+
+    #[test]
+    fn a_deadline_comes_with_a_hop_that_equals_the_sequence() {
+        let dialect = Srpc::with_deadline(ECHO_METHOD, None, 8, 200);
+        let mut session = dialect.session(1);
+        let mut bytes = Vec::new();
+        dialect.request(&mut session, 0, Kind::First, &mut bytes);
+        let (head, _) = split(&bytes).unwrap().unwrap();
+        let sequence = &head[1..6];
+        assert_eq!(&head[head.len() - 7..head.len() - 5], [0x88, 0x05]);
+        assert_eq!(&head[head.len() - 5..], sequence);
+        assert!(head.windows(4).any(|window| window == [0xB0, 0x04, 0xC8, 0x01]), "200 ms");
+        let answers = feed(&dialect, &mut session, &bytes).unwrap().answers;
+        assert_eq!(answers[0].verdict, Verdict::Right);
+    }
+
+    #[test]
+    fn a_refusal_is_one_where_requests_have_deadlines() {
+        for (deadline_ms, code, expect) in [
+            (200, -101, Verdict::Refused),
+            (200, -108, Verdict::Refused),
+            (200, -18, Verdict::Wrong),
+            (0, -101, Verdict::Wrong),
+        ] {
+            let dialect = Srpc::with_deadline(ECHO_METHOD, None, 0, deadline_ms);
+            let mut session = dialect.session(1);
+            let mut bytes = Vec::new();
+            dialect.request(&mut session, 0, Kind::First, &mut bytes);
+            let mut field = vec![0xC0, 0x02];
+            put_varint(code as u64, &mut field);
+            bytes[4] += field.len() as u8;
+            bytes.splice(EDGE_BYTES + 6..EDGE_BYTES + 6, field);
+            let answers = feed(&dialect, &mut session, &bytes).unwrap().answers;
+            assert_eq!(answers[0].verdict, expect, "{code}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::process;
 
 /// How long calls may take to be parked, and then to be answered.
 const PARK_MAX: Duration = Duration::from_secs(120);
+/// How long an overload lasts before it is measured, at least.
+const GOODPUT_WARM: Duration = Duration::from_millis(600);
 const PARK_POLL: Duration = Duration::from_millis(20);
 
 /// How long a run takes.
@@ -66,12 +68,43 @@ pub fn run(
             let mut server = Server::start(site, contestant, None)?;
             open(load(&mut server, &open_flags(rate))?)
         }
+        Measure::Goodput { deadline_ms } => {
+            let mut server = Server::start(site, contestant, None)?;
+            goodput(site, &mut server, contestant, cell, pace, deadline_ms)
+        }
         Measure::Stop(rate) => {
             let server = Server::start(site, contestant, None)?;
             stop::run(site, &server, contestant, cell, pace, rate)
         }
         Measure::Micro => micro(site, contestant),
     }
+}
+
+/// A closed loop says what the server can do; then it is given the cell's share of that.
+fn goodput(
+    site: &Site,
+    server: &mut Server,
+    contestant: &Contestant,
+    cell: Cell,
+    pace: Pace,
+    deadline_ms: u64,
+) -> Result<Sample, String> {
+    let unhurried = Cell { depth: 1, ..cell };
+    let capacity = clean(load(site, server, contestant, unhurried, pace, &[])?)?.qps();
+    // The onset is not what is measured: it takes a few tenths of a second.
+    let pace = Pace { warm: pace.warm.max(GOODPUT_WARM), ..pace };
+    let mut flags = open_flags(capacity * f64::from(cell.load_percent) / 100.0);
+    flags.extend(["--deadline-ms".to_owned(), deadline_ms.to_string()]);
+    let report = load(site, server, contestant, cell, pace, &flags)?;
+    let sample = open(report.clone())?;
+    let seconds = pace.measure.as_secs_f64();
+    Ok(Sample {
+        // All of its time, for what it was good for: what refusals cost is in it.
+        cpu_ns: (report.good > 0).then(|| report.server_cpu_ns as f64 / report.good as f64),
+        qps: Some(report.good as f64 / seconds),
+        refused: report.refused,
+        ..sample
+    })
 }
 
 fn open_flags(rate: f64) -> Vec<String> {

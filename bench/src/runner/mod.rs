@@ -11,6 +11,7 @@
 //! list for other programs, to `results/`.
 
 pub mod build;
+pub mod curve;
 pub mod launch;
 pub mod measure;
 pub mod plot;

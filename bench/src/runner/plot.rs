@@ -1,4 +1,5 @@
-//! Plots as SVG files: one a row, one panel a cell, one bar a server.
+//! Plots as SVG files: one a row, one panel a cell, one bar a server; rows about overload have
+//! curves instead (`curve.rs`).
 //!
 //! What is drawn is the number the row is about: processor time a request, p99 in open-loop rows,
 //! memory each in rows about memory. A thin line over a bar's end spans the least and the greatest
@@ -7,6 +8,7 @@
 
 use std::fmt::Write;
 
+use super::curve;
 use super::results::{Outcome, Sample};
 use super::rows::{Cell, Measure, Row};
 use super::table::show_cell;
@@ -21,6 +23,9 @@ const TITLE_HEIGHT: f64 = 40.0;
 
 /// The plot of one row, or none if nobody has a number.
 pub fn row(row: &Row, outcomes: &[Outcome]) -> Option<String> {
+    if matches!(row.measure, Measure::Goodput { .. }) {
+        return curve::row(row, outcomes);
+    }
     let (unit, number) = subject(row);
     let drawn: Vec<&Outcome> = outcomes
         .iter()
@@ -79,7 +84,10 @@ fn subject(row: &Row) -> (&'static str, Number) {
     let each: (&str, Number) = ("server memory, bytes each", |sample| sample.bytes_each);
     match row.measure {
         Measure::Closed | Measure::Relay | Measure::Short | Measure::Micro => cpu,
-        Measure::OpenShare(_) | Measure::OpenRate(_) | Measure::Stop(_) => p99,
+        Measure::OpenShare(_)
+        | Measure::OpenRate(_)
+        | Measure::Stop(_)
+        | Measure::Goodput { .. } => p99,
         Measure::Idle | Measure::Parked => each,
     }
 }
@@ -121,7 +129,7 @@ fn panel_bars(panel: &[&Outcome], number: Number, y: &mut f64, body: &mut String
 }
 
 /// msec in one colour, the floors in another, everyone else grey.
-fn color(name: &str) -> &'static str {
+pub(super) fn color(name: &str) -> &'static str {
     match name.split('-').next() {
         Some("msec") => "#2b6cb0",
         Some("floor") => "#68a063",
@@ -133,7 +141,7 @@ fn show(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -29,6 +29,8 @@ pub struct Sample {
     pub bytes_each: Option<f64>,
     /// Open loop: requests that were never answered.
     pub lost: u64,
+    /// Rows about overload: requests that were refused with a code.
+    pub refused: u64,
 }
 
 impl Sample {
@@ -44,6 +46,7 @@ impl Sample {
             generator_load: report.generator_cpu_ns as f64 / elapsed,
             bytes_each: None,
             lost: report.lost,
+            refused: report.refused,
         }
     }
 }
@@ -109,6 +112,8 @@ struct Entry<'a> {
     payload: usize,
     connections: usize,
     depth: usize,
+    /// Beyond the common list: rows about overload.
+    load_percent: Option<u32>,
     cpu_ns_per_req: Option<f64>,
     qps: Option<f64>,
     p50_us: Option<f64>,
@@ -125,6 +130,7 @@ struct Entry<'a> {
     generator_load: Option<f64>,
     generator_bound: bool,
     lost: u64,
+    refused: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -165,6 +171,7 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
         payload: outcome.cell.payload,
         connections: outcome.cell.connections,
         depth: outcome.cell.depth,
+        load_percent: (outcome.cell.load_percent > 0).then_some(outcome.cell.load_percent),
         cpu_ns_per_req: outcome.median(cpu),
         qps: outcome.median(qps),
         p50_us: outcome.median(p50),
@@ -186,6 +193,7 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
         generator_load: outcome.median(|sample| Some(rounded(sample.generator_load))),
         generator_bound: outcome.is_generator_bound(),
         lost: outcome.samples.iter().map(|sample| sample.lost).sum(),
+        refused: outcome.samples.iter().map(|sample| sample.refused).sum(),
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Cell {
     pub connections: usize,
     /// In flight on each of them; in an open loop: at most.
     pub depth: usize,
+    /// Rows about overload: the load, in percent of what the server can do; else 0.
+    pub load_percent: u32,
     /// Measured in the quick run too.
     pub quick: bool,
 }
@@ -97,6 +99,12 @@ pub enum Measure {
     /// Open loop at a rate a second; the server stands still for one second in the middle of the
     /// window.
     Stop(f64),
+    /// Open loop, Poisson arrivals with a deadline, at the cell's share of what the server can do,
+    /// which a short closed loop finds out first. Rates are of answers in time.
+    Goodput {
+        /// How long requests wait, in milliseconds.
+        deadline_ms: u64,
+    },
     /// No load: the program measures a part of a request by itself and prints nanoseconds.
     Micro,
 }
@@ -130,6 +138,7 @@ impl Row {
             | Measure::Short
             | Measure::OpenShare(_)
             | Measure::OpenRate(_)
+            | Measure::Goodput { .. }
             | Measure::Micro => false,
         }
     }
@@ -156,15 +165,20 @@ const fn bench(name: &'static str, program: &'static str) -> Contestant {
     }
 }
 
+/// The engine with its counters by method, but without spans and metrics by caller, which the row
+/// `whole` adds: peers have neither.
 const MSEC: Contestant = Contestant {
     program: Program::Example("echo"),
     arguments: &["--cores", "1"],
-    environment: &[("MSEC_IO", "uring")],
+    environment: &[("MSEC_IO", "uring"), ("MSEC_REPORT", "off")],
     quick: true,
     ..bench("msec", "")
 };
-const MSEC_EPOLL: Contestant =
-    Contestant { name: "msec-epoll", environment: &[("MSEC_IO", "epoll")], ..MSEC };
+const MSEC_EPOLL: Contestant = Contestant { name: "msec-epoll", environment: EPOLL, ..MSEC };
+const EPOLL: &[(&str, &str)] = &[("MSEC_IO", "epoll"), ("MSEC_REPORT", "off")];
+/// As anybody starts it.
+const MSEC_WHOLE: Contestant =
+    Contestant { name: "msec-whole", environment: &[("MSEC_IO", "uring")], ..MSEC };
 const FLOOR_URING: Contestant =
     Contestant { arguments: &["uring"], quick: true, ..bench("floor-uring", "floor") };
 const FLOOR_EPOLL: Contestant =
@@ -200,6 +214,14 @@ const BURN_TWO_CORES: Contestant = Contestant {
     cpus: Cpus::Both,
     ..BURN_ONE_CORE
 };
+/// All burn, and more come than it can do.
+const GOODPUT: Contestant = Contestant { name: "msec", ..BURN_ONE_CORE };
+const GOODPUT_UNCONTROLLED: Contestant = Contestant {
+    name: "msec-uncontrolled",
+    environment: &[("MSEC_IO", "uring"), ("MSEC_OVERLOAD", "off")],
+    quick: false,
+    ..BURN_ONE_CORE
+};
 /// None burns.
 const LONGTAIL_CALM: Contestant = Contestant {
     arguments: &["--cores", "2", "--burn-us", "5000"],
@@ -227,7 +249,12 @@ const ECHO_CONTESTANTS: &[Contestant] =
     &[MSEC, MSEC_EPOLL, FLOOR_URING, FLOOR_EPOLL, TOKIO, GLOMMIO, MAY, TONIC, GRPC_CPP];
 
 const fn cell(payload: usize, connections: usize, depth: usize, quick: bool) -> Cell {
-    Cell { payload, connections, depth, quick }
+    Cell { payload, connections, depth, load_percent: 0, quick }
+}
+
+/// A share of what the server can do, on connections that bound nothing.
+const fn overload(load_percent: u32, quick: bool) -> Cell {
+    Cell { load_percent, ..cell(64, 64, 128, quick) }
 }
 
 /// The table.
@@ -256,6 +283,15 @@ pub const ROWS: &[Row] = &[
         contestants: &[msec_mode("msec", "msec-callback")],
         counts_syscalls: false,
         yardstick: "",
+    },
+    Row {
+        name: "whole",
+        title: "the whole engine, with spans and metrics by caller and callee, and without them",
+        measure: Measure::Closed,
+        cells: &[cell(64, 64, 1, true), cell(64, 16, 32, true)],
+        contestants: &[MSEC, MSEC_WHOLE],
+        counts_syscalls: false,
+        yardstick: "msec",
     },
     Row {
         name: "relay",
@@ -338,6 +374,23 @@ pub const ROWS: &[Row] = &[
         contestants: &[MSEC, MSEC_EPOLL, FLOOR_URING, TONIC, GRPC_CPP],
         counts_syscalls: false,
         yardstick: "tonic",
+    },
+    Row {
+        name: "goodput",
+        title: "200 µs a call, deadline 200 ms: answers in time under overload",
+        measure: Measure::Goodput { deadline_ms: 200 },
+        cells: &[
+            overload(50, false),
+            overload(80, false),
+            overload(100, true),
+            overload(150, false),
+            overload(200, false),
+            overload(300, true),
+            overload(400, false),
+        ],
+        contestants: &[GOODPUT, GOODPUT_UNCONTROLLED],
+        counts_syscalls: false,
+        yardstick: "",
     },
     Row {
         name: "stop",

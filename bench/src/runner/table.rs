@@ -54,6 +54,9 @@ pub fn show_cell(cell: Cell) -> String {
     if cell.connections == 0 {
         return "no load".to_owned();
     }
+    if cell.load_percent > 0 {
+        return format!("{:.1}× of what the server can do", f64::from(cell.load_percent) / 100.0);
+    }
     format!("{}  c={} d={}", show_bytes(cell.payload), cell.connections, cell.depth)
 }
 
@@ -142,6 +145,10 @@ fn remarks(outcome: &Outcome) -> String {
     let lost: u64 = outcome.samples.iter().map(|sample| sample.lost).sum();
     if lost > 0 {
         remarks.push(format!("overloaded: {lost} never answered"));
+    }
+    let refused: u64 = outcome.samples.iter().map(|sample| sample.refused).sum();
+    if refused > 0 {
+        remarks.push(format!("{refused} refused"));
     }
     remarks.extend(outcome.troubles.iter().cloned());
     remarks.join("; ")

@@ -33,6 +33,8 @@ pub struct At {
     pub row: &'static str,
     /// payload, connections, depth; none: the row's first cell.
     pub cell: Option<(usize, usize, usize)>,
+    /// Rows about overload: the cell's load; else 0.
+    pub load_percent: u32,
     /// The contestant's name.
     pub server: &'static str,
 }
@@ -70,7 +72,11 @@ const PIPE: Option<(usize, usize, usize)> = Some((64, 16, 32));
 const LARGE: Option<(usize, usize, usize)> = Some((65_536, 16, 1));
 
 const fn at(row: &'static str, cell: Option<(usize, usize, usize)>, server: &'static str) -> At {
-    At { row, cell, server }
+    At { row, cell, load_percent: 0, server }
+}
+
+const fn overload(load_percent: u32, server: &'static str) -> At {
+    At { load_percent, ..at("goodput", None, server) }
 }
 
 const fn echo_cpu(
@@ -82,6 +88,14 @@ const fn echo_cpu(
         at: at("echo", cell, "msec"),
         metric: Metric::Cpu,
         bound: Bound::TimesAtMost(times, at("echo", cell, yardstick)),
+    }
+}
+
+const fn whole(cell: Option<(usize, usize, usize)>, times: f64) -> Target {
+    Target {
+        at: at("whole", cell, "msec-whole"),
+        metric: Metric::Cpu,
+        bound: Bound::TimesAtMost(times, at("whole", cell, "msec")),
     }
 }
 
@@ -105,6 +119,8 @@ pub const TARGETS: &[Target] = &[
         metric: Metric::Cpu,
         bound: Bound::TimesAtMost(1.25, at("echo", PING, "msec")),
     },
+    whole(PING, 1.1),
+    whole(PIPE, 1.3),
     Target {
         at: at("relay", PING, "msec"),
         metric: Metric::Cpu,
@@ -144,6 +160,11 @@ pub const TARGETS: &[Target] = &[
     Target { at: at("echo", PIPE, "msec"), metric: Metric::Syscalls, bound: Bound::AtMost(0.05) },
     Target { at: at("open50", None, "msec"), metric: Metric::P99, bound: Bound::BestPeer },
     Target { at: at("open80", None, "msec"), metric: Metric::P99, bound: Bound::BestPeer },
+    Target {
+        at: overload(300, "msec"),
+        metric: Metric::Qps,
+        bound: Bound::TimesAtLeast(0.9, overload(100, "msec")),
+    },
     stop("floor-uring"),
     stop("msec"),
 ];
@@ -233,6 +254,7 @@ fn find<'a>(at: &At, outcomes: &'a [Outcome]) -> Option<&'a Outcome> {
         one.row.name == at.row
             && one.contestant.name == at.server
             && at.cell.is_none_or(|wanted| wanted == cell)
+            && at.load_percent == one.cell.load_percent
             && !one.samples.is_empty()
     })
 }
@@ -251,9 +273,10 @@ fn number(at: &At, metric: Metric, outcomes: &[Outcome]) -> Option<f64> {
 }
 
 fn subject(target: &Target) -> String {
-    let cell = target.at.cell.map_or_else(String::new, |(payload, connections, depth)| {
+    let mut cell = target.at.cell.map_or_else(String::new, |(payload, connections, depth)| {
         format!(" {} c={connections} d={depth}", show_bytes(payload))
     });
+    cell.push_str(&load_text(&target.at));
     let metric = match target.metric {
         Metric::Cpu => "CPU a request",
         Metric::Qps => "requests a second",
@@ -267,10 +290,18 @@ fn subject(target: &Target) -> String {
 }
 
 fn name_other(own: &At, other: &At) -> String {
+    let load = load_text(other);
     if own.row == other.row {
-        other.server.to_owned()
+        format!("{}{load}", other.server)
     } else {
-        format!("{} {}", other.row, other.server)
+        format!("{} {}{load}", other.row, other.server)
+    }
+}
+
+fn load_text(at: &At) -> String {
+    match at.load_percent {
+        0 => String::new(),
+        percent => format!(" at {:.1}×", f64::from(percent) / 100.0),
     }
 }
 
@@ -313,6 +344,7 @@ mod tests {
                 row.cells.iter().any(|one| (one.payload, one.connections, one.depth) == cell)
             };
             assert!(at.cell.is_none_or(known), "{at:?}");
+            assert!(row.cells.iter().any(|one| one.load_percent == at.load_percent), "{at:?}");
         };
         for target in TARGETS {
             check(&target.at);

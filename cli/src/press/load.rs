@@ -78,7 +78,8 @@ impl Load {
         if counts {
             self.shared.sending();
         }
-        let result = self.client.call_raw(&self.options.method, &self.options.body, lane);
+        let body = self.shared.next_of(&self.options.bodies);
+        let result = self.client.call_raw(&self.options.method, body, lane);
         let answered_ns = clock::now_ns();
         if counts {
             self.shared.ended(&Ended { due_ns, answered_ns, result: &result });

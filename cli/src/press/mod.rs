@@ -17,9 +17,12 @@
 //! meanwhile: "coordinated omission" (Gil Tene) cannot happen. In a closed loop it can, by its
 //! nature: whoever waits for an answer makes no calls.
 
+mod course;
 mod load;
 mod options;
 mod pace;
+mod page;
+mod plot;
 mod progress;
 mod report;
 mod tally;
@@ -35,6 +38,7 @@ use msec::{Client, Code, Config, Engine, Side, clock, cpu};
 use crate::failure::Failure;
 use crate::flags::Arguments;
 use crate::request;
+use course::{Course, Step};
 use load::Load;
 use options::{Mode, Options};
 use pace::Feed;
@@ -94,7 +98,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             return Err(Failure::failed("a thread of the load generator panicked: a bug of ours"));
         }
     }
-    let report = Report::new(&options, &workers, &watched);
+    let report = Report::new(&workers, &watched);
+    if let Some(file) = &options.html {
+        let page = page::html(&report, &options, &watched.steps);
+        std::fs::write(file, page)
+            .map_err(|error| Failure::failed(format!("cannot write {file}: {error}")))?;
+    }
     report.write(&options)
 }
 
@@ -122,7 +131,7 @@ fn probe(workers: &[Worker], options: &Options) -> Result<(), Failure> {
     let worker = workers.first().expect("there is at least one core");
     // On a lane that the load uses as well: it opens no connection of its own.
     let call = options.call.clone().lane(0);
-    match worker.client.call_raw(&options.method, &options.body, &call) {
+    match worker.client.call_raw(&options.method, &options.bodies[0], &call) {
         Err(error) if error.side() != Side::Peer || error.code() == Code::TIMEOUT => {
             Err(error.into())
         }
@@ -174,6 +183,8 @@ struct Watched {
     /// By core, between 0 and 1.
     busy: Vec<f64>,
     interrupted: bool,
+    /// What the plots show; empty if nobody wants any.
+    steps: Vec<Step>,
 }
 
 /// Watches the load until it is over: signals, progress, and the clocks at both ends.
@@ -185,6 +196,8 @@ fn watch(
     threads: &[JoinHandle<()>],
 ) -> Watched {
     let mut progress = Progress::new(options);
+    let mut course = options.html.as_ref().map(|_| Course::new(options.step()));
+    let mut steps = Vec::new();
     let mut signals = Some(signals);
     let mut begin = None;
     let mut end = None;
@@ -204,9 +217,11 @@ fn watch(
         }
         if now_ns >= window.ends_ns() && end.is_none() {
             end = Some((now_ns, cpu_ns(workers)));
+            steps.extend(course.as_mut().and_then(|course| course.rest(workers, window)));
         }
         if end.is_none() {
             progress.show(workers, window, now_ns);
+            steps.extend(course.as_mut().and_then(|course| course.look(workers, window, now_ns)));
         }
         // Calls in flight end by their deadline; calls that still wait to be sent may never be.
         if now_ns >= window.ends_ns() + options.timeout.as_nanos() as u64 {
@@ -223,7 +238,7 @@ fn watch(
     let measured_ns = end_ns.saturating_sub(begin_ns).max(1);
     let spent = end_cpu_ns.iter().zip(&begin_cpu_ns).map(|(end, begin)| end.saturating_sub(*begin));
     let busy = spent.map(|ns| ns as f64 / measured_ns as f64).collect();
-    Watched { elapsed_ns, busy, interrupted: signals.is_none() }
+    Watched { elapsed_ns, busy, interrupted: signals.is_none(), steps }
 }
 
 /// The CPU time that each core has used.

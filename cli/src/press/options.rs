@@ -5,6 +5,7 @@ use std::time::Duration;
 use msec::{CallOptions, cpu, prost};
 
 use super::pace::Spacing;
+use super::report::several;
 use crate::failure::Failure;
 use crate::flags::Arguments;
 use crate::request::{self, Request};
@@ -16,6 +17,10 @@ const PAYLOAD_BYTES: usize = 64;
 const CONNECTIONS_MAX: usize = 1 << 16;
 /// As many as a server of ours reads from one connection before it answers any.
 const DEPTH_MAX: usize = 1024;
+
+/// Points of a plot over time, and the least time between two: fewer calls say little.
+const STEPS_COUNT: u32 = 120;
+const STEP_LEAST: Duration = Duration::from_millis(100);
 
 /// When calls are made.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -30,7 +35,8 @@ pub(crate) enum Mode {
 pub(crate) struct Options {
     pub(crate) address: String,
     pub(crate) method: String,
-    pub(crate) body: Vec<u8>,
+    /// What is sent, in turn; at least one.
+    pub(crate) bodies: Vec<Vec<u8>>,
     pub(crate) call: CallOptions,
     pub(crate) mode: Mode,
     pub(crate) connections: usize,
@@ -41,13 +47,14 @@ pub(crate) struct Options {
     pub(crate) cores: usize,
     /// A file, or `-`.
     pub(crate) json: Option<String>,
+    pub(crate) html: Option<String>,
     pub(crate) progress: bool,
 }
 
 impl Options {
     pub(crate) fn of(arguments: &Arguments) -> Result<Self, Failure> {
         let mode = mode(arguments)?;
-        let (method, body) = message(arguments)?;
+        let (method, bodies) = messages(arguments)?;
         let address = arguments.operand_text(0)?.to_owned();
         let datagram = address.ends_with("@udp");
         let connections = arguments.count("connections", 1, CONNECTIONS_MAX)?;
@@ -72,7 +79,7 @@ impl Options {
         Ok(Self {
             address,
             method,
-            body,
+            bodies,
             call: request::options(arguments)?.timeout(timeout),
             mode,
             connections,
@@ -82,8 +89,32 @@ impl Options {
             timeout,
             cores,
             json: arguments.text("json")?.map(str::to_owned),
+            html: arguments.text("html")?.map(str::to_owned),
             progress: arguments.has("progress"),
         })
+    }
+}
+
+impl Options {
+    /// How finely the plots show the course of the run.
+    pub(crate) fn step(&self) -> Duration {
+        (self.duration / STEPS_COUNT).max(STEP_LEAST)
+    }
+
+    /// The size of a body, or of all of them on average.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.bodies.iter().map(Vec::len).sum::<usize>() / self.bodies.len().max(1)
+    }
+
+    pub(crate) fn body_text(&self) -> String {
+        match self.bodies.len() {
+            1 => several(self.body_bytes(), "byte"),
+            more => format!(
+                "{} of {} on average",
+                several(more, "message"),
+                several(self.body_bytes(), "byte")
+            ),
+        }
     }
 }
 
@@ -104,25 +135,34 @@ fn mode(arguments: &Arguments) -> Result<Mode, Failure> {
     }
 }
 
-/// The method and the body that is sent.
-fn message(arguments: &Arguments) -> Result<(String, Vec<u8>), Failure> {
+/// The method and the bodies that are sent in turn.
+fn messages(arguments: &Arguments) -> Result<(String, Vec<Vec<u8>>), Failure> {
     let method = match arguments.operand_text(1)? {
         "" => ECHO_METHOD,
         method => method,
     };
     let payload = arguments.count("payload", 0, 1 << 30)?;
+    let given =
+        [arguments.operand(2).is_some(), arguments.has("data"), payload.is_some()].into_iter();
+    if given.filter(|given| *given).count() > 1 {
+        return Err(arguments.usage(&"--payload, --data or MESSAGE: one of them is enough"));
+    }
+    if let Some(data) = arguments.value("data") {
+        return Ok((method.to_owned(), request::messages(arguments, method, data)?));
+    }
     if let Some(request) = Request::of(arguments, method)? {
         if payload.is_some() {
-            return Err(arguments.usage(&"--payload makes the message up: give it, or MESSAGE"));
+            return Err(arguments.usage(&"--payload makes the message up: it needs no schema"));
         }
-        return Ok((request.method, request.body));
+        return Ok((request.method, vec![request.body]));
     }
     if arguments.operand(2).is_some() {
         let text = "MESSAGE needs a schema (--proto or --descriptors), or --hex, or --raw";
         return Err(arguments.usage(&text));
     }
     let bytes = vec![0; payload.unwrap_or(PAYLOAD_BYTES)];
-    Ok((method.to_owned(), if method == ECHO_METHOD { echo(bytes) } else { bytes }))
+    let body = if method == ECHO_METHOD { echo(bytes) } else { bytes };
+    Ok((method.to_owned(), vec![body]))
 }
 
 /// An `echo.EchoRequest`: field 1 is the bytes.
@@ -152,10 +192,10 @@ mod tests {
     fn the_echo_message_needs_no_schema() {
         let echo = options("127.0.0.1:1 --payload 300").unwrap();
         assert_eq!(echo.method, ECHO_METHOD);
-        assert_eq!((&echo.body[..3], echo.body.len()), (&[0x0a, 0xac, 0x02][..], 303));
-        assert_eq!(options("x --payload 0").unwrap().body, b"");
+        assert_eq!((&echo.bodies[0][..3], echo.bodies[0].len()), (&[0x0a, 0xac, 0x02][..], 303));
+        assert_eq!(options("x --payload 0").unwrap().bodies, [b""]);
         let other = options("x a.B.C --payload 5").unwrap();
-        assert_eq!((other.method.as_str(), other.body.len()), ("a.B.C", 5));
+        assert_eq!((other.method.as_str(), other.body_bytes()), ("a.B.C", 5));
     }
 
     #[test]
@@ -163,7 +203,7 @@ mod tests {
         assert!(refused("x --arrivals poisson").contains("say --rate as well"));
         assert!(refused("x --rate 5 --arrivals even").contains("constant or poisson"));
         assert!(refused("x a.B.C {}").contains("MESSAGE needs a schema"));
-        assert!(refused("x a.B.C 00 --hex --payload 3").contains("--payload makes"));
+        assert!(refused("x a.B.C 00 --hex --payload 3").contains("one of them"));
         assert!(refused("x@udp --connections 3 --cores 2").contains("one socket"));
         assert!(refused("x --rate 0").contains("a number above 0"));
         assert!(refused("x echo").contains("package.Service.Method"));

@@ -1,23 +1,20 @@
 //! A line each second, on a terminal in place of the one before.
 
 use std::io::{IsTerminal, stderr};
+use std::time::Duration;
 
+use super::course::Course;
 use super::options::Options;
 use super::report::{count, time};
-use super::tally::{self, Tally};
 use super::{Window, Worker};
-
-const SECOND_NS: u64 = 1_000_000_000;
 
 /// How the run goes, for whoever looks on.
 pub(crate) struct Progress {
     /// `None`: nobody does.
     line_end: Option<&'static str>,
     terminal: bool,
-    seconds: u64,
     warming: bool,
-    sent: u64,
-    before: Tally,
+    seconds: Course,
 }
 
 impl Progress {
@@ -28,8 +25,8 @@ impl Progress {
             (false, true) => Some("\n"),
             (false, false) => None,
         };
-        let before = Tally::default();
-        Self { line_end, terminal, seconds: 0, warming: false, sent: 0, before }
+        let seconds = Course::new(Duration::from_secs(1));
+        Self { line_end, terminal, warming: false, seconds }
     }
 
     /// Writes the line of each second once.
@@ -41,28 +38,19 @@ impl Progress {
             }
             return;
         }
-        let seconds = (now_ns - window.begins_ns) / SECOND_NS;
-        if seconds == self.seconds {
-            return;
-        }
-        let passed = (seconds - self.seconds).max(1);
-        self.seconds = seconds;
-        let (sent, now) = tally::sum(workers);
-        let mut latency_ns = now.latency_ns.clone();
-        latency_ns.subtract(&self.before.latency_ns).expect("counts only grow");
-        let failed = now.failed_count() - self.before.failed_count();
+        let Some(step) = self.seconds.look(workers, window, now_ns) else { return };
         eprint!(
-            "{}{seconds:4} s  sent {}/s  answered {}/s  p50 {}  p99 {}  max {}  errors {}{}",
+            "{}{:4} s  sent {}/s  answered {}/s  p50 {}  p99 {}  max {}  errors {}{}",
             self.line_begin(),
-            count((sent - self.sent) / passed),
-            count((now.answered - self.before.answered) / passed),
-            time(latency_ns.value_at_quantile(0.5)),
-            time(latency_ns.value_at_quantile(0.99)),
-            time(latency_ns.max()),
-            count(failed),
+            step.ends_s,
+            count(step.sent_per_s as u64),
+            count(step.answered_per_s as u64),
+            time(step.p50_ns),
+            time(step.p99_ns),
+            time(step.max_ns),
+            count(step.failed),
             line_end,
         );
-        (self.sent, self.before) = (sent, now);
     }
 
     fn line_begin(&self) -> &'static str {

@@ -26,9 +26,8 @@ const QUANTILES: [(&str, &str, f64); 4] =
 
 /// What is known after a run.
 pub(crate) struct Report {
-    head: String,
     sent: u64,
-    tally: Tally,
+    pub(crate) tally: Tally,
     elapsed_s: f64,
     busy: Vec<f64>,
     interrupted: bool,
@@ -36,26 +35,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options, workers: &[Worker], watched: &Watched) -> Self {
+    pub(crate) fn new(workers: &[Worker], watched: &Watched) -> Self {
         let (sent, tally) = tally::sum(workers);
-        let load = match options.mode {
-            Mode::Closed => "closed loop".to_owned(),
-            Mode::Open { rate, spacing: Spacing::Constant } => format!("open loop, {rate}/s"),
-            Mode::Open { rate, spacing: Spacing::Poisson } => {
-                format!("open loop, {rate}/s at random (poisson)")
-            }
-        };
-        let head = format!(
-            "{} at {}: {load}, {} of depth {}, {}, {}",
-            options.method,
-            options.address,
-            several(options.connections, "connection"),
-            options.depth,
-            several(options.body.len(), "byte"),
-            several(options.cores, "core"),
-        );
         Self {
-            head,
             sent,
             tally,
             elapsed_s: watched.elapsed_ns as f64 / 1e9,
@@ -63,6 +45,27 @@ impl Report {
             interrupted: watched.interrupted,
             io: workers.first().map_or("none", |worker| worker.engine.io_backend()),
         }
+    }
+
+    /// Under which load that was, and for how long.
+    pub(crate) fn conditions(&self, options: &Options) -> String {
+        let load = match options.mode {
+            Mode::Closed => "closed loop".to_owned(),
+            Mode::Open { rate, spacing: Spacing::Constant } => format!("open loop, {rate}/s"),
+            Mode::Open { rate, spacing: Spacing::Poisson } => {
+                format!("open loop, {rate}/s at random (poisson)")
+            }
+        };
+        let ended = if self.interrupted { ", ended early" } else { "" };
+        format!(
+            "{load}, {} of depth {}, {}, {}; {:.1} s after {:?} of warm-up{ended}",
+            several(options.connections, "connection"),
+            options.depth,
+            options.body_text(),
+            several(options.cores, "core"),
+            self.elapsed_s,
+            options.warmup,
+        )
     }
 
     /// Writes text, or JSON, or both. A run in which no call was answered has failed.
@@ -86,7 +89,7 @@ impl Report {
         }
     }
 
-    fn answered_per_s(&self) -> f64 {
+    pub(crate) fn answered_per_s(&self) -> f64 {
         if self.elapsed_s > 0.0 { self.tally.answered as f64 / self.elapsed_s } else { 0.0 }
     }
 
@@ -95,10 +98,9 @@ impl Report {
     }
 
     fn text(&self, options: &Options) -> String {
-        let Self { sent, tally, elapsed_s, .. } = self;
-        let mut text = format!("{}\n", self.head);
-        let ended = if self.interrupted { ", ended early" } else { "" };
-        let _ = writeln!(text, "{elapsed_s:.1} s after {:?} of warm-up{ended}\n", options.warmup);
+        let Self { sent, tally, .. } = self;
+        let mut text = format!("{} at {}\n", options.method, options.address);
+        let _ = writeln!(text, "{}\n", self.conditions(options));
         let failed = tally.failed_count();
         let _ = writeln!(text, "  {:>12}  sent", count(*sent));
         let rate = count(self.answered_per_s() as u64);
@@ -136,7 +138,7 @@ impl Report {
     }
 
     /// What a reader of the numbers has to know.
-    fn remarks(&self, options: &Options) -> Vec<String> {
+    pub(crate) fn remarks(&self, options: &Options) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.is_bottleneck() {
             remarks.push(format!(
@@ -170,7 +172,7 @@ impl Report {
         remarks
     }
 
-    fn json(&self, options: &Options) -> Value {
+    pub(crate) fn json(&self, options: &Options) -> Value {
         let Self { sent, tally, .. } = self;
         let (mode, rate, arrivals) = match options.mode {
             Mode::Closed => ("closed", Value::Null, Value::Null),
@@ -198,7 +200,8 @@ impl Report {
             "arrivals": arrivals,
             "connections": options.connections,
             "depth": options.depth,
-            "body_bytes": options.body.len(),
+            "body_bytes": options.body_bytes(),
+            "messages": options.bodies.len(),
             "cores": options.cores,
             "io": self.io,
             "warmup_s": options.warmup.as_secs_f64(),
@@ -243,7 +246,7 @@ fn latency_json(histogram: &Histogram<u64>) -> Value {
 }
 
 /// A number of things.
-fn several(number: usize, thing: &str) -> String {
+pub(crate) fn several(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", count(number as u64))
 }

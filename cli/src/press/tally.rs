@@ -1,7 +1,7 @@
 //! Counting: every call of the window ends in exactly one of the numbers here.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use hdrhistogram::Histogram;
@@ -16,6 +16,7 @@ const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 #[derive(Default)]
 pub(crate) struct Shared {
     sent: AtomicU64,
+    turn: AtomicUsize,
     tally: Mutex<Tally>,
 }
 
@@ -60,6 +61,14 @@ impl Default for Tally {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The body whose turn it is on this core.
+    pub(crate) fn next_of<'a>(&self, bodies: &'a [Vec<u8>]) -> &'a [u8] {
+        match bodies {
+            [body] => body,
+            bodies => &bodies[self.turn.fetch_add(1, Ordering::Relaxed) % bodies.len()],
+        }
     }
 
     /// A call of the window is about to be made.

@@ -36,6 +36,7 @@ impl<T: EchoService> EchoServiceServer<T> {
 impl<T: EchoService> ::msec::Service for EchoServiceServer<T> {
     const NAME: &'static str = "echo.EchoService";
     fn methods(self, methods: &mut ::msec::Methods) {
+        methods.descriptors(DESCRIPTORS_OF_ECHO);
         let inner = ::std::sync::Arc::new(self.0);
         {
             let inner = ::std::sync::Arc::clone(&inner);
@@ -87,3 +88,9 @@ impl EchoServiceClient {
         self.client.start("echo.EchoService.Echo", request, options)
     }
 }
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
+const DESCRIPTORS_OF_ECHO: &[u8] = b"\
+\n\xab\x01\n\necho.proto\x12\x04echo\"\'\n\x0bEchoRequest\x12\x18\n\x07message\x18\x01\x20\x01(\
+\x0cR\x07message\"(\n\x0cEchoResponse\x12\x18\n\x07message\x18\x01\x20\x01(\x0cR\x07message2<\n\
+\x0bEchoService\x12-\n\x04Echo\x12\x11.echo.EchoRequest\x1a\x12.echo.EchoResponseb\x06proto3";

@@ -54,6 +54,7 @@ impl<T: FanoutService> FanoutServiceServer<T> {
 impl<T: FanoutService> ::msec::Service for FanoutServiceServer<T> {
     const NAME: &'static str = "fanout.FanoutService";
     fn methods(self, methods: &mut ::msec::Methods) {
+        methods.descriptors(DESCRIPTORS_OF_FANOUT);
         let inner = ::std::sync::Arc::new(self.0);
         {
             let inner = ::std::sync::Arc::clone(&inner);
@@ -140,3 +141,12 @@ impl FanoutServiceClient {
         self.client.start("fanout.FanoutService.AskAllInScope", request, options)
     }
 }
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
+const DESCRIPTORS_OF_FANOUT: &[u8] = b"\
+\n\xcb\x02\n\x0cfanout.proto\x12\x06fanout\"&\n\nAskRequest\x12\x18\n\x07message\x18\x01\x20\x01\
+(\x0cR\x07message\"7\n\x0bAskResponse\x12(\n\x07answers\x18\x01\x20\x03(\x0b2\x0e.fanout.AnswerR\
+\x07answers\"L\n\x06Answer\x12\x12\n\x04from\x18\x01\x20\x01(\tR\x04from\x12\x18\n\x07message\
+\x18\x02\x20\x01(\x0cR\x07message\x12\x14\n\x05error\x18\x03\x20\x01(\tR\x05error2|\n\rFanoutSer\
+vice\x121\n\x06AskAll\x12\x12.fanout.AskRequest\x1a\x13.fanout.AskResponse\x128\n\rAskAllInScope\
+\x12\x12.fanout.AskRequest\x1a\x13.fanout.AskResponseb\x06proto3";

@@ -20,7 +20,7 @@
 //!   73   parent_span_id        │
 //!   74   sampled               │ the trace is recorded
 //!   75   attempt               │ 0, then 1, 2, … for retries and hedges
-//!   76   compress              │ how the body is compressed: 0 none
+//!   76   compress      both    │ how the body is compressed: 0 none, 1 LZ4, 2 Zstandard
 //!   77   metadata              │ user headers
 //!   78   one_way               │ nobody waits for an answer
 //!   79   cancel                │ this frame cancels the call `sequence`
@@ -41,7 +41,7 @@
 //!   old server copies `hop` but draws a new `sequence`. (`trace_id` may be inherited: that is
 //!   what it is for.) 82 and 83 never count.
 //! * In an answer only 82 and 83 count of the new tags. Requests never carry them, so an echo
-//!   cannot either.
+//!   cannot either; so 76 counts in an answer that also carries 82.
 //! * What an old server would not understand is sent only where `features` was seen in an answer:
 //!   [`FEATURE_CANCEL`], [`FEATURE_COMPRESS`].
 //!
@@ -57,6 +57,7 @@
 //! type is unknown, of a repeated field the last counts. Groups, which no peer ever sent, are bad.
 use crate::limits::HEAD_BYTES_CEILING;
 use crate::metadata::{self, Pairs};
+use crate::serve::priority::Priority;
 use crate::status::Code;
 use crate::varint;
 use core::fmt;
@@ -68,10 +69,17 @@ pub use encode::{AnswerHead, RequestHead, encode_answer, encode_request};
 
 /// The server understands cancel frames: requests with `cancel` set.
 pub const FEATURE_CANCEL: u64 = 1 << 0;
-/// The server understands compressed bodies: requests with `compress` set. Reserved.
+/// The server understands compressed bodies: requests with `compress` set.
 pub const FEATURE_COMPRESS: u64 = 1 << 1;
 /// What this version understands; a server sends it as `features`.
-pub const FEATURES: u64 = FEATURE_CANCEL;
+pub const FEATURES: u64 = FEATURE_CANCEL | FEATURE_COMPRESS;
+
+/// Values of `compress`. The body is as it is.
+pub const COMPRESS_NONE: u32 = 0;
+/// The body is its length as u32le and then one block of LZ4.
+pub const COMPRESS_LZ4: u32 = 1;
+/// The body is one frame of Zstandard that tells its content's length (RFC 8878).
+pub const COMPRESS_ZSTD: u32 = 2;
 
 /// The method name of a cancel frame, which names no method of any service.
 pub const CANCEL_METHOD_NAME: &[u8] = b"msec.cancel";
@@ -127,7 +135,7 @@ pub struct Head {
     pub sampled: bool,
     /// 0 for the first attempt.
     pub attempt: u32,
-    /// How the body is compressed; 0: not.
+    /// How the body is compressed, one of `COMPRESS_*`.
     pub compress: u32,
     /// Nobody waits for an answer.
     pub one_way: bool,
@@ -139,6 +147,8 @@ pub struct Head {
     pub metadata_pairs: u32,
     /// The user headers are over a bound: the request is to be refused.
     pub metadata_excess: bool,
+    /// Which request goes first when not all can be served; one of the user headers.
+    pub priority: Priority,
     /// What the server understands, bits `FEATURE_*`; answers.
     pub features: u64,
     /// The server drains; answers.
@@ -193,8 +203,10 @@ impl Head {
             self.clear_guarded();
         }
         if self.metadata_pairs != 0 {
-            let within = metadata::are_within_bounds(bytes, self.metadata_pairs as usize);
-            self.metadata_excess = !within.ok_or(BadHead::Metadata)?;
+            let survey = metadata::survey(bytes, self.metadata_pairs as usize);
+            let survey = survey.ok_or(BadHead::Metadata)?;
+            self.metadata_excess = !survey.are_within_bounds;
+            self.priority = survey.priority;
         }
         if self.flow_id == 0 {
             self.flow_id = u64::from_be_bytes(low_half(self.trace_id));
@@ -225,7 +237,9 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Head, BadHead> {
         return Err(BadHead::NoSequence);
     }
     if seen.guarded {
+        let compress = if head.features & FEATURE_COMPRESS == 0 { 0 } else { head.compress };
         head.clear_guarded();
+        head.compress = compress;
     }
     head.trace_id = [0; 16];
     Ok(head)
@@ -541,6 +555,7 @@ mod tests {
             attempt: 3,
             compress: 2,
             metadata: metadata.encoded(),
+            priority: Priority::Critical,
             one_way: true,
             cancel: true,
             auth: b"token",
@@ -562,6 +577,7 @@ mod tests {
             attempt: head.attempt,
             compress: head.compress,
             metadata: metadata.encoded(),
+            priority: head.priority,
             one_way: head.one_way,
             cancel: head.cancel,
             auth: head.auth.of(&bytes),
@@ -581,6 +597,7 @@ mod tests {
             err_msg: b"too much",
             caller: b"Demo.relay",
             method_name: b"echo.EchoService.Echo",
+            compress: COMPRESS_ZSTD,
             features: FEATURE_CANCEL | FEATURE_COMPRESS,
             leaving: true,
         };
@@ -590,6 +607,7 @@ mod tests {
             err: head.err,
             result: head.result,
             err_msg: head.err_msg.of(&bytes),
+            compress: head.compress,
             features: head.features,
             leaving: head.leaving,
             ..AnswerHead::to(&head, &bytes)
@@ -696,6 +714,15 @@ mod tests {
         let expect = Fields::request(5).varint(40, -6i64 as u64);
         assert_eq!(head, decode_answer(&expect.0).unwrap());
         assert_eq!(head.err, Code::INVALID_METHOD);
+    }
+
+    #[test]
+    fn compression_counts_in_answers_that_tell_features() {
+        let compressed = |features| {
+            let bytes = Fields::request(5).varint(76, 1).varint(82, features).0;
+            decode_answer(&bytes).unwrap().compress
+        };
+        assert_eq!([compressed(0), compressed(1), compressed(2), compressed(3)], [0, 0, 1, 1]);
     }
 
     #[test]

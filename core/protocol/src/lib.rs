@@ -19,11 +19,15 @@
 //! |---|---|
 //! | [`frame`] | where one message ends and the next begins |
 //! | [`head`] | sequence, method, deadline, trace of a message |
+//! | [`http`] | the same for HTTP/1.1: requests out of a stream, answers into one |
 //! | [`metadata`] | the user headers of a message |
 //! | [`call`] | whose answer is this: the client side of a connection |
 //! | [`serve`] | is this request run or refused: the server side of a connection |
 //! | [`route`] | which instances make up a service, and which is next |
-//! | [`report`] | counters and histograms that merge exactly |
+//! | [`report`] | counters, histograms and attributes that merge exactly |
+//! | [`trace`] | spans: which of them are kept, and how they travel |
+//! | [`dye`] | which requests keep every line and span |
+//! | [`log`] | records of the log, and when its files rotate |
 //! | [`status`] | the one list of result codes |
 //! | [`limits`] | every bound, with its unit and its reason |
 //!
@@ -37,16 +41,21 @@ extern crate alloc;
 extern crate std;
 
 pub mod call;
+pub mod dye;
 pub mod frame;
 pub mod head;
+pub mod http;
 pub mod limits;
+pub mod log;
 pub mod metadata;
 pub mod report;
 pub mod route;
 mod sequences;
 pub mod serve;
 pub mod status;
+pub mod trace;
 mod varint;
+mod wire;
 
 pub use call::Calls;
 pub use frame::{Arrival, BadFrame, Cut, Cutter, Frame, TooLarge, cut};
@@ -55,5 +64,5 @@ pub use limits::Limits;
 pub use metadata::Metadata;
 pub use report::{Counters, Histogram, Outcome};
 pub use route::{Address, Target, Wrr};
-pub use serve::Admission;
+pub use serve::{Admission, Priority};
 pub use status::{Code, CodeInfo, Side};

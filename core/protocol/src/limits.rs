@@ -96,6 +96,42 @@ pub const FILES_RESERVED: usize = 256;
 /// incomplete or wait to be sent.
 pub const BUFFERED_BYTES_DIVISOR: u64 = 4;
 
+/// Longest head of an HTTP request, in bytes: request line and headers. Browsers send a few hundred
+/// bytes and their cookies; common servers stop at 8 or 16 KiB, so no client relies on more.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * KIB;
+
+/// Most headers of an HTTP request. Browsers send about 20, and 64 become user headers at most.
+pub const HTTP_HEADERS_MAX: usize = 96;
+
+/// Longest line that begins a chunk, in bytes. Sixteen are digits; extensions are thrown away.
+pub const HTTP_CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Longest trailers after the last chunk, in bytes. They are thrown away.
+pub const HTTP_TRAILER_BYTES_MAX: usize = 4 * KIB;
+
+/// HTTP requests in flight on one connection: beyond it the connection is not read until some are
+/// answered. Their answers wait for those before them, so fewer than of SRPC.
+pub const HTTP_REQUESTS_PER_CONNECTION_MAX: u32 = 128;
+
+/// How long the head of an HTTP request may take from its first byte to its last, in milliseconds,
+/// by default. A head is a packet or two; who drips it wants to occupy the connection.
+pub const HTTP_HEAD_MS_MAX: u32 = 10_000;
+
+/// How long the body of an HTTP request may take beyond what [`HTTP_BODY_BYTES_PER_S_MIN`] allows,
+/// in milliseconds.
+pub const HTTP_BODY_MS_MAX: u32 = 20_000;
+
+/// How slowly the body of an HTTP request may come on average, in bytes a second: below the worst
+/// mobile network, above those who drip.
+pub const HTTP_BODY_BYTES_PER_S_MIN: u64 = 512;
+
+/// How long an HTTP connection without a request is kept open, in milliseconds, by default.
+pub const HTTP_IDLE_MS_MAX: u32 = 75_000;
+
+/// Bodies shorter than this many bytes are not compressed in answers: the head would grow by as
+/// much as the body shrinks.
+pub const COMPRESS_BYTES_MIN: usize = 256;
+
 /// The port of a service that does not say one, as it was in the original.
 pub const PORT_DEFAULT: u16 = 7963;
 
@@ -110,11 +146,88 @@ pub const WEIGHT_MAX: u32 = 10_000;
 /// Most instances of one service. Weighted round robin walks them in one pick.
 pub const INSTANCES_PER_SERVICE_MAX: usize = 4096;
 
+/// Callers of one server that have a quota each without being named; the others share one.
+pub const CALLERS_WITH_QUOTA_MAX: usize = 4096;
+
 /// Most services in one route table.
 pub const SERVICES_MAX: usize = 65_536;
 
 /// Longest `L1.L2` service name, in bytes.
 pub const SERVICE_NAME_BYTES_MAX: usize = 128;
+
+/// Longest name of an attribute, in bytes; longer ones are cut. The original took 128.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 128;
+
+/// Longest key or value of an attribute's label, in bytes; longer ones are cut.
+pub const ATTRIBUTE_TEXT_BYTES_MAX: usize = 128;
+
+/// Most labels of an attribute; further ones are left out.
+pub const ATTRIBUTE_LABELS_MAX: usize = 8;
+
+/// Attributes with rows of their own in one table (of a core, or of a group of plain threads);
+/// further combinations of labels share rows named `__other__`. About a megabyte.
+pub const ATTRIBUTES_MAX: usize = 4096;
+
+/// Callers that one core of a server tells apart in its metrics; further ones are `__other__`.
+/// They name themselves, so anybody can make some up.
+pub const CALLERS_MAX: usize = 256;
+
+/// Pairs of callee and method that one core tells apart in the metrics of its calls; further ones
+/// are `__other__`.
+pub const CALLEES_MAX: usize = 4096;
+
+/// Rows of a snapshot, of calls and of attributes each; further ones are merged into `__other__`.
+/// Enough for a hundred processes of one service.
+pub const SNAPSHOT_ROWS_MAX: usize = 65_536;
+
+/// Longest text of a log record with its fields, in bytes; longer ones are cut. The original cut
+/// at 7 KiB, for its agent took no more.
+pub const LOG_RECORD_BYTES_MAX: usize = 8 * KIB;
+
+/// Most fields of a log record, those of its request included; further ones are left out.
+pub const LOG_FIELDS_MAX: usize = 32;
+
+/// Longest key of a log field, in bytes.
+pub const LOG_KEY_BYTES_MAX: usize = 64;
+
+/// Records of a core that wait to be written to the log; more are dropped and counted.
+pub const LOG_RECORDS_WAITING_MAX: usize = 4096;
+
+/// Bytes of a core's records that wait to be written to the log; more are dropped and counted.
+pub const LOG_BYTES_WAITING_MAX: usize = 4 * MIB;
+
+/// Spans that a core remembers, whatever became of them; a power of two. A quarter of a megabyte,
+/// so that they stay in a core's cache; they are there to be found when a span of the same trace
+/// turns out to be worth keeping.
+pub const SPANS_RECENT_MAX: usize = 4096;
+
+/// Spans that a core keeps because they failed, were slow, dyed or sampled; the oldest go first.
+pub const SPANS_KEPT_MAX: usize = 4096;
+
+/// Spans of one reason that a core keeps in a second; more are counted only. A service that fails
+/// altogether must not spend its time on keeping the proofs.
+pub const SPANS_KEPT_PER_SECOND_MAX: u32 = 200;
+
+/// Annotations of spans that a core remembers; the oldest go first.
+pub const ANNOTATIONS_MAX: usize = 1024;
+
+/// Longest annotation of a span, in bytes; longer ones are cut.
+pub const ANNOTATION_BYTES_MAX: usize = 256;
+
+/// Most dye rules in force at a time: each of them is looked at for each request.
+pub const DYE_RULES_MAX: usize = 64;
+/// Longest name of a zone, in bytes.
+pub const ZONE_BYTES_MAX: usize = 64;
+
+/// Most labels of an instance: they are for selecting by, not for keeping notes.
+pub const LABELS_PER_INSTANCE_MAX: usize = 16;
+
+/// Longest name or value of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 128;
+
+/// Most attempts of one call, the first included: a second instance that fails as well is seldom
+/// luck, and each attempt spends of what all calls share.
+pub const ATTEMPTS_PER_CALL_MAX: usize = 3;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -136,7 +249,13 @@ const _: () = {
     assert!(REQUESTS_PER_CONNECTION_MAX < REQUESTS_PER_PROCESS_MAX);
     assert!(0 < DEADLINE_MS_DEFAULT && DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
     assert!(DATAGRAM_BYTES_MAX < BODY_BYTES_MAX);
+    assert!(HTTP_HEADERS_MAX > METADATA_PAIRS_MAX);
+    assert!(HTTP_REQUESTS_PER_CONNECTION_MAX <= REQUESTS_PER_CONNECTION_MAX);
     assert!(0 < WEIGHT_MIN && WEIGHT_MIN < WEIGHT_MAX);
+    assert!(SPANS_RECENT_MAX.is_power_of_two());
+    assert!(LOG_KEY_BYTES_MAX * LOG_FIELDS_MAX < LOG_RECORD_BYTES_MAX);
+    assert!(LOG_RECORD_BYTES_MAX < LOG_BYTES_WAITING_MAX);
+    assert!(2 * ATTRIBUTES_MAX < SNAPSHOT_ROWS_MAX);
     // Sums of weights fit into an i64 with much room: weighted round robin subtracts them.
     assert!((WEIGHT_MAX as u64) * (INSTANCES_PER_SERVICE_MAX as u64) < i32::MAX as u64);
 };
@@ -157,6 +276,12 @@ pub struct Limits {
     /// How long a caller waits that does not say, in milliseconds; 1 to [`DEADLINE_MS_MAX`],
     /// default [`DEADLINE_MS_DEFAULT`].
     pub deadline_ms_default: u32,
+    /// How long the head of an HTTP request may take, in milliseconds; 1 or more, default
+    /// [`HTTP_HEAD_MS_MAX`].
+    pub http_head_ms_max: u32,
+    /// How long an HTTP connection may be idle, in milliseconds; 1 or more, default
+    /// [`HTTP_IDLE_MS_MAX`].
+    pub http_idle_ms_max: u32,
 }
 
 impl Limits {
@@ -168,6 +293,8 @@ impl Limits {
         requests_per_method_max: REQUESTS_PER_PROCESS_MAX,
         requests_per_process_max: REQUESTS_PER_PROCESS_MAX,
         deadline_ms_default: DEADLINE_MS_DEFAULT,
+        http_head_ms_max: HTTP_HEAD_MS_MAX,
+        http_idle_ms_max: HTTP_IDLE_MS_MAX,
     };
 
     /// The nearest limits that the wire can carry: what is over a ceiling is lowered to it.
@@ -175,6 +302,8 @@ impl Limits {
         self.head_bytes_max = self.head_bytes_max.clamp(1, HEAD_BYTES_CEILING);
         self.body_bytes_max = self.body_bytes_max.min(BODY_BYTES_CEILING);
         self.deadline_ms_default = self.deadline_ms_default.clamp(1, DEADLINE_MS_MAX);
+        self.http_head_ms_max = self.http_head_ms_max.max(1);
+        self.http_idle_ms_max = self.http_idle_ms_max.max(1);
         self
     }
 }

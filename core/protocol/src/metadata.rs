@@ -8,6 +8,7 @@
 //! too many is told, and a request that comes with too many is refused when it is admitted.
 use crate::head;
 use crate::limits::{METADATA_BYTES_MAX, METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX};
+use crate::serve::priority::{PRIORITY_KEY, Priority};
 use crate::varint;
 use alloc::vec::Vec;
 use core::fmt;
@@ -39,11 +40,12 @@ impl Metadata {
         Metadata { encoded: Vec::new(), pairs: 0 }
     }
 
-    /// A copy of the headers of a request; `bytes` are those that `head` was decoded from.
+    /// A copy of the headers of a request; `bytes` are those that `head` was decoded from. Its
+    /// priority is not among them: calls inherit it.
     /// Fails where [`Head::metadata_excess`](head::Head::metadata_excess) is set.
     pub fn copied(head: &head::Head, bytes: &[u8]) -> Result<Metadata, MetadataFull> {
         let mut metadata = Metadata::new();
-        for (key, value) in head.metadata(bytes) {
+        for (key, value) in head.metadata(bytes).filter(|(key, _)| *key != PRIORITY_KEY) {
             metadata.add(key, value)?;
         }
         Ok(metadata)
@@ -134,20 +136,36 @@ impl<'head> Iterator for Pairs<'head> {
     }
 }
 
-/// Whether the user headers in the bytes of a head are such as could be added to a [`Metadata`];
-/// `None` if one of them cannot be read.
-pub(crate) fn are_within_bounds(bytes: &[u8], pairs_count: usize) -> Option<bool> {
+/// What the user headers in the bytes of a head say to the engine.
+pub(crate) struct Survey {
+    /// They are such as could be added to a [`Metadata`].
+    pub(crate) are_within_bounds: bool,
+    pub(crate) priority: Priority,
+}
+
+/// Looks at the user headers in the bytes of a head; `None` if one of them cannot be read.
+///
+/// The header of the priority is the engine's, which adds it beside the user's: it does not count.
+pub(crate) fn survey(bytes: &[u8], pairs_count: usize) -> Option<Survey> {
+    let mut priority = Priority::Default;
     let mut pairs = 0;
+    let mut pairs_of_user = 0;
     let mut pairs_bytes = 0;
     let mut are_keys = true;
     for (key, value) in Pairs::within(bytes) {
         pairs += 1;
+        if key == PRIORITY_KEY {
+            priority = Priority::from_value(value).unwrap_or(priority);
+            continue;
+        }
+        pairs_of_user += 1;
         // As they would be passed on, which may be shorter than how they came.
         pairs_bytes += pair_bytes(key, value);
         are_keys &= is_key(key);
     }
-    let within = are_keys && pairs <= METADATA_PAIRS_MAX && pairs_bytes <= METADATA_BYTES_MAX;
-    (pairs == pairs_count).then_some(within)
+    let are_within_bounds =
+        are_keys && pairs_of_user <= METADATA_PAIRS_MAX && pairs_bytes <= METADATA_BYTES_MAX;
+    (pairs == pairs_count).then_some(Survey { are_within_bounds, priority })
 }
 
 fn is_key(key: &str) -> bool {

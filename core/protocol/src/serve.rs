@@ -15,9 +15,27 @@
 //! The order is from the cheapest to fix to the most certain to pass: a request that no server
 //! would take is told so; one that another server takes is sent there; one that nobody waits for
 //! is not worth an overload.
-use crate::head::Head;
+use crate::head::{COMPRESS_ZSTD, Head};
 use crate::limits::{DEADLINE_MS_MAX, Limits};
 use crate::status::Code;
+
+pub mod concurrency;
+#[cfg(test)]
+mod limiters;
+pub mod line;
+pub mod priority;
+pub mod queue;
+pub mod quota;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod stories;
+
+pub use concurrency::Concurrency;
+pub use line::{Line, Place, Turn};
+pub use priority::{Priority, Rank};
+pub use queue::{Queue, Watch};
+pub use quota::Quota;
 
 /// What is to be done with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +82,8 @@ pub fn admit(head: &Head, state: &State, limits: &Limits) -> Admission {
     if head.metadata_excess {
         return Admission::Refuse(Code::INVALID_HEAD);
     }
-    if head.compress != 0 {
-        // Compression is not offered (`FEATURES`), so whoever sends it errs.
+    if head.compress > COMPRESS_ZSTD {
+        // Not offered by `FEATURES`, so whoever sends it errs.
         return Admission::Refuse(Code::INVALID_BODY);
     }
     if state.draining {
@@ -187,8 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_body_is_refused_as_long_as_it_is_not_offered() {
-        const { assert!(crate::head::FEATURES & crate::head::FEATURE_COMPRESS == 0) };
-        check(Head { compress: 1, ..Head::default() }, IDLE, refused(Code::INVALID_BODY));
+    fn a_compression_that_is_not_offered_is_refused() {
+        let run = Admission::Run { deadline_ns: 1_050_000_000 };
+        check(Head { compress: COMPRESS_ZSTD, ..Head::default() }, IDLE, run);
+        check(Head { compress: 3, ..Head::default() }, IDLE, refused(Code::INVALID_BODY));
     }
 }

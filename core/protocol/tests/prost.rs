@@ -151,7 +151,10 @@ impl Plain {
             return Err(BadHead::NoSequence);
         }
         let plain = Plain::unguarded(message);
-        Ok(Plain { guarded: Guarded::default(), trace_id: vec![0; 16], ..plain })
+        // Whoever tells that it compresses echoes nothing.
+        let compress = if plain.features & 2 == 0 { 0 } else { plain.guarded.compress };
+        let guarded = Guarded { compress, ..Guarded::default() };
+        Ok(Plain { guarded, trace_id: vec![0; 16], ..plain })
     }
 
     /// As our decoder reads a head.
@@ -283,6 +286,8 @@ fn encoded_request(plain: &Plain) -> Vec<u8> {
         one_way: plain.guarded.one_way,
         cancel: plain.guarded.cancel,
         auth: &plain.guarded.auth,
+        // It is one more of the pairs.
+        priority: Default::default(),
     };
     let mut out = Vec::new();
     encode_request(&request, &Limits::DEFAULT, &mut out, |_| {}).unwrap();
@@ -459,6 +464,7 @@ proptest! {
             err_msg: &names.0,
             caller: &names.1,
             method_name: &names.2,
+            compress: 0,
             features,
             leaving,
         };

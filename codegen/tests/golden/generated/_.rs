@@ -28,6 +28,7 @@ impl<T: Pinger> PingerServer<T> {
 impl<T: Pinger> crate::msec::Service for PingerServer<T> {
     const NAME: &'static str = "Pinger";
     fn methods(self, methods: &mut crate::msec::Methods) {
+        methods.descriptors(DESCRIPTORS);
         let inner = ::std::sync::Arc::new(self.0);
         {
             let inner = ::std::sync::Arc::clone(&inner);
@@ -79,3 +80,8 @@ impl PingerClient {
         self.client.start("Pinger.Ping", request, options)
     }
 }
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
+const DESCRIPTORS: &[u8] = b"\
+\nP\n\nbare.proto\"\x1a\n\x04Ping\x12\x12\n\x04body\x18\x01\x20\x01(\x0cR\x04body2\x1e\n\x06Ping\
+er\x12\x14\n\x04Ping\x12\x05.Ping\x1a\x05.Pingb\x06proto3";

@@ -93,6 +93,7 @@ impl<T: OrderBook> OrderBookServer<T> {
 impl<T: OrderBook> crate::msec::Service for OrderBookServer<T> {
     const NAME: &'static str = "shop.orders.order_book";
     fn methods(self, methods: &mut crate::msec::Methods) {
+        methods.descriptors(DESCRIPTORS_OF_SHOP_ORDERS);
         let inner = ::std::sync::Arc::new(self.0);
         {
             let inner = ::std::sync::Arc::clone(&inner);
@@ -319,3 +320,24 @@ impl NothingClient {
         Self { client }
     }
 }
+/// What the services of this package and their messages look like, as a
+/// `FileDescriptorSet`.
+const DESCRIPTORS_OF_SHOP_ORDERS: &[u8] = b"\
+\n\x9a\x01\n\x0bmoney.proto\x12\x04shop\"I\n\x05Money\x12\x14\n\x05cents\x18\x01\x20\x01(\x03R\
+\x05cents\x12*\n\x08currency\x18\x02\x20\x01(\x0e2\x0e.shop.CurrencyR\x08currency*2\n\x08Currenc\
+y\x12\x14\n\x10CURRENCY_UNKNOWN\x10\x00\x12\x10\n\x0cCURRENCY_EUR\x10\x01b\x06proto3\n\xbe\x01\n\
+\x1bgoogle/protobuf/empty.proto\x12\x0fgoogle.protobuf\"\x07\n\x05EmptyB}\n\x13com.google.protob\
+ufB\nEmptyProtoP\x01Z.google.golang.org/protobuf/types/known/emptypb\xf8\x01\x01\xa2\x02\x03GPB\
+\xaa\x02\x1eGoogle.Protobuf.WellKnownTypesb\x06proto3\n\x94\x05\n\nshop.proto\x12\x0bshop.orders\
+\x1a\x0bmoney.proto\x1a\x1bgoogle/protobuf/empty.proto\"\x97\x02\n\x05Order\x12\x12\n\x04blob\
+\x18\x01\x20\x01(\x0cR\x04blob\x12!\n\x05price\x18\x02\x20\x01(\x0b2\x0b.shop.MoneyR\x05price\
+\x123\n\x05lines\x18\x03\x20\x03(\x0b2\x1d.shop.orders.Order.LinesEntryR\x05lines\x12\x14\n\x04c\
+ard\x18\x04\x20\x01(\tH\x00R\x04card\x12\x1a\n\x07voucher\x18\x05\x20\x01(\x0cH\x00R\x07voucher\
+\x12+\n\x06result\x18\x06\x20\x01(\x0b2\x13.shop.orders.ResultR\x06result\x1a8\n\nLinesEntry\x12\
+\x10\n\x03key\x18\x01\x20\x01(\tR\x03key\x12\x14\n\x05value\x18\x02\x20\x01(\rR\x05value:\x028\
+\x01B\t\n\x07payment\"\x1c\n\x06Result\x12\x12\n\x04code\x18\x01\x20\x01(\x05R\x04code2\x83\x02\
+\n\norder_book\x123\n\x08PutOrder\x12\x12.shop.orders.Order\x1a\x13.shop.orders.Result\x121\n\
+\x03New\x12\x16.google.protobuf.Empty\x1a\x12.shop.orders.Order\x12.\n\x04Type\x12\x12.shop.orde\
+rs.Order\x1a\x12.shop.orders.Order\x12)\n\x05clone\x12\x13.shop.orders.Result\x1a\x0b.shop.Money\
+\x122\n\x07HTTPGet\x12\x12.shop.orders.Order\x1a\x13.shop.orders.Result2\t\n\x07Nothingb\x06prot\
+o3";

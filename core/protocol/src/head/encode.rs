@@ -40,6 +40,8 @@ pub struct RequestHead<'a> {
     pub compress: u32,
     /// User headers, as [`Metadata::encoded`](crate::Metadata::encoded) gives them.
     pub metadata: &'a [u8],
+    /// Which request goes first when not all can be served; sent as a user header of its own.
+    pub priority: Priority,
     /// Nobody waits for an answer.
     pub one_way: bool,
     /// This cancels the call `sequence`; see [`RequestHead::cancel`].
@@ -80,6 +82,9 @@ pub struct AnswerHead<'a> {
     pub caller: &'a [u8],
     /// The request's; always sent.
     pub method_name: &'a [u8],
+    /// How the body is compressed; only in answers to requests that were, and only where `features`
+    /// tells of it.
+    pub compress: u32,
     /// What this server understands: [`FEATURES`].
     pub features: u64,
     /// This server drains.
@@ -166,6 +171,9 @@ fn write_request_head(head: &RequestHead<'_>, out: &mut Vec<u8>) {
     if !head.metadata.is_empty() {
         out.extend_from_slice(head.metadata);
     }
+    if head.priority != Priority::Default {
+        out.extend_from_slice(head.priority.header());
+    }
     put_unless_empty(out, AUTH, head.auth);
     // Only the fields since `hop_at` need the guard.
     if out.len() != hop_at {
@@ -184,6 +192,7 @@ fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     put_unless_empty(out, ERR_MSG, cut_text(head.err_msg));
     put_unless_empty(out, CALLER, head.caller);
     put_bytes(out, METHOD_NAME, head.method_name);
+    put_unless_zero(out, COMPRESS, u64::from(head.compress));
     put_unless_zero(out, FEATURES_KEY, head.features);
     put_unless_zero(out, LEAVING, u64::from(head.leaving));
 }

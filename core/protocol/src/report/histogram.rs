@@ -14,6 +14,8 @@
 //! merging adds counts, and loses nothing. Which bucket a value belongs to follows from its
 //! leading zeros, without a logarithm or a search.
 //!
+//! How many values there are is the sum of all buckets, and is not counted a second time.
+//!
 //! Memory: eight bytes a bucket, up to the greatest that was met: 1.9 KiB for times up to a second
 //! in nanoseconds, 4 KiB at most; none while nothing is recorded.
 use alloc::vec::Vec;
@@ -29,7 +31,6 @@ const BUCKETS_MAX: usize = (64 - STEP_BITS as usize + 1) * STEPS;
 pub struct Histogram {
     /// By bucket. Invariant: what is not there is zero; the last is not.
     counts: Vec<u64>,
-    count: u64,
     sum: u64,
     max: u64,
 }
@@ -48,20 +49,71 @@ pub struct Bucket {
 impl Histogram {
     /// Without values and without memory.
     pub const fn new() -> Histogram {
-        Histogram { counts: Vec::new(), count: 0, sum: 0, max: 0 }
+        Histogram { counts: Vec::new(), sum: 0, max: 0 }
     }
 
     /// Counts a value, usually in nanoseconds.
     #[inline]
     pub fn record(&mut self, value: u64) {
+        // Nothing else changes, and times within a turn of a core's loop are zero.
+        if value == 0
+            && let Some(zeros) = self.counts.first_mut()
+        {
+            *zeros += 1;
+            return;
+        }
         let bucket = bucket_of(value);
         if bucket >= self.counts.len() {
             self.grow(bucket);
         }
         self.counts[bucket] += 1;
-        self.count += 1;
         self.sum = self.sum.saturating_add(value);
         self.max = self.max.max(value);
+    }
+
+    /// A histogram of counts by bucket, as [`Histogram::numbered`] gives them. `None` for a bucket
+    /// that does not exist.
+    pub fn from_numbered(
+        counts: impl IntoIterator<Item = (u32, u64)>,
+        sum: u64,
+        max: u64,
+    ) -> Option<Histogram> {
+        let mut histogram = Histogram { counts: Vec::new(), sum, max };
+        for (bucket, count) in counts {
+            let bucket = bucket as usize;
+            if bucket >= BUCKETS_MAX {
+                return None;
+            }
+            if bucket >= histogram.counts.len() && count != 0 {
+                histogram.grow(bucket);
+            }
+            if let Some(known) = histogram.counts.get_mut(bucket) {
+                *known = known.saturating_add(count);
+            }
+        }
+        Some(histogram)
+    }
+
+    /// The numbers of the buckets that are not empty, from the least, with their counts.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, u64)> {
+        let counts = self.counts.iter().enumerate().filter(|(_, count)| **count != 0);
+        counts.map(|(bucket, count)| (bucket as u32, *count))
+    }
+
+    /// What was recorded since `earlier`, which is an older state of this histogram. The greatest
+    /// value is exact if it is new, and else no less than it was.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        let mut since = self.clone();
+        for (mine, theirs) in since.counts.iter_mut().zip(&earlier.counts) {
+            *mine = mine.saturating_sub(*theirs);
+        }
+        let used = since.counts.iter().rposition(|count| *count != 0).map_or(0, |last| last + 1);
+        since.counts.truncate(used);
+        since.sum = self.sum.saturating_sub(earlier.sum);
+        if self.max == earlier.max {
+            since.max = used.checked_sub(1).map_or(0, |last| greatest_of(last).min(self.max));
+        }
+        since
     }
 
     /// Adds what another histogram has counted.
@@ -72,16 +124,15 @@ impl Histogram {
             self.grow(last);
         }
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine += theirs;
+            *mine = mine.saturating_add(*theirs);
         }
-        self.count += other.count;
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
     }
 
     /// How many values were recorded.
     pub fn count(&self) -> u64 {
-        self.count
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The sum of all values; exact up to 2⁶⁴-1, where it stays (584 years of nanoseconds).
@@ -96,7 +147,7 @@ impl Histogram {
 
     /// The mean, rounded down; 0 if there is no value.
     pub fn mean(&self) -> u64 {
-        self.sum.checked_div(self.count).unwrap_or(0)
+        self.sum.checked_div(self.count()).unwrap_or(0)
     }
 
     /// The value that `parts_per_million` of the values do not exceed: 500,000 is the median,
@@ -104,8 +155,9 @@ impl Histogram {
     /// greatest is exact. 0 if there is no value.
     pub fn quantile(&self, parts_per_million: u32) -> u64 {
         let parts = u128::from(parts_per_million.min(1_000_000));
-        let rank = (u128::from(self.count) * parts).div_ceil(1_000_000).max(1) as u64;
-        if rank >= self.count {
+        let count = self.count();
+        let rank = (u128::from(count) * parts).div_ceil(1_000_000).max(1) as u64;
+        if rank >= count {
             return self.max;
         }
         let mut seen = 0;
@@ -249,6 +301,34 @@ mod tests {
         assert_eq!((last.greatest, last.count), (u64::MAX, 2));
         assert!((last.least..=last.greatest).contains(&histogram.quantile(600_000)));
         assert_eq!(histogram.max(), u64::MAX);
+    }
+
+    #[test]
+    fn what_came_since_an_earlier_state_is_the_difference() {
+        let earlier = of([0, 5, 1000, 70_000]);
+        let mut later = earlier.clone();
+        let fresh = [0, 0, 5, 900, 80_000_000];
+        fresh.into_iter().for_each(|value| later.record(value));
+        assert_eq!(later.since(&earlier), of(fresh));
+        let mut again = earlier.clone();
+        again.merge(&later.since(&earlier));
+        assert_eq!(again, later);
+        assert_eq!(later.since(&later), Histogram::new());
+        // A greatest value that is not new is known by its bucket only.
+        let mut smaller = later.clone();
+        smaller.record(1000);
+        assert_eq!(smaller.since(&later).max(), greatest_of(bucket_of(1000)));
+    }
+
+    #[test]
+    fn numbered_buckets_make_the_same_histogram_and_none_beyond_the_last() {
+        let histogram = of([0, 0, 7, 1000, u64::MAX]);
+        let (sum, max) = (histogram.sum(), histogram.max());
+        let made = Histogram::from_numbered(histogram.numbered(), sum, max);
+        assert_eq!(made, Some(histogram));
+        assert_eq!(Histogram::from_numbered([(495, 1)], 1, 1).unwrap().count(), 1);
+        assert_eq!(Histogram::from_numbered([(496, 1)], 1, 1), None);
+        assert_eq!(Histogram::from_numbered([(400, 0)], 0, 0), Some(Histogram::new()));
     }
 
     #[test]

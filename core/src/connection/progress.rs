@@ -1,0 +1,53 @@
+//! What a connection holds, and whether it gets on.
+
+use std::rc::Rc;
+
+use msec_protocol::limits;
+
+use super::{Connection, Phase, Role, STALL_CHECK_NS};
+use crate::closed::Closed;
+use crate::http::HttpSide;
+use crate::shard::{Shard, Timer};
+
+impl Connection {
+    /// Memory of what has come and is incomplete.
+    pub(super) fn partial_bytes(&self) -> usize {
+        match &self.role {
+            Role::Server(server) => server.http().map(HttpSide::buffered_bytes),
+            Role::Client(_) | Role::Raw(_) => None,
+        }
+        .unwrap_or_else(|| self.input.borrow().cutter.buffered())
+    }
+
+    /// Whether all that has come is complete.
+    fn at_boundary(&self) -> bool {
+        match &self.role {
+            Role::Server(server) => server.http().map(HttpSide::at_boundary),
+            Role::Client(_) | Role::Raw(_) => None,
+        }
+        .unwrap_or_else(|| self.input.borrow().cutter.at_boundary())
+    }
+
+    /// Looks after the connection until it makes progress or is closed for want of it.
+    pub(super) fn watch_progress(&self, shard: &Shard) {
+        if self.stall_timer.get().is_none() {
+            let at_ns = shard.now_ns() + STALL_CHECK_NS;
+            let timer = shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
+            self.stall_timer.set(Some(timer));
+        }
+    }
+
+    /// The time to look has come.
+    pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.stall_timer.set(None);
+        let waits = self.full.get() || self.unsent_bytes() > 0 || !self.at_boundary();
+        if !waits || self.phase.get() == Phase::Dead {
+            return;
+        }
+        let quiet_ns = shard.now_ns().saturating_sub(self.progress_ns.get());
+        if quiet_ns >= limits::STALL_MS_MAX * 1_000_000 {
+            return self.close(shard, &Closed::Stalled);
+        }
+        self.watch_progress(shard);
+    }
+}

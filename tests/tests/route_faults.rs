@@ -1,0 +1,180 @@
+//! Instances that die, slow down and come back under load, and what their callers notice.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use msec::naming::{Instance, Service, Standing, Table};
+use msec::{CallOptions, Client, Code, Engine, Io};
+use msec_tests::child::test_name;
+use msec_tests::fleet::Call;
+use msec_tests::{Child, Fleet, Stage, config, on_both, wait_until};
+
+const WHO: &str = "test.Who.Am";
+/// Callers at a time: that many calls may be in flight to whoever dies.
+const CALLERS: usize = 8;
+/// Failed calls that a process may have beyond those in flight.
+const FAILED_MAX: usize = 5;
+
+fn table(addresses: &[&str]) -> Table {
+    let instance = |address: &&str| Instance::new(address.parse().unwrap());
+    let mut table = Table::new();
+    table.add(Service::new("Demo.who", addresses.iter().map(instance).collect())).unwrap();
+    table
+}
+
+/// In a child: serves at the address that the parent says until it is killed.
+fn serve(io: Io) {
+    let at = std::env::var("ROUTE_TEST_AT").unwrap();
+    let stage = Stage::at(config(io), |builder| builder.listen(at).raw(WHO, |_| Ok("victim")));
+    Child::say(stage.address());
+    Child::wait_for_parent();
+}
+
+fn victim(module: &str, io: Io, at: &str) -> Child {
+    Child::of_test(&test_name(module, io), "server", &[("ROUTE_TEST_AT", at)])
+}
+
+fn named(io: Io, name: &'static str) -> Stage {
+    Stage::with(config(io), move |builder| builder.raw(WHO, move |_| Ok(name)))
+}
+
+fn standing(engine: &Engine, address: &str) -> Standing {
+    let services = engine.explain_routes();
+    let instances = services.into_iter().flat_map(|service| service.instances);
+    let mut of_address = instances.filter(|one| one.address.to_string() == address);
+    of_address.next().unwrap().standing
+}
+
+on_both! {
+    fn an_instance_killed_under_load_costs_those_in_flight_and_returns_when_revived(io: Io) {
+        if Child::is_running("server") {
+            return serve(io);
+        }
+        let (a, b) = (named(io, "a"), named(io, "b"));
+        let child = victim(module_path!(), io, "127.0.0.1:0");
+        let address = child.said();
+        let engine = Engine::with(config(io)).unwrap();
+        engine.set_routes(table(&[a.address(), b.address(), &address]));
+        let client = Client::new(&engine, "Demo.who").unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        wait_until("all three are called", || {
+            ["a", "b", "victim"].iter().all(|name| fleet.answered_count(name) > 300)
+        });
+        child.signal("KILL");
+        fleet.wait_for_more(5000);
+        let failed = fleet.failures();
+        assert!(failed.len() <= CALLERS + FAILED_MAX, "{}: {failed:?}", failed.len());
+        // Those in flight are told what has happened; none is lost in silence.
+        assert!(failed.iter().all(|error| error.contains("-11")), "{failed:?}");
+        let again = victim(module_path!(), io, &address);
+        again.said();
+        wait_until("it has its part of the calls again", || {
+            fleet.part_of_last(600, "victim") > 0.2
+        });
+        let failed = &fleet.failures()[failed.len()..];
+        assert!(failed.len() <= FAILED_MAX, "{failed:?}");
+        fleet.stop();
+    }
+
+    fn an_instance_made_slow_gets_next_to_nothing_within_a_second(io: Io) {
+        let delay_ms = Arc::new(AtomicU64::new(0));
+        let slow = delay_ms.clone();
+        let c = Stage::with(config(io), move |builder| {
+            builder.raw(WHO, move |_| {
+                msec::sleep(Duration::from_millis(slow.load(Ordering::Acquire)))?;
+                Ok("c")
+            })
+        });
+        let (a, b) = (named(io, "a"), named(io, "b"));
+        let engine = Engine::with(config(io)).unwrap();
+        engine.set_routes(table(&[a.address(), b.address(), c.address()]));
+        let client = Client::new(&engine, "Demo.who").unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        wait_until("all three are called", || fleet.answered_count("c") > 300);
+        delay_ms.store(50, Ordering::Release);
+        let slow_since = msec_tests::now();
+        let counts = |seconds| {
+            let end = slow_since + Duration::from_secs(seconds);
+            wait_until("the time of some calls", || msec_tests::now() >= end);
+            (fleet.count(), fleet.answered_count("c"))
+        };
+        let (first, last) = (counts(1), counts(2));
+        let part = (last.1 - first.1) as f64 / (last.0 - first.0) as f64;
+        assert!(part <= 0.05, "{part} of {} calls", last.0 - first.0);
+        delay_ms.store(0, Ordering::Release);
+        wait_until("it has its part again", || fleet.part_of_last(600, "c") > 0.2);
+        assert_eq!(fleet.failures(), [""; 0]);
+        fleet.stop();
+    }
+
+    fn an_instance_that_stops_answering_is_left_alone_before_its_calls_time_out(io: Io) {
+        if Child::is_running("server") {
+            return serve(io);
+        }
+        let (a, b) = (named(io, "a"), named(io, "b"));
+        let child = victim(module_path!(), io, "127.0.0.1:0");
+        let address = child.said();
+        let engine = Engine::with(config(io)).unwrap();
+        engine.set_routes(table(&[a.address(), b.address(), &address]));
+        let client = Client::new(&engine, "Demo.who").unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        wait_until("all three are called", || fleet.answered_count("victim") > 300);
+        child.signal("STOP");
+        wait_until("it is ejected", || {
+            matches!(standing(&engine, &address), Standing::Ejected(_) | Standing::HalfOpen(_))
+        });
+        wait_until("its calls have timed out", || {
+            fleet.failed_count() > 0
+        });
+        fleet.wait_for_more(3000);
+        let failed = fleet.failures();
+        assert!(failed.len() <= CALLERS + FAILED_MAX, "{}: {failed:?}", failed.len());
+        child.signal("CONT");
+        wait_until("it has its part again", || fleet.part_of_last(600, "victim") > 0.2);
+        fleet.stop();
+    }
+
+    fn with_everybody_gone_calls_fail_at_once_and_work_as_soon_as_one_is_back(io: Io) {
+        let a = named(io, "a");
+        let address = a.address().to_owned();
+        let engine = Engine::with(config(io)).unwrap();
+        engine.set_routes(table(&[&address, "127.0.0.1:1"]));
+        let client = Client::new(&engine, "Demo.who").unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, 2);
+        wait_until("one of two is called", || fleet.answered_count("a") > 100);
+        assert_eq!(fleet.failures(), [""; 0], "what did not get there went elsewhere");
+        drop(a);
+        wait_until("nobody is live", || engine.explain_routes()[0].is_all_dead);
+        fleet.wait_for_more(200);
+        let calls = fleet.last(100);
+        let quick = calls.iter().filter(|call| call.took < Duration::from_millis(200)).count();
+        assert!(quick > 90, "{quick} of 100 failed at once");
+        let code = |call: &Call| call.outcome.as_ref().err().map(msec::Error::code);
+        assert!(calls.iter().all(|call| code(call) == Some(Code::NETWORK)));
+        let _back = Stage::at(config(io), |builder| {
+            builder.listen(address.as_str()).raw(WHO, |_| Ok("back"))
+        });
+        wait_until("it is called", || fleet.part_of_last(50, "back") > 0.8);
+        fleet.stop();
+    }
+
+    fn calls_that_fail_at_once_in_a_loop_do_not_keep_the_core_to_themselves(io: Io) {
+        let engine = Engine::with(config(io).cores(1)).unwrap();
+        let nobody = Client::new(&engine, "127.0.0.1:1").unwrap();
+        let go_on = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let (stop, inside) = (go_on.clone(), engine.clone());
+        let looping = std::thread::spawn(move || {
+            inside.run(move || {
+                while go_on.load(Ordering::Acquire) {
+                    nobody.call_raw(WHO, b"", &CallOptions::new()).unwrap_err();
+                }
+            })
+        });
+        assert_eq!(engine.run(|| 7).unwrap(), 7, "another task has its turn");
+        stop.store(false, Ordering::Release);
+        looping.join().unwrap().unwrap();
+    }
+}
