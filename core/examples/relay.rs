@@ -36,9 +36,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match flag.as_str() {
             "--listen" => listen = value,
             "--to" => to = value,
+            "--routes" => config = config.routes(value),
             "--cores" => config = config.cores(value.parse()?),
             _ => {
-                return Err(format!("unknown flag {flag}: --listen, --to, --cores, --routes").into());
+                return Err(
+                    format!("unknown flag {flag}: --listen, --to, --cores, --routes").into()
+                );
             }
         }
     }

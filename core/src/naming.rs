@@ -28,7 +28,7 @@
 //!
 //! [`Config::routes`]: crate::Config::routes
 
-mod explain;
+pub(crate) mod explain;
 mod file;
 mod watch;
 
@@ -59,7 +59,7 @@ pub(crate) struct Naming {
 }
 
 #[derive(Default)]
-struct NamingState {
+pub(crate) struct NamingState {
     table: Arc<Table>,
     guard: ShrinkGuard,
     status: RoutesStatus,
@@ -159,7 +159,7 @@ impl Engine {
 }
 
 impl Naming {
-    fn lock(&self) -> MutexGuard<'_, NamingState> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, NamingState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 

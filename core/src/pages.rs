@@ -22,6 +22,7 @@ mod coroutines;
 mod health;
 mod metrics;
 mod ready;
+mod routes;
 mod sheet;
 mod status;
 mod table;
@@ -48,6 +49,7 @@ pub(crate) use sheet::Sheet;
 /// All pages.
 pub(crate) const PAGES: &[Page] = &[
     status::PAGE,
+    routes::PAGE,
     connections::PAGE,
     coroutines::PAGE,
     traces::PAGE,

@@ -290,23 +290,23 @@ fn demo_shows_every_second_and_a_table_and_that_no_call_was_lost() {
         row.split_whitespace().nth(1).unwrap().replace(',', "").parse::<u64>().unwrap()
     };
     assert!(calls("callers") >= 3_000, "{out}");
-    assert_eq!((calls("relay"), calls("echo")), (calls("callers"), calls("callers")));
+    assert_eq!(calls("relay"), calls("callers"));
     assert!(!out.contains("MISSED") && out.matches("  ok  ").count() == 5, "{out}");
     assert!(out.contains("what to type next") && out.contains("core/examples/echo.rs"));
 }
 
-/// A demo that has begun, and the process of its echo.
+/// A demo that has begun, and the process of its relay.
 fn demo_under_way(seconds: &str) -> (Child, String) {
     let program = example("demo");
     let seconds = format!("DEMO_SECONDS={seconds}");
     // `env` becomes the demo, so that the child is the demo itself.
     let child = Child::of_program(Path::new("env"), &[&seconds, program.to_str().unwrap()]);
-    while !child.line().contains(" ──► echo ") {}
-    // The services are its only children; the echo was started first.
+    while !child.line().contains(" ──► instances ") {}
+    // The services are its only children; the relay was started last.
     let id = child.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    let echo = children.split_whitespace().next().expect("an echo").to_owned();
-    (child, echo)
+    let relay = children.split_whitespace().last().expect("a relay").to_owned();
+    (child, relay)
 }
 
 fn signal(process: &str, name: &str) {
@@ -314,25 +314,34 @@ fn signal(process: &str, name: &str) {
 }
 
 #[test]
+fn demo_spares_a_slow_instance_and_calls_one_again_that_came_back() {
+    let output = demo("10").output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(out.contains("b takes 50 ms longer") && out.contains("c was killed"), "{out}");
+    assert!(!out.contains("MISSED") && out.matches("  ok  ").count() == 7, "{out}");
+}
+
+#[test]
 fn demo_fails_and_says_why_when_a_service_dies() {
-    let (demo, echo) = demo_under_way("2");
-    signal(&echo, "KILL");
+    let (demo, relay) = demo_under_way("2");
+    signal(&relay, "KILL");
     let (status, stderr) = demo.wait();
     assert_eq!(status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("the service `echo` ended with signal: 9"), "{stderr}");
+    assert!(stderr.contains("the service `relay` ended with signal: 9"), "{stderr}");
 }
 
 #[test]
 fn demo_fails_and_says_which_figure_was_missed_when_calls_fail() {
-    let (demo, echo) = demo_under_way("3");
+    let (demo, relay) = demo_under_way("3");
     // Longer than a call waits.
-    signal(&echo, "STOP");
+    signal(&relay, "STOP");
     let failed = |line: &str| {
-        let count = line.split_whitespace().rev().nth(1)?.parse::<u64>().ok()?;
+        let count = line.split_whitespace().nth(7)?.parse::<u64>().ok()?;
         (line.contains(" s ") && count > 0).then_some(count)
     };
     while failed(&demo.line()).is_none() {}
-    signal(&echo, "CONT");
+    signal(&relay, "CONT");
     while !demo.line().contains("MISSED  no call failed: ") {}
     while !demo.line().contains("the first failure: -10 ") {}
     let (status, stderr) = demo.wait();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use msec::naming::{Instance, Service, Table};
 use msec::{CallOptions, Client};
 use msec_tests::peer::request;
 use msec_tests::{ECHO, HttpPeer, Stage, config, on_both, wait_until};
@@ -94,6 +95,26 @@ on_both! {
         assert_eq!(one.as_array().unwrap().len(), 1, "{one}");
         let html = HttpPeer::connect(stage.address()).get("/traces").body;
         assert!(html.contains("test.Page.Fail") && html.contains("(failed)"), "{html}");
+    }
+
+    fn routes_tell_why_calls_go_where_they_go(io: msec::Io) {
+        let stage = stage(io);
+        let instance = Instance::new(stage.address().parse().unwrap());
+        let mut table = Table::new();
+        table.add(Service::new("Demo.page", vec![instance])).unwrap();
+        stage.engine.set_routes(table);
+        let client = Client::new(&stage.engine, "Demo.page").unwrap();
+        for _ in 0..20 {
+            client.call_raw(ECHO, b"", &CallOptions::new()).unwrap();
+        }
+        let routes = page(&stage, "/routes?format=json&service=Demo.page");
+        assert_eq!((&routes[0]["service"], &routes[0]["policy"]),
+            (&"Demo.page".into(), &"adaptive".into()));
+        let instance = &routes[0]["instances"][0];
+        assert_eq!((&instance["address"], &instance["share"]),
+            (&stage.address().into(), &1.0.into()), "{routes}");
+        let html = HttpPeer::connect(stage.address()).get("/routes").body;
+        assert!(html.contains("Demo.page") && html.contains("live"), "{html}");
     }
 
     fn config_says_what_is_in_force(io: msec::Io) {

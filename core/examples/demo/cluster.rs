@@ -153,11 +153,6 @@ impl Cluster {
         recent
     }
 
-    /// CPU time that all of them have used so far.
-    pub(crate) fn cpu_ns(&self) -> u64 {
-        self.instances.iter().flatten().map(Service::cpu_ns).sum()
-    }
-
     /// Ends them in order.
     pub(crate) fn stop(self) -> Result<(), String> {
         for instance in self.instances.into_iter().flatten() {

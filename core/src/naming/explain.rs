@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 use msec_protocol::Address;
 use msec_protocol::route::{Explained, Policy, RetryBudget, Standing, State, Table};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Shared};
 use crate::shard::{self, Message, Shard};
 
 /// A service, and why its calls go where they go.
@@ -83,17 +83,22 @@ pub struct Instance {
     pub recent_failed_count: f32,
 }
 
+/// Brings together what the cores have said.
+pub(crate) fn of_cores(shared: &Shared, all: Vec<Vec<(Explained, RetryBudget)>>) -> Vec<Service> {
+    let mut known: BTreeMap<String, Vec<(Explained, RetryBudget)>> = BTreeMap::new();
+    for (explained, budget) in all.into_iter().flatten() {
+        known.entry(explained.service.clone()).or_default().push((explained, budget));
+    }
+    let table = Arc::clone(&shared.naming.lock().table);
+    merge(&table, &known)
+}
+
 impl Engine {
     /// All services that can be called by name, and why their calls go where they go.
     ///
     /// Asks all cores. Suspends the coroutine, or blocks the thread; not from a core's loop.
     pub fn explain_routes(&self) -> Vec<Service> {
-        let all = self.gather(|shard| shard.routes.explain(shard));
-        let mut known: BTreeMap<String, Vec<(Explained, RetryBudget)>> = BTreeMap::new();
-        for (explained, budget) in all.into_iter().flatten() {
-            known.entry(explained.service.clone()).or_default().push((explained, budget));
-        }
-        merge(&self.routes(), &known)
+        of_cores(self.shared(), self.gather(|shard| shard.routes.explain(shard)))
     }
 
     /// What all cores answer, in whatever order; a core that has stopped does not.

@@ -1,0 +1,111 @@
+//! `/routes`: the services that are called by name, and why their calls go where they go.
+
+use serde_json::{Value, json};
+
+use super::table::Table;
+use super::{Access, Page, Sheet, Visit};
+use crate::naming::explain::{Service, of_cores};
+
+pub(super) const PAGE: Page =
+    Page { path: "/routes", title: "Routes", access: Access::Restricted, render };
+
+fn render(visit: &Visit) -> Sheet {
+    let wanted = visit.value("service").map(str::to_owned);
+    let cores = visit.ask_all(|shard| shard.routes.explain(shard));
+    let mut services = of_cores(&visit.shard.shared, cores);
+    services.retain(|service| wanted.as_ref().is_none_or(|wanted| *wanted == service.name));
+    if visit.wants_json() {
+        let all = services.iter().map(|service| {
+            json!({
+                "service": service.name,
+                "policy": policy(service),
+                "cores": service.cores_count,
+                "protective": service.is_protective,
+                "all_dead": service.is_all_dead,
+                "failure_ratio": f64::from(service.failure_ratio),
+                "latency_us": service.latency_ns as f64 / 1e3,
+                "retries": service.retries_count,
+                "retries_left": service.retries_left_count,
+                "retries_refused": service.retries_refused_count,
+                "instances": instances(service).json(),
+            })
+        });
+        return Sheet::json(&all.collect::<Value>());
+    }
+    let mut body = String::new();
+    for service in &services {
+        let name = super::sheet::Escaped(&service.name);
+        body += &format!("<h1>{name}</h1><p>{}</p>", summary(service));
+        body += &instances(service).html();
+    }
+    if services.is_empty() {
+        body += "<p>no service is called by name";
+    }
+    Sheet::html(&PAGE, &body)
+}
+
+fn policy(service: &Service) -> String {
+    format!("{:?}", service.policy).to_lowercase()
+}
+
+fn summary(service: &Service) -> String {
+    let mut text = format!(
+        "policy {}, {:.1} % of the last seconds' calls failed, {:.1} ms; retries: {} made, {} left, \
+         {} refused",
+        super::sheet::Escaped(&policy(service)),
+        service.failure_ratio * 100.0,
+        service.latency_ns as f64 / 1e6,
+        service.retries_count,
+        service.retries_left_count,
+        service.retries_refused_count,
+    );
+    if service.is_protective {
+        text += "; more than half look bad, so nobody is lowered any more";
+    }
+    if service.is_all_dead {
+        text += "; nobody is live, so calls go anywhere";
+    }
+    text
+}
+
+fn instances(service: &Service) -> Table {
+    let mut table = Table::new(&[
+        "address",
+        "zone",
+        "standing",
+        "share",
+        "weight",
+        "static_weight",
+        "success",
+        "speed",
+        "peak_us",
+        "in_flight",
+        "failures_run",
+        "ejections",
+        "rests_ms",
+        "recent",
+        "recent_failed",
+    ]);
+    for instance in &service.instances {
+        let standing =
+            if instance.is_up { format!("{:?}", instance.standing) } else { "down".into() };
+        table.add(vec![
+            instance.address.to_string().into(),
+            instance.zone.as_str().into(),
+            standing.to_lowercase().into(),
+            instance.share.into(),
+            instance.weight.into(),
+            instance.static_weight.into(),
+            f64::from(instance.success).into(),
+            f64::from(instance.speed).into(),
+            (instance.peak_ns as f64 / 1e3).into(),
+            instance.in_flight_count.into(),
+            instance.failures_run.into(),
+            instance.ejections_count.into(),
+            (instance.rests_ns / 1_000_000).into(),
+            f64::from(instance.recent_count).round().into(),
+            f64::from(instance.recent_failed_count).round().into(),
+        ]);
+    }
+    table
+}
