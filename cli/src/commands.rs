@@ -26,6 +26,8 @@ pub(crate) struct Command {
 pub(crate) enum Run {
     Call,
     Press,
+    Top,
+    Trace,
     Doctor,
     Completions,
     Version,
@@ -94,6 +96,16 @@ const PRESS: &[Flag] = &[
     flag("json", "FILE", "also writes the result as JSON; `-`: to standard output, alone"),
     flag("html", "FILE", "also writes a page with plots: percentiles, and the run over time"),
     flag("progress", "", "writes the line of each second also where no terminal shows it"),
+];
+
+const TOP: &[Flag] = &[
+    flag("once", "", "one look, and no more"),
+    flag("json", "", "the page as it is, a line for each look"),
+];
+
+const TRACE: &[Flag] = &[
+    flag("at", "ADDRESS", "whose traces: an address of a running server, as for `msec top`"),
+    flag("json", "", "the spans as they are"),
 ];
 
 const DOCTOR: &[Flag] = &[flag("json", "", "writes JSON instead of text")];
@@ -171,6 +183,40 @@ due and that at which a core takes it up. It is part of the latency.",
             },
         ],
         run: Run::Press,
+    },
+    Command {
+        name: "top",
+        summary: "shows what a running server does: methods, rates, latencies, errors",
+        operands: &["ADDRESS"],
+        about: "\
+ADDRESS is ip:port or unix:/path of a server, or of its admin pages; those answer on their own
+machine only unless opened. Once a second, the busiest method first: calls a second and calls
+in flight are of now, latencies and failures since the start. On a terminal it stays in its
+place; elsewhere each look is written below the one before. Ctrl-C ends it.",
+        flags: &[TOP],
+        examples: &[
+            Example { does: "what is it doing?", line: "msec top 127.0.0.1:7963" },
+            Example { does: "for a script", line: "msec top 127.0.0.1:7963 --once --json" },
+        ],
+        run: Run::Top,
+    },
+    Command {
+        name: "trace",
+        summary: "shows requests that a running server remembers, as trees of calls",
+        operands: &["[slow|failed|dyed|sampled|FLOW_ID]"],
+        about: "\
+A server keeps calls that failed, were slow, dyed or sampled, and for some seconds all others.
+A flow id shows all that it knows of one request; without an operand the newest kept ones are
+shown. Calls that another process made are in that process's traces, by the same flow id.",
+        flags: &[TRACE],
+        examples: &[
+            Example { does: "what was slow?", line: "msec trace slow --at 127.0.0.1:7963" },
+            Example {
+                does: "one request",
+                line: "msec trace 81985529216486895 --at 127.0.0.1:7963",
+            },
+        ],
+        run: Run::Trace,
     },
     Command {
         name: "doctor",

@@ -28,7 +28,9 @@ impl Follows {
             "FILE" => Self::Files,
             "DIR" => Self::Folders,
             name if name.starts_with(|letter: char| letter.is_ascii_lowercase()) => {
-                Self::OneOf(name.split('|').collect())
+                let words = name.split('|');
+                // Words in capitals stand for something else.
+                Self::OneOf(words.filter(|word| !word.starts_with(char::is_uppercase)).collect())
             }
             _ => Self::Anything,
         }
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!(Follows::of("FILE"), Follows::Files);
         assert_eq!(Follows::of("DIR"), Follows::Folders);
         assert_eq!(Follows::of("bash|zsh"), Follows::OneOf(vec!["bash", "zsh"]));
-        assert_eq!(Follows::of("[slow|failed]"), Follows::OneOf(vec!["slow", "failed"]));
+        assert_eq!(Follows::of("[slow|failed|FLOW_ID]"), Follows::OneOf(vec!["slow", "failed"]));
         assert_eq!(Follows::of("KEY=VALUE"), Follows::Anything);
     }
 

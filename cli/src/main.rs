@@ -17,9 +17,12 @@ mod doctor;
 mod failure;
 mod flags;
 mod help;
+mod page;
 mod press;
 mod request;
 mod schema;
+mod top;
+mod trace;
 mod version;
 
 use std::ffi::OsString;
@@ -54,6 +57,8 @@ fn run(mut words: Vec<OsString>) -> Result<(), Failure> {
     let done = match command.run {
         commands::Run::Call => call::run(&parsed),
         commands::Run::Press => press::run(&parsed),
+        commands::Run::Top => top::run(&parsed),
+        commands::Run::Trace => trace::run(&parsed),
         commands::Run::Doctor => doctor::run(&parsed),
         commands::Run::Completions => completions::run(&parsed),
         commands::Run::Version => version::run(),

@@ -44,6 +44,7 @@ use options::{Mode, Options};
 use pace::Feed;
 use progress::Progress;
 use report::Report;
+pub(crate) use report::{count, time};
 use tally::Shared;
 
 /// How often the main thread looks at the clock and at the workers.

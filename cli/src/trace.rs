@@ -1,0 +1,127 @@
+//! `msec trace`: the calls that a running server remembers, as trees.
+//!
+//! ```text
+//! flow 81985529216486895
+//! serves shop.Orders.Place from shop.web  12.300 ms  code 0 (slow)
+//!   +0.100 ms found in the cache
+//!   calls shop.Stock.Take at 10.0.0.7:7963  11.900 ms  code 0
+//! ```
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::flags::Arguments;
+use crate::page;
+use crate::print;
+
+/// Traces that are shown unless one is named.
+const COUNT: usize = 20;
+/// Deeper spans stand below each other: the screen is only so wide.
+const DEPTH_MAX: usize = 30;
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let Some(address) = arguments.text("at")? else {
+        return Err(arguments.usage(&"--at HOST:PORT is missing: whose traces?"));
+    };
+    let which = arguments.operand_text(0)?;
+    let query = match which {
+        "" => format!("count={COUNT}"),
+        "slow" | "failed" | "dyed" | "sampled" => format!("reason={which}&count={COUNT}"),
+        flow_id if flow_id.parse::<u64>().is_ok() => format!("flow_id={flow_id}"),
+        other => {
+            let text = format!("`{other}`: a flow id (a number), slow, failed, dyed or sampled");
+            return Err(arguments.usage(&text));
+        }
+    };
+    let traces = page::fetch(address, &format!("/traces?format=json&{query}"))?;
+    if arguments.has("json") {
+        return print(&format!("{traces:#}\n"));
+    }
+    let traces = traces.as_array().map_or(&[][..], Vec::as_slice);
+    if traces.is_empty() {
+        return Err(Failure::failed(format!(
+            "{address} has kept no such trace\n  likely cause: it is older than what is kept, or \
+             was neither slow, failed, dyed nor sampled"
+        )));
+    }
+    let trees: Vec<_> = traces.iter().map(tree).collect();
+    print(&trees.join("\n"))
+}
+
+/// One trace.
+fn tree(trace: &Value) -> String {
+    let spans = trace.as_array().map_or(&[][..], Vec::as_slice);
+    let Some(first) = spans.first() else { return String::new() };
+    let mut text = format!("flow {}\n", first["flow_id"]);
+    let is_here = |id: &Value| spans.iter().any(|span| span["span_id"] == *id);
+    let roots = spans.iter().rev().filter(|span| !is_here(&span["parent_id"]));
+    let mut open: Vec<(usize, &Value)> = roots.map(|span| (0, span)).collect();
+    // Each span once, whatever the server says of their parents.
+    let mut left = spans.len();
+    while let Some((depth, span)) = open.pop() {
+        if left == 0 {
+            break;
+        }
+        left -= 1;
+        line(&mut text, depth.min(DEPTH_MAX), span);
+        let children = spans.iter().rev().filter(|child| {
+            child["parent_id"] == span["span_id"] && child["span_id"] != span["span_id"]
+        });
+        open.extend(children.map(|child| (depth + 1, child)));
+    }
+    text
+}
+
+fn line(text: &mut String, depth: usize, span: &Value) {
+    let word = |name: &str| span[name].as_str().unwrap_or_default();
+    let indent = "  ".repeat(depth);
+    let whom = match word("role") {
+        "client" => format!("calls {} at {}", word("method"), word("address")),
+        _ => format!("serves {} from {}", word("method"), word("peer")),
+    };
+    let reason = match word("reason") {
+        "" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    let attempt = match span["attempt"].as_u64() {
+        Some(attempt) if attempt > 0 => format!(", attempt {attempt}"),
+        Some(_) | None => String::new(),
+    };
+    let took_ms = ms(&span["duration_ns"]);
+    let code = &span["code"];
+    let _ = writeln!(text, "{indent}{whom}  {took_ms:.3} ms  code {code}{attempt}{reason}");
+    for said in span["annotations"].as_array().map_or(&[][..], Vec::as_slice) {
+        let what = said[1].as_str().unwrap_or_default();
+        let _ = writeln!(text, "{indent}  +{:.3} ms {what}", ms(&said[0]));
+    }
+}
+
+fn ms(ns: &Value) -> f64 {
+    ns.as_f64().unwrap_or_default() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn spans_stand_below_those_they_were_made_for_and_each_of_them_once() {
+        let span = |id: &str, parent: &str, method: &str| {
+            json!({"flow_id": 7, "span_id": id, "parent_id": parent, "method": method,
+                "role": "server", "peer": "p", "duration_ns": 1_500_000, "code": 0,
+                "attempt": 0, "reason": null, "annotations": [[100_000, "note"]]})
+        };
+        let text = tree(&json!([span("1", "0", "A"), span("2", "1", "B"), span("3", "1", "C")]));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "flow 7");
+        assert_eq!(lines[1], "serves A from p  1.500 ms  code 0");
+        assert_eq!(lines[2], "  +0.100 ms note");
+        assert!(lines[3].starts_with("  serves B") && lines[5].starts_with("  serves C"), "{text}");
+        // Parents in a ring have no root and end nothing but themselves.
+        let ring = tree(&json!([span("1", "2", "A"), span("2", "1", "B")]));
+        assert_eq!(ring, "flow 7\n");
+    }
+}

@@ -1,0 +1,67 @@
+//! `msec top` and `msec trace` against a real server.
+
+mod common;
+
+use common::{ECHO, Served, echo, failing, msec, serve};
+use msec::{CallOptions, Client};
+use serde_json::Value;
+
+const FAIL: &str = "test.Service.Fail";
+
+/// A server that has answered three echoes, and failed once.
+fn called() -> Served {
+    let served = serve(failing(echo()), "127.0.0.1:0");
+    let client = Client::new(&served.engine, &served.address()).expect("an address");
+    let options = CallOptions::new();
+    for _ in 0..3 {
+        client.call_raw(ECHO, b"x", &options).expect("an answer");
+    }
+    client.call_raw(FAIL, b"fail", &options).expect_err("as it was told to");
+    served
+}
+
+#[test]
+fn top_shows_methods_with_their_counts_as_text_and_as_json() {
+    let served = called();
+    let ran = msec(&["top", &served.address(), "--once"]);
+    assert_eq!((ran.status, &*ran.stderr), (0, ""), "{ran:?}");
+    for part in ["cores busy", "served", "called", ECHO, FAIL, "calls/s", "in flight"] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    let ran = msec(&["top", &served.address(), "--once", "--json"]);
+    let json: Value = serde_json::from_str(&ran.stdout).expect("JSON alone");
+    let rows = json["served"].as_array().expect("a table");
+    let row = |method: &str| rows.iter().find(|row| row["method"] == method).expect("a row");
+    assert_eq!((&row(ECHO)["count"], &row(ECHO)["failed"]), (&3.into(), &0.into()), "{json:#}");
+    assert_eq!((&row(FAIL)["count"], &row(FAIL)["failed"]), (&1.into(), &1.into()), "{json:#}");
+}
+
+#[test]
+fn trace_shows_the_failed_call_as_a_tree_by_reason_and_by_flow_id() {
+    let served = called();
+    let ran = msec(&["trace", "failed", "--at", &served.address()]);
+    assert_eq!((ran.status, &*ran.stderr), (0, ""), "{ran:?}");
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    let flow_id = lines[0].strip_prefix("flow ").expect("it begins with its flow id");
+    assert!(ran.stdout.contains(&format!("{FAIL} ")), "{}", ran.stdout);
+    assert!(ran.stdout.contains("(failed)"), "{}", ran.stdout);
+    let by_id = msec(&["trace", flow_id, "--at", &served.address()]);
+    assert_eq!(by_id.status, 0, "{by_id:?}");
+    // The server's span was made for the client's: it stands below it.
+    let calls = by_id.stdout.lines().position(|line| line.starts_with("calls "));
+    let serves = by_id.stdout.lines().position(|line| line.starts_with("  serves "));
+    assert!(calls.is_some() && calls < serves, "{}", by_id.stdout);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let ran = msec(&["top", "127.0.0.1:1", "--once"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("likely cause: no server of msec listens there"), "{ran:?}");
+    let served = serve(echo(), "127.0.0.1:0");
+    let ran = msec(&["trace", "18446744073709551615", "--at", &served.address()]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("has kept no such trace"), "{ran:?}");
+    assert_eq!(msec(&["trace", "fast", "--at", &served.address()]).status, 2);
+    assert_eq!(msec(&["trace", "slow"]).status, 2);
+}
