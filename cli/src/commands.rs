@@ -28,6 +28,7 @@ pub(crate) enum Run {
     Press,
     Top,
     Trace,
+    Route,
     Doctor,
     Completions,
     Version,
@@ -106,6 +107,11 @@ const TOP: &[Flag] = &[
 const TRACE: &[Flag] = &[
     flag("at", "ADDRESS", "whose traces: an address of a running server, as for `msec top`"),
     flag("json", "", "the spans as they are"),
+];
+
+const ROUTE: &[Flag] = &[
+    flag("at", "ADDRESS", "whose routes: an address of a running server, as for `msec top`"),
+    flag("json", "", "the page as it is"),
 ];
 
 const DOCTOR: &[Flag] = &[flag("json", "", "writes JSON instead of text")];
@@ -217,6 +223,26 @@ shown. Calls that another process made are in that process's traces, by the same
             },
         ],
         run: Run::Trace,
+    },
+    Command {
+        name: "route",
+        summary: "tells why a running program's calls go where they go",
+        operands: &["explain", "[SERVICE]"],
+        about: "\
+Each instance with the share of calls that it is drawn for, and all that decides it: weights,
+success, latency, failures, how long it rests. Without a service, all that are called by name.",
+        flags: &[ROUTE],
+        examples: &[
+            Example {
+                does: "why does nobody call the second one?",
+                line: "msec route explain Demo.echo --at 127.0.0.1:7963",
+            },
+            Example {
+                does: "all services, for a program",
+                line: "msec route explain --at 127.0.0.1:7963 --json",
+            },
+        ],
+        run: Run::Route,
     },
     Command {
         name: "doctor",

@@ -20,6 +20,7 @@ mod help;
 mod page;
 mod press;
 mod request;
+mod route;
 mod schema;
 mod top;
 mod trace;
@@ -59,6 +60,7 @@ fn run(mut words: Vec<OsString>) -> Result<(), Failure> {
         commands::Run::Press => press::run(&parsed),
         commands::Run::Top => top::run(&parsed),
         commands::Run::Trace => trace::run(&parsed),
+        commands::Run::Route => route::run(&parsed),
         commands::Run::Doctor => doctor::run(&parsed),
         commands::Run::Completions => completions::run(&parsed),
         commands::Run::Version => version::run(),

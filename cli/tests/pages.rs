@@ -1,4 +1,4 @@
-//! `msec top` and `msec trace` against a real server.
+//! `msec top`, `msec trace` and `msec route explain` against a real server.
 
 mod common;
 
@@ -64,4 +64,26 @@ fn what_is_not_there_is_said() {
     assert!(ran.stderr.contains("has kept no such trace"), "{ran:?}");
     assert_eq!(msec(&["trace", "fast", "--at", &served.address()]).status, 2);
     assert_eq!(msec(&["trace", "slow"]).status, 2);
+}
+
+#[test]
+fn route_explain_shows_each_instance_with_its_share() {
+    let served = serve(echo(), "127.0.0.1:0");
+    let address = served.address();
+    let toml = format!(
+        "[[service]]\nname = \"Demo.echo\"\n[[service.instance]]\naddress = \"{address}\"\n"
+    );
+    let table = msec::naming::parse(&toml, "routes.toml").expect("a table");
+    served.engine.set_routes(table);
+    let client = Client::new(&served.engine, "Demo.echo").expect("a service");
+    client.call_raw(ECHO, b"x", &CallOptions::new()).expect("an answer");
+    let ran = msec(&["route", "explain", "Demo.echo", "--at", &address]);
+    assert_eq!((ran.status, &*ran.stderr), (0, ""), "{ran:?}");
+    assert!(ran.stdout.starts_with("Demo.echo: adaptive, "), "{}", ran.stdout);
+    let row = ran.stdout.lines().find(|line| line.contains(&address)).expect("its row");
+    assert!(row.contains("100.0%") && row.contains("live"), "{row}");
+    let ran = msec(&["route", "explain", "Demo.none", "--at", &address]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no route to `Demo.none`; it has Demo.echo"), "{ran:?}");
+    assert_eq!(msec(&["route", "forget", "--at", &address]).status, 2);
 }
