@@ -1,7 +1,7 @@
 //! A relay: an echo service that asks another echo service.
 //! `relay --listen 127.0.0.1:7964 --to 127.0.0.1:7963 [--cores N] [--routes FILE]`
 //!
-//! With a file of routes, `--to` may name a service of it, and the engine chooses among its instances.
+//! With a file of routes, `--to` may name a service of it: the engine chooses among its instances.
 //! It runs until SIGTERM or Ctrl-C, then drains and says how much it has served.
 
 use std::time::Duration;

@@ -333,7 +333,7 @@ fn demo_fails_and_says_why_when_a_service_dies() {
 
 #[test]
 fn demo_fails_and_says_which_figure_was_missed_when_calls_fail() {
-    let (demo, relay) = demo_under_way("3");
+    let (demo, relay) = demo_under_way("9");
     // Longer than a call waits.
     signal(&relay, "STOP");
     let failed = |line: &str| {

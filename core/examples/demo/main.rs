@@ -129,8 +129,8 @@ fn introduce(screen: &mut Screen, relay: &Service, load: &Load, seconds: Option<
     screen
         .line(&format!("\n  {CALLERS_COUNT} callers ──► relay {address} ──► instances a, b, c\n"));
     screen.line(&format!(
-        "  Five processes with one core thread each, I/O by {}. Each caller sends {MESSAGE_BYTES}\n  \
-         bytes and calls again as soon as they are back; {end}. Look at\n",
+        "  Five processes with one core thread each, I/O by {}. Each caller sends\n  \
+         {MESSAGE_BYTES} bytes and calls again as soon as they are back; {end}. Look at\n",
         load.backend()
     ));
     screen.line(&format!("  http://{address}/routes   whom the relay calls, and why"));

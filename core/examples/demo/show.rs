@@ -136,7 +136,8 @@ impl Screen {
 fn columns_live(cells: &[&str; 9]) -> String {
     let [time, rate, p50, p99, failed, in_flight, a, b, c] = cells;
     format!(
-        "  {time:>6}  {rate:>9}  {p50:>7}  {p99:>7}  {failed:>6}  {in_flight:>9}  {a:>4}{b:>5}{c:>5}"
+        "  {time:>6}  {rate:>9}  {p50:>7}  {p99:>7}  {failed:>6}  {in_flight:>9}  \
+         {a:>4}{b:>5}{c:>5}"
     )
 }
 
