@@ -198,7 +198,8 @@ pub(crate) fn blocking(
         match next {
             Next::Over(result) => {
                 if !waited && result.is_err() {
-                    // Who calls again at once, whatever comes of it, would have the core to himself.
+                    // Who calls again at once, whatever comes of it, would have the core to
+                    // himself.
                     let _ = crate::yield_now();
                 }
                 return result;

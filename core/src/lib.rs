@@ -61,6 +61,7 @@ mod method;
 pub mod metric;
 pub mod naming;
 mod offload;
+mod options;
 mod overload;
 mod pages;
 mod pending;

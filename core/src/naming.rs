@@ -18,10 +18,11 @@
 //! address = "unix:/run/echo"    # whatever `Client::new` takes
 //! ```
 //!
-//! Tables come from a file ([`Engine::load_routes`], or followed as it changes: [`Config::routes`]),
-//! from the program ([`Engine::set_routes`]), or from whoever watches a registry
-//! ([`Engine::push_routes`], [`Engine::change_routes`]). Files and programs are operators, who are
-//! believed; a push that takes most instances of a service away is held until it is confirmed.
+//! Tables come from a file ([`Engine::load_routes`], or followed as it changes:
+//! [`Config::routes`]), from the program ([`Engine::set_routes`]), or from whoever watches a
+//! registry ([`Engine::push_routes`], [`Engine::change_routes`]). Files and programs are operators,
+//! who are believed; a push that takes most instances of a service away is held until it is
+//! confirmed.
 //!
 //! A table is checked whole and only then sent to the cores, each of which has a copy of its own
 //! (`route.rs` picks from it). A table with a mistake changes nothing.

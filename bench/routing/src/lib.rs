@@ -7,10 +7,10 @@
 //! | name | what |
 //! |---|---|
 //! | `adaptive` | the product's balancer, as it is on each core |
-//! | `adaptive+retry` | the same, and calls that surely did not start are sent again, under the budget |
+//! | `adaptive+retry` | the same, and what surely did not start is sent again, under the budget |
 //! | `round robin` | each in turn, whatever happens |
 //! | `p2c-ewma` | two by chance, the lesser peak-EWMA × (calls in flight + 1), as in Finagle |
-//! | `original` | the original engine's: weights by success² every five seconds, probes for the dead |
+//! | `original` | the original engine's: weights by success² every 5 s, probes for the dead |
 pub mod original;
 pub mod p2c;
 pub mod round_robin;

@@ -4,7 +4,7 @@
 //!   file, agent ──► Delta ──► ShrinkGuard ──► Table ──► Service { instances, policy, canary }
 //!                                                          │  one copy a core
 //!   "Demo.echo" ──► Target ───────────────► Balancer ◄─────┘
-//!                                            │    ▲ finished: End, latency     News ◄──► other cores
+//!                                            │    ▲ finished: End, latency   News ◄──► other cores
 //!                                       pick │    │
 //!                                            ▼    │
 //!   "10.0.0.1:7963@udp" ──► Address ──────► dial, call ──► RetryBudget: again? hedge?

@@ -5,15 +5,15 @@
 //!   pick                special list, once in a hundred calls: a trial, or a look at a slow one
 //!                       else two draws ──► the first, unless the second is clearly cheaper
 //!   finished            node: window, peaks, rows of failures ──► maybe ejected, at once
-//!   News                what ended on this core ◄──► the other cores, so that bounds hold a process
+//!   News                what ended here ◄──► on the other cores, so that bounds hold a process
 //! ```
 //!
 //! Of two drawn the first is taken unless the other is clearly cheaper. Were the cheaper one
 //! always taken, weights would mean nothing in a service of two, in which both are always drawn.
 //!
 //! A pick is two draws, a few loads and a comparison; the walk over all instances is made by the
-//! tick, and alias tables are rebuilt only when a weight has changed. When nobody is live, a pick is
-//! random among all: somebody has to find out who is back.
+//! tick, and alias tables are rebuilt only when a weight has changed. When nobody is live, a pick
+//! is random among all: somebody has to find out who is back.
 //!
 //! All time and randomness are given. The same inputs give the same picks.
 mod explain;

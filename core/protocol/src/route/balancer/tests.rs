@@ -1,3 +1,4 @@
+//! Stories of a balancer: calls of given lengths and ends on given time, and where others go then.
 use super::super::node::Standing;
 use super::super::table::{Instance, Labels};
 use super::*;

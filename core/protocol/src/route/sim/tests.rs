@@ -1,3 +1,5 @@
+//! Regressions: each trouble from one seed, with the bounds that it must stay within. The bounds
+//! leave a little room over what is measured, and none for another order of magnitude.
 use super::scenarios::{all, quiet};
 use super::*;
 use std::vec;
