@@ -1,8 +1,8 @@
 //! The load generator: one thread, one ring, no part of the engine.
 //!
 //! It is not the engine's own `press`, because a yardstick must not share the faults of what it
-//! measures. It speaks two dialects, SRPC and gRPC, below one loop, so that servers of both kinds
-//! meet the same load, clock and histogram.
+//! measures. It speaks three dialects, SRPC, gRPC and HTTP with JSON, below one loop, so that
+//! servers of all kinds meet the same load, clock and histogram.
 //!
 //! ```text
 //!   arrivals (open loop) ──► backlog of due times ─┐
@@ -22,6 +22,7 @@
 pub mod arrivals;
 pub mod dialect;
 pub mod grpc;
+pub mod http;
 pub mod idle;
 pub mod load;
 pub mod options;
@@ -42,6 +43,17 @@ pub fn run(options: &options::Options) -> io::Result<report::Report> {
     crate::process::drop_timer_slack();
     crate::process::shorten_slice();
     let mix = options.mix.as_ref();
+    if options.http {
+        return match &options.mode {
+            options::Mode::Short | options::Mode::Idle => {
+                let message = "short and idle speak SRPC only";
+                Err(io::Error::new(io::ErrorKind::Unsupported, message))
+            }
+            options::Mode::Closed | options::Mode::Open { .. } | options::Mode::Once => {
+                load::run(&http::Http::new(&options.method, options.payload), options)
+            }
+        };
+    }
     match (&options.mode, options.grpc) {
         (options::Mode::Short, false) => short::run(options),
         (options::Mode::Idle, false) => idle::run(options),

@@ -12,7 +12,7 @@ pub const USAGE: &str = "\
 usage: generator --to ADDRESS:PORT [flags]
   what to send      --method M (echo.EchoService.Echo)  --payload BYTES (64)
                     --deadline-ms N: the server is told, may refuse, and answers within it are good
-                    --mix M=PERCENT  --grpc
+                    --mix M=PERCENT  --grpc  --http
   how               closed loop; --open RATE [--poisson]; --short; --idle; --once
   how much          --connections N (64)  --depth N (1)
   how long          --warm-ms N (500)  --measure-ms N (2000)
@@ -57,6 +57,8 @@ pub struct Options {
     pub to: SocketAddr,
     /// gRPC instead of SRPC.
     pub grpc: bool,
+    /// HTTP/1.1 with JSON instead of SRPC.
+    pub http: bool,
     /// The method that is measured.
     pub method: String,
     /// A second method beside it.
@@ -87,6 +89,7 @@ impl Options {
         Options {
             to,
             grpc: false,
+            http: false,
             method: ECHO_METHOD.to_owned(),
             mix: None,
             payload: 64,
@@ -110,6 +113,7 @@ impl Options {
             match argument {
                 Long("to") => options.to = parser.value()?.parse()?,
                 Long("grpc") => options.grpc = true,
+                Long("http") => options.http = true,
                 Long("method") => options.method = parser.value()?.string()?,
                 Long("mix") => options.mix = Some(mix(&parser.value()?.string()?)?),
                 Long("payload") => options.payload = parser.value()?.parse()?,
@@ -144,6 +148,9 @@ impl Options {
         }
         if self.deadline.is_some() && (self.grpc || !matches!(self.mode, Mode::Open { .. })) {
             return Err("--deadline-ms goes with --open, in SRPC".into());
+        }
+        if self.http && (self.grpc || self.mix.is_some() || self.deadline.is_some()) {
+            return Err("--http goes with neither --grpc, --mix nor --deadline-ms".into());
         }
         if let Mode::Open { rate, .. } = self.mode
             && !(rate > 0.0 && rate.is_finite())

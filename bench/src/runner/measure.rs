@@ -142,6 +142,9 @@ pub fn flags(contestant: &Contestant, cell: Cell, address: SocketAddr, pid: u32)
     if contestant.tool == Tool::Grpc {
         flags.push("--grpc".to_owned());
     }
+    if contestant.tool == Tool::Http {
+        flags.push("--http".to_owned());
+    }
     flags.extend(contestant.generator.iter().map(|&flag| flag.to_owned()));
     flags
 }

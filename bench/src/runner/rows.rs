@@ -28,6 +28,8 @@ pub enum Tool {
     Srpc,
     /// The bench's generator, in gRPC.
     Grpc,
+    /// The bench's generator, in HTTP with JSON.
+    Http,
     /// `msec press`, where it is itself what is looked at.
     Press,
 }
@@ -195,6 +197,8 @@ const GRPC_CPP: Contestant = Contestant {
     ..bench("grpc-cpp", "")
 };
 
+const AXUM: Contestant = Contestant { tool: Tool::Http, quick: true, ..bench("axum", "peer-axum") };
+
 const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
 /// The echo example, loaded by `msec press`.
 const PRESS: Contestant = Contestant { tool: Tool::Press, ..MSEC };
@@ -274,6 +278,19 @@ pub const ROWS: &[Row] = &[
         contestants: ECHO_CONTESTANTS,
         counts_syscalls: true,
         yardstick: "floor-uring",
+    },
+    Row {
+        name: "http",
+        title: "the same call by HTTP/1.1 with JSON",
+        measure: Measure::Closed,
+        cells: &[cell(64, 64, 1, true), cell(64, 16, 32, true), cell(65_536, 16, 1, false)],
+        contestants: &[
+            Contestant { tool: Tool::Http, ..MSEC },
+            Contestant { tool: Tool::Http, quick: false, ..MSEC_EPOLL },
+            AXUM,
+        ],
+        counts_syscalls: false,
+        yardstick: "axum",
     },
     Row {
         name: "callback",

@@ -99,6 +99,14 @@ const fn whole(cell: Option<(usize, usize, usize)>, times: f64) -> Target {
     }
 }
 
+const fn http_cpu(cell: Option<(usize, usize, usize)>) -> Target {
+    Target {
+        at: at("http", cell, "msec"),
+        metric: Metric::Cpu,
+        bound: Bound::TimesAtMost(1.3, at("http", cell, "axum")),
+    }
+}
+
 /// One second of standing still, at the percentile that only it can reach.
 const fn stop(server: &'static str) -> Target {
     let bound = Bound::Within(900_000.0, 1_100_000.0);
@@ -114,6 +122,8 @@ pub const TARGETS: &[Target] = &[
     echo_cpu(PIPE, 0.04, "grpc-cpp"),
     echo_cpu(PING, 0.5, "tonic"),
     echo_cpu(PIPE, 0.1, "tonic"),
+    http_cpu(PING),
+    http_cpu(PIPE),
     Target {
         at: at("echo", PING, "msec-epoll"),
         metric: Metric::Cpu,
