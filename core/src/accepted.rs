@@ -251,6 +251,9 @@ impl ServerSide {
             ),
             Closed::Bad(_)
             | Closed::BadHead(_)
+            | Closed::Tls(_)
+            | Closed::NotTls
+            | Closed::Cut
             | Closed::Stalled
             | Closed::Silent
             | Closed::TooMuch => {

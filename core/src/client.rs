@@ -473,8 +473,7 @@ impl ClientSide {
         }
         let connected = connection.was_connected();
         // A peer that accepts and hangs up at once is no better than one that refuses.
-        let theirs =
-            matches!(why, Closed::Ended | Closed::Failed(_) | Closed::Bad(_) | Closed::BadHead(_));
+        let theirs = why.is_the_peers();
         let in_vain = !connected || (theirs && !self.heard.get());
         let failed = in_vain.then_some(why);
         shard.peers.closed(shard, &self.address, connection.id(), failed);

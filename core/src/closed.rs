@@ -13,6 +13,12 @@ pub(crate) enum Closed {
     Bad(BadFrame),
     /// Its head makes no sense.
     BadHead(msec_protocol::BadHead),
+    /// TLS failed, or was not agreed on.
+    Tls(String),
+    /// What came is not TLS, and that is demanded here.
+    NotTls,
+    /// The stream ended where TLS says that it goes on.
+    Cut,
     /// No progress for too long.
     Stalled,
     /// Calls on it time out and nothing comes.
@@ -23,6 +29,17 @@ pub(crate) enum Closed {
     Stopped,
 }
 
+impl Closed {
+    /// Whether it is the peer's doing, or that of the network: it did not answer as it should.
+    pub(crate) fn is_the_peers(&self) -> bool {
+        match self {
+            Self::Ended | Self::Failed(_) | Self::Bad(_) | Self::BadHead(_) => true,
+            Self::Tls(_) | Self::NotTls | Self::Cut => true,
+            Self::Stalled | Self::Silent | Self::TooMuch | Self::Stopped => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Closed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -30,6 +47,9 @@ impl std::fmt::Display for Closed {
             Self::Failed(errno) => write!(out, "{}", std::io::Error::from_raw_os_error(*errno)),
             Self::Bad(bad) => write!(out, "not the protocol: {bad}"),
             Self::BadHead(bad) => write!(out, "not the protocol: {bad}"),
+            Self::Tls(why) => write!(out, "TLS: {why}"),
+            Self::NotTls => out.write_str("it speaks plainly, and TLS is demanded here"),
+            Self::Cut => out.write_str("TLS: the stream was cut; the peer has not ended it"),
             Self::Stalled => out.write_str("no progress for a minute"),
             Self::Silent => out.write_str("calls time out and no byte comes back"),
             Self::TooMuch => out.write_str("the answer is over the limit of bytes"),

@@ -20,6 +20,7 @@ use msec_sys::{cpu, process};
 use crate::error::{Error, Result};
 use crate::log::Level;
 use crate::report::settings::{self, Settings};
+use crate::tls::ClientTls;
 
 /// Which back end does the I/O.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +74,7 @@ pub struct Config {
     pub(crate) report: Settings,
     pub(crate) zone: String,
     pub(crate) routes: Option<PathBuf>,
+    pub(crate) tls: Option<ClientTls>,
 }
 
 /// Cores of one engine at most; identities of tasks have eight bits for it.
@@ -134,6 +136,7 @@ impl Config {
             report: Settings::new(),
             zone: String::new(),
             routes: None,
+            tls: None,
         }
     }
 
@@ -167,6 +170,10 @@ impl Config {
     /// | `MSEC_LOG_FOLDER` | where the files of the log are; without: standard error |
     /// | `MSEC_LOG_FILES` | how many files the log has: 1 to 1000 |
     /// | `MSEC_LOG_FILE_BYTES` | how long a file of the log becomes: 4096 or more |
+    /// | `MSEC_TLS_CA` | file of the CAs that servers at `@tls` are trusted by |
+    /// | `MSEC_TLS_CERTIFICATE` | file of the certificate that is shown to such servers |
+    /// | `MSEC_TLS_KEY` | file of its private key |
+    /// | `MSEC_TLS_SERVER_NAME` | name that such servers' certificates must be for |
     ///
     /// # Errors
     /// -1, naming the variable, its value and what is allowed.
@@ -293,6 +300,16 @@ impl Config {
     pub fn routes(mut self, path: impl Into<PathBuf>) -> Self {
         self.routes = Some(path.into());
         self
+    }
+
+    /// How calls to addresses with `@tls` are secured; without it there are none.
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    fn tls_mut(&mut self) -> &mut ClientTls {
+        self.tls.get_or_insert_default()
     }
 
     pub(crate) fn connections_count_max(&self) -> usize {
@@ -471,6 +488,13 @@ const VARIABLES: &[(&str, Form)] = &[
             settings::LOG_FILE_BYTES_MAX,
             |config, bytes| config.report.log_file_bytes = bytes as u64,
         ),
+    ),
+    ("MSEC_TLS_CA", Form::Text(|config, path| config.tls_mut().ca = Some(path.into()))),
+    ("MSEC_TLS_CERTIFICATE", Form::Text(|config, path| config.tls_mut().chain = Some(path.into()))),
+    ("MSEC_TLS_KEY", Form::Text(|config, path| config.tls_mut().key = Some(path.into()))),
+    (
+        "MSEC_TLS_SERVER_NAME",
+        Form::Text(|config, name| config.tls_mut().server_name = Some(name.into())),
     ),
 ];
 

@@ -21,6 +21,7 @@
 //! Memory of an idle connection: this object, its entry in the table and one in the ring.
 
 mod progress;
+mod secure;
 mod speaks_http;
 
 use std::cell::{Cell, RefCell};
@@ -43,6 +44,7 @@ use crate::shard::Shard;
 use crate::subject::Subject;
 use crate::task::Ready;
 use crate::timer::TimerId;
+use crate::tls::Tls;
 
 /// What a connection is for.
 pub(crate) enum Role {
@@ -59,12 +61,22 @@ pub(crate) enum Role {
 enum Phase {
     /// The connect is under way: nothing can be sent yet.
     Connecting,
+    /// The two sides agree on keys: nothing but that is sent.
+    Handshake,
     /// Both directions work.
     Open,
     /// No more requests; closes when output is sent and nothing is in flight.
     Ending,
     /// Waits for the ring to let go.
     Dead,
+}
+
+/// How a connection comes about, and its TLS, if it has one.
+pub(crate) enum Way {
+    /// A connect is under way.
+    Connecting(Option<Tls>),
+    /// It was accepted.
+    Accepted(Option<Tls>),
 }
 
 /// What a role says to a frame.
@@ -89,6 +101,7 @@ pub(crate) struct Connection {
     pub(crate) role: Role,
     pub(crate) peer: Address,
     socket: Rc<Socket>,
+    tls: Option<Box<Tls>>,
     phase: Cell<Phase>,
     input: RefCell<Input>,
     /// The receive, or the connect, under way; `None` while the connection is not read.
@@ -121,21 +134,25 @@ const LEASE_BYTES_MIN: usize = 16 * 1024;
 const STALL_CHECK_NS: u64 = limits::STALL_MS_MAX * 1_000_000 / 4;
 
 impl Connection {
-    /// Puts a new connection into the table. With `connecting` it is opened by a connect that is
-    /// under way, else it is read from now on.
+    /// Puts a new connection into the table.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         socket: Rc<Socket>,
         peer: Address,
         role: Role,
-        connecting: bool,
+        way: Way,
     ) -> Rc<Self> {
+        let (connecting, tls) = match way {
+            Way::Connecting(tls) => (true, tls),
+            Way::Accepted(tls) => (false, tls),
+        };
         let phase = if connecting { Phase::Connecting } else { Phase::Open };
         let connection = Rc::new(Self {
             id: Cell::default(),
             role,
             peer,
             socket,
+            tls: tls.map(Box::new),
             phase: Cell::new(phase),
             input: RefCell::default(),
             recv: Cell::new(None),
@@ -158,6 +175,8 @@ impl Connection {
             let interest = msec_sys::ring::Interest::Writable;
             let op = shard.ring.borrow_mut().poll(&connection.socket, interest, token);
             connection.recv.set(Some(op));
+        } else if let Some(tls) = connection.secure() {
+            connection.begin_handshake(shard, tls);
         } else {
             connection.read(shard);
         }
@@ -174,7 +193,7 @@ impl Connection {
     }
 
     pub(crate) fn is_connecting(&self) -> bool {
-        self.phase.get() == Phase::Connecting
+        self.phase.get() < Phase::Open
     }
 
     /// Whether the connect, if there was one, succeeded.
@@ -184,7 +203,7 @@ impl Connection {
 
     /// Bytes written but not yet taken by the kernel.
     pub(crate) fn unsent_bytes(&self) -> usize {
-        self.output.borrow().len() + self.sending_bytes.get()
+        self.waiting_bytes() + self.sending_bytes.get()
     }
 
     /// Whether so much is unsent that no further requests are to be taken.
@@ -206,24 +225,15 @@ impl Connection {
             self.dead(shard, &Closed::Failed(errno));
             return;
         }
-        self.phase.set(Phase::Open);
-        self.connected.set(true);
-        self.progress_ns.set(shard.now_ns());
-        self.read(shard);
-        if let Role::Client(client) = &self.role {
-            client.connected(shard, self);
-        }
-        if let Role::Raw(raw) = &self.role {
-            raw.connected(shard);
-        }
-        if !self.output.borrow().is_empty() {
-            self.mark_dirty(shard);
+        match self.secure() {
+            Some(tls) => self.begin_handshake(shard, tls),
+            None => self.opened(shard),
         }
     }
 
     fn read(&self, shard: &Shard) {
         let readable = match self.phase.get() {
-            Phase::Open => true,
+            Phase::Handshake | Phase::Open => true,
             Phase::Ending => !self.peer_ended.get(),
             Phase::Connecting | Phase::Dead => false,
         };
@@ -243,12 +253,20 @@ impl Connection {
             // What comes now cannot be answered any more.
             return;
         }
+        match self.secure() {
+            None => self.received_plain(shard, buffer),
+            Some(tls) => self.received_sealed(shard, tls, buffer),
+        }
+    }
+
+    #[inline]
+    fn received_plain(self: &Rc<Self>, shard: &Rc<Shard>, bytes: &[u8]) {
         if self.full.get() {
             // A receive that was cancelled may deliver once more.
-            self.input.borrow_mut().held.extend_from_slice(buffer);
+            self.input.borrow_mut().held.extend_from_slice(bytes);
             return;
         }
-        self.take_input(shard, buffer);
+        self.take_input(shard, bytes);
     }
 
     /// Cuts input into frames and hands them to the role.
@@ -311,39 +329,6 @@ impl Connection {
             self.lease_input(shard, &mut cutter, partial_bytes);
         }
         self.input.borrow_mut().cutter = cutter;
-    }
-
-    /// Accounts for a frame that is incomplete; without budget its body is thrown away.
-    fn lease_input(self: &Rc<Self>, shard: &Rc<Shard>, cutter: &mut Cutter, partial_bytes: usize) {
-        self.watch_progress(shard);
-        if self.lease(shard, partial_bytes + self.unsent_bytes()) {
-            return;
-        }
-        if let Some(Arrival::Refused { head, .. }) = cutter.abandon() {
-            // A bad head shows again at the next frame; here it only cannot be answered.
-            let _ = match &self.role {
-                Role::Server(server) => {
-                    server.refused(shard, self, &head, msec_protocol::Code::OVERLOADED)
-                }
-                Role::Client(client) => client.refused(shard, self, &head),
-                Role::Raw(_) => Ok(Taken::Yes),
-            };
-        }
-        self.lease(shard, self.unsent_bytes());
-    }
-
-    /// Leases as many bytes as are kept now; false if the budget has not that much.
-    fn lease(&self, shard: &Shard, bytes: usize) -> bool {
-        let wanted = if bytes < LEASE_BYTES_MIN { 0 } else { bytes };
-        let leased = self.leased_bytes.get();
-        if wanted > leased && !shard.leases.bytes.take(wanted - leased) {
-            return false;
-        }
-        if wanted < leased {
-            shard.leases.bytes.give(leased - wanted);
-        }
-        self.leased_bytes.set(wanted);
-        true
     }
 
     /// Stops reading until [`Connection::resume`].
@@ -412,7 +397,7 @@ impl Connection {
                 self.phase.set(Phase::Ending);
                 self.close_if_done(shard);
             }
-            Role::Client(_) | Role::Raw(_) => self.close(shard, &Closed::Ended),
+            Role::Client(_) | Role::Raw(_) => self.close(shard, &self.why_ended()),
         }
     }
 
@@ -435,7 +420,7 @@ impl Connection {
             Role::Client(_) | Role::Raw(_) => true,
         };
         match &self.role {
-            _ if !idle => {}
+            _ if !idle || self.says_close(shard) => {}
             // To close with input that is not read would reset the connection, and with it throw
             // away answers that the peer has not read (RFC 9293 §3.10.4, Linux tcp_close).
             Role::Server(_) if !self.peer_ended.get() => {
@@ -480,11 +465,11 @@ impl Connection {
     /// Hands the output to the ring, unless a send is under way; either way looks how much waits.
     pub(crate) fn flush(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.dirty.set(false);
-        if !matches!(self.phase.get(), Phase::Open | Phase::Ending) {
+        if !self.may_send() {
             return;
         }
         if self.sending_bytes.get() == 0 {
-            let output = self.output.take();
+            let output = self.take_output(shard);
             if output.is_empty() {
                 return shard.spares.give_output(output);
             }
@@ -527,7 +512,7 @@ impl Connection {
             return self.send(shard, output, from + sent);
         }
         shard.spares.give_output(output);
-        if !self.output.borrow().is_empty() {
+        if self.waiting_bytes() > 0 {
             self.mark_dirty(shard);
             self.watch_progress(shard);
             let kept = self.partial_bytes() + self.unsent_bytes();
@@ -559,6 +544,7 @@ impl Connection {
         if self.phase.get() == Phase::Dead {
             return;
         }
+        self.say_last_words();
         self.phase.set(Phase::Dead);
         self.socket.shutdown();
         if let Some(op) = self.recv.get() {
@@ -575,6 +561,9 @@ impl Connection {
         }
         if let Some(timer) = self.stall_timer.take() {
             shard.timers.borrow_mut().cancel(timer);
+        }
+        if let Some(tls) = &self.tls {
+            tls.end(shard);
         }
         shard.spares.give_output(self.output.take());
         self.input.take();

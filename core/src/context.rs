@@ -22,6 +22,7 @@ use crate::connections::ConnectionId;
 use crate::error::Error;
 use crate::frame_memory;
 use crate::task::Inherited;
+use crate::tls::Identity;
 
 /// Frames up to this many bytes are copied into the context's own memory; larger ones are shared.
 const SMALL_FRAME_BYTES: usize = 4096;
@@ -61,6 +62,13 @@ impl Origin {
     }
 }
 
+/// Whom a request came from.
+#[derive(Clone, Default)]
+pub(crate) struct Peer {
+    pub(crate) address: String,
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
 /// What is known about the request that a handler serves.
 ///
 /// Handed to each handler by reference; valid until the handler returns. Belongs to the thread
@@ -87,7 +95,7 @@ pub struct Context {
     pub(crate) deadline_ns: u64,
     pub(crate) cancel: Arc<Cancel>,
     /// Whom the request came from; filled in for handlers that ask, see [`Context::peer`].
-    peer: RefCell<Option<String>>,
+    peer: RefCell<Option<Peer>>,
     result: Cell<i32>,
     coding: Coding,
     /// How the answer is compressed.
@@ -238,7 +246,7 @@ impl Context {
         self.charge = charge;
     }
 
-    pub(crate) fn set_peer(&self, peer: String) {
+    pub(crate) fn set_peer(&self, peer: Peer) {
         *self.peer.borrow_mut() = Some(peer);
     }
 
@@ -291,6 +299,16 @@ impl Context {
 
     /// Where the request came from: `ip:port`, or `unix:` for a unix socket.
     pub fn peer(&self) -> String {
+        self.known_peer().address
+    }
+
+    /// Who the peer is by its certificate; `None` unless the request came by TLS from a peer that
+    /// has shown one. A CA that this server trusts has signed it.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.known_peer().identity
+    }
+
+    fn known_peer(&self) -> Peer {
         let known = self.peer.borrow().clone();
         known.unwrap_or_else(|| crate::request::peer_of(&self.origin))
     }

@@ -31,12 +31,17 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::mailbox::{self, Refused};
 use crate::method;
-use crate::offload::Offload;
+use crate::offload::{Chosen, Offload};
 use crate::shard::{self, Message, Shard};
+use crate::task::Inherited;
+use crate::tls;
 
 /// Messages that wait for a core at most. More are refused to foreign threads, and kept back by
 /// cores.
 const MAILBOX_COUNT_MAX: usize = 16 * 1024;
+
+/// How often the watchdog looks at least; files are looked at as well.
+const WATCH_NS_MAX: u64 = 500_000_000;
 
 /// A running engine. Clones are handles to the same one; the last to go stops it.
 #[derive(Clone)]
@@ -59,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) budgets: Budgets,
     pub(crate) offload: Offload,
     pub(crate) naming: crate::naming::Naming,
+    pub(crate) tls: Arc<tls::Watch>,
     pub(crate) servers_count: AtomicU32,
     backend: OnceLock<&'static str>,
     /// Where its first server listens.
@@ -242,6 +248,7 @@ impl Engine {
             budgets,
             offload: Offload::new(config.offload_threads_max(), config.overload_control),
             naming: crate::naming::Naming::default(),
+            tls: tls::Watch::open(config.tls.as_ref())?,
             servers_count: AtomicU32::new(0),
             backend: OnceLock::new(),
             instance: OnceLock::new(),
@@ -312,7 +319,7 @@ impl Engine {
                 // Nobody hears it if the waiting thread is gone.
                 let _ = tell.send(result);
             };
-            crate::spawn::spawn_boxed(shard, Box::new(run), crate::task::Inherited::default());
+            crate::spawn::spawn_boxed(shard, Box::new(run), Inherited::default());
         };
         self.shared().cores.post_patiently(0, Message::Run(Box::new(job)));
         told.recv().unwrap_or_else(|_| {
@@ -426,7 +433,7 @@ fn say_backend(ring: &Ring, refused: Option<&std::io::Error>) {
 /// Watches the cores' heartbeats and names the method that keeps one from looping.
 fn spawn_watchdog(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
     let stall_ns = shared.config.stall_ms * 1_000_000;
-    let rest = Duration::from_nanos((stall_ns / 4).max(1_000_000));
+    let rest = Duration::from_nanos((stall_ns / 4).clamp(1_000_000, WATCH_NS_MAX));
     let watch = move || {
         let mut reported = vec![0u64; shared.cores.count()];
         let (ended, bell) = &shared.ended;
@@ -437,6 +444,10 @@ fn spawn_watchdog(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
             for (core, reported) in reported.iter_mut().enumerate() {
                 look_after(&shared, core, stall_ns, reported);
             }
+            shared.tls.look_by(|job| {
+                let job = Box::new(move |chosen| job(chosen == Chosen::Run));
+                shared.offload.submit(job, &Inherited::default())
+            });
         }
     };
     std::thread::Builder::new()

@@ -86,6 +86,7 @@ pub mod sync;
 mod task;
 #[doc(hidden)]
 pub mod timer;
+mod tls;
 pub mod trace;
 mod vitals;
 
@@ -111,6 +112,7 @@ pub use readiness::{readable, readable_timeout, writable, writable_timeout};
 pub use server::{Load, MethodReport, Server, ServerBuilder};
 pub use sleep::{sleep, sleep_until, yield_now};
 pub use spawn::{JoinHandle, Scope, scope, spawn};
+pub use tls::{ClientTls, Identity, ServerTls};
 pub use trace::annotate;
 
 use task::Inherited;

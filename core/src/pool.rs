@@ -24,7 +24,7 @@ use msec_sys::socket::{self, Socket};
 use crate::call::{Ask, Done};
 use crate::client::{ClientSide, with_side};
 use crate::closed::Closed;
-use crate::connection::{Connection, Role};
+use crate::connection::{Connection, Role, Way};
 use crate::connections::ConnectionId;
 use crate::datagram::{DatagramId, DatagramPeer};
 use crate::error::{Error, Result};
@@ -199,6 +199,7 @@ fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<
     if shard.is_stopping() {
         return Err(Error::new(Code::NETWORK, "the engine stops"));
     }
+    let tls = shard.shared.tls.connect(address)?;
     let socket_address = socket_address(address);
     let fd = match socket::connect(&socket_address) {
         Ok(fd) => fd,
@@ -210,7 +211,8 @@ fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<
     };
     let first = shard.random() as u32;
     let role = Role::Client(ClientSide::new(address.clone(), first));
-    let connection = Connection::open(shard, Socket::new(fd), socket_address, role, true);
+    let way = Way::Connecting(tls);
+    let connection = Connection::open(shard, Socket::new(fd), socket_address, role, way);
     let id = connection.id();
     if let Some(peer) = shard.peers.peers.borrow_mut().get_mut(address) {
         peer.keep(id, lane);
@@ -349,7 +351,7 @@ impl Peers {
 /// The address as the machine knows it.
 pub(crate) fn socket_address(address: &Address) -> socket::Address {
     match address {
-        Address::Tcp(ip) | Address::Udp(ip) => socket::Address::Ip(*ip),
+        Address::Tcp(ip) | Address::Tls(ip, _) | Address::Udp(ip) => socket::Address::Ip(*ip),
         Address::Unix(path) => socket::Address::Unix(path.into()),
     }
 }

@@ -14,7 +14,7 @@ use msec_sys::socket::{self, Socket};
 use crate::call;
 use crate::client::dead;
 use crate::closed::Closed;
-use crate::connection::{Connection, Role};
+use crate::connection::{Connection, Role, Way};
 use crate::connections::ConnectionId;
 use crate::error::{Error, Result};
 use crate::pool::socket_address;
@@ -85,8 +85,8 @@ impl RawSide {
 
 /// Sends `request` to `address` and waits for an answer whose end `length` finds.
 ///
-/// The address is `ip:port` or `unix:/path`. The answer's bytes are returned as they came,
-/// without those after its end. Suspends; usable in coroutines only.
+/// The address is `ip:port`, `ip:port@tls` or `unix:/path`. The answer's bytes are returned as they
+/// came, without those after its end. Suspends; usable in coroutines only.
 ///
 /// Of a request on a kept connection that dies without a byte, it is not known whether the peer
 /// has read it; almost always the peer had closed an idle connection just before. Such a request
@@ -251,12 +251,14 @@ fn take(shard: &Rc<Shard>, address: &Address) -> Result<(Rc<Connection>, bool)> 
     if shard.is_stopping() {
         return Err(Error::new(Code::NETWORK, "the engine stops"));
     }
+    let tls = shard.shared.tls.connect(address)?;
     let socket_address = socket_address(address);
     let fd = socket::connect(&socket_address).map_err(|error| {
         Error::new(Code::NETWORK, format!("cannot connect to {address}: {error}"))
     })?;
     let role = Role::Raw(RawSide::default());
-    Ok((Connection::open(shard, Socket::new(fd), socket_address, role, true), false))
+    let way = Way::Connecting(tls);
+    Ok((Connection::open(shard, Socket::new(fd), socket_address, role, way), false))
 }
 
 fn keep(shard: &Rc<Shard>, address: &Address, connection: &Rc<Connection>) {

@@ -25,7 +25,7 @@ use msec_sys::socket::Socket;
 use crate::append;
 use crate::coding::{self, Coding};
 use crate::connection::Role;
-use crate::context::{Context, Origin};
+use crate::context::{Context, Origin, Peer};
 use crate::error::Result;
 use crate::method::Kind;
 use crate::offload::{Chosen, OVERLOADED_TEXT};
@@ -455,15 +455,19 @@ pub(crate) fn hand_over(shard: &Shard, now_ns: u64) {
 }
 
 /// Where a request came from, for people; only its own core knows.
-pub(crate) fn peer_of(origin: &Origin) -> String {
+pub(crate) fn peer_of(origin: &Origin) -> Peer {
     match origin {
         Origin::Stream { connection, .. } => shard::current()
             .filter(|shard| shard.index == origin.core())
             .and_then(|shard| shard.connections.find(*connection))
-            .map(|connection| connection.peer.to_string())
+            .map(|connection| Peer {
+                address: connection.peer.to_string(),
+                identity: connection.identity(),
+            })
             .unwrap_or_default(),
         Origin::Datagram { sender, .. } => {
-            sender.as_socket().map(|address| address.to_string()).unwrap_or_default()
+            let address = sender.as_socket().map(|address| address.to_string());
+            Peer { address: address.unwrap_or_default(), identity: None }
         }
     }
 }

@@ -24,7 +24,7 @@ use msec_sys::socket::Socket;
 use crate::accepted::ServerSide;
 use crate::budget::Budget;
 use crate::closed::Closed;
-use crate::connection::{Connection, Role};
+use crate::connection::{Connection, Role, Way};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
 use crate::method::{Kind, MethodTable, Name};
@@ -35,6 +35,7 @@ use crate::report::served::Served;
 use crate::request::{run_here, start, write_refusal};
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
+use crate::tls::{Accepts, Tls};
 use crate::{dye, trace};
 
 /// What all cores of a server share: decided when it starts, never changed.
@@ -54,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) pages: Pages,
     /// It has addresses for pages, so they are nowhere else.
     pub(crate) has_admin: bool,
+    /// How streams are secured that are accepted, by the number of the listener.
+    pub(crate) tls: Vec<Option<Arc<Accepts>>>,
 }
 
 impl Plan {
@@ -68,12 +71,14 @@ struct Listener {
     socket: Rc<Socket>,
     accept: Cell<Option<Op>>,
     is_admin: bool,
+    tls: Option<Arc<Accepts>>,
 }
 
 /// A connection that was accepted.
 struct Accepted {
     fd: OwnedFd,
     is_admin: bool,
+    tls: Option<Arc<Accepts>>,
 }
 
 /// A server, on one core.
@@ -140,8 +145,9 @@ impl ServerShard {
         let admins = admins.into_iter().map(|fd| (fd, true));
         for (fd, is_admin) in admins.chain(streams.into_iter().map(|fd| (fd, false))) {
             let socket = Socket::new(fd);
-            let listener = Listener { socket, accept: Cell::new(None), is_admin };
-            server.listeners.borrow_mut().push(listener);
+            let mut listeners = server.listeners.borrow_mut();
+            let tls = server.plan.tls.get(listeners.len()).cloned().flatten();
+            listeners.push(Listener { socket, accept: Cell::new(None), is_admin, tls });
         }
         for index in 0..server.listeners.borrow().len() {
             server.accept(shard, index as u32);
@@ -191,9 +197,10 @@ impl ServerShard {
     /// it is neither served nor refused until there is room.
     pub(crate) fn accepted(&self, shard: &Rc<Shard>, index: u32, fd: OwnedFd) {
         let listeners = self.listeners.borrow();
-        let is_admin = listeners.get(index as usize).is_some_and(|listener| listener.is_admin);
+        let Some(listener) = listeners.get(index as usize) else { return };
+        let (is_admin, tls) = (listener.is_admin, listener.tls.clone());
         drop(listeners);
-        self.take_accepted(shard, Accepted { fd, is_admin });
+        self.take_accepted(shard, Accepted { fd, is_admin, tls });
     }
 
     fn take_accepted(&self, shard: &Rc<Shard>, accepted: Accepted) {
@@ -208,7 +215,7 @@ impl ServerShard {
     }
 
     /// Serves a connection, which is leased.
-    fn serve(&self, shard: &Rc<Shard>, Accepted { fd, is_admin }: Accepted) {
+    fn serve(&self, shard: &Rc<Shard>, Accepted { fd, is_admin, tls }: Accepted) {
         let socket = Socket::new(fd);
         let (Ok(peer), Some(server)) = (socket.peer_address(), self.self_rc.upgrade()) else {
             // It is dead already.
@@ -218,7 +225,8 @@ impl ServerShard {
             self.connections_count.set(self.connections_count.get() + 1);
         }
         let side = ServerSide::new(server, is_admin);
-        let connection = Connection::open(shard, socket, peer, Role::Server(side), false);
+        let way = Way::Accepted(tls.map(Tls::accept));
+        let connection = Connection::open(shard, socket, peer, Role::Server(side), way);
         if let Role::Server(side) = &connection.role
             && is_admin
         {
@@ -269,7 +277,8 @@ impl ServerShard {
             }
             // Connections that wait in the kernel's queue would be reset with the listener.
             while let Ok(fd) = listener.socket.accept_now() {
-                self.take_accepted(shard, Accepted { fd, is_admin: false });
+                let tls = listener.tls.clone();
+                self.take_accepted(shard, Accepted { fd, is_admin: false, tls });
             }
             // The ring may hold the socket for another turn: those who come then must not queue up
             // to be reset.

@@ -27,6 +27,7 @@ use crate::method::{MethodOptions, Methods, Service};
 use crate::pages::Pages;
 use crate::quota::Quotas;
 use crate::serve::{Plan, ServerShard};
+use crate::tls::{Accepts, ServerTls};
 
 /// How long [`Server`] waits for peers to leave when it is dropped.
 const DROP_GRACE: Duration = Duration::from_secs(1);
@@ -57,6 +58,7 @@ pub struct ServerBuilder {
     cors: Vec<String>,
     hosts: Vec<String>,
     pages: Pages,
+    tls: Option<ServerTls>,
     configure: Vec<Configure>,
     quotas: Quotas,
 }
@@ -112,7 +114,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Listens at an address: `ip:port`, `ip:port@udp` or `unix:/path`; port 0 takes a free one.
+    /// Listens at an address: `ip:port`, `ip:port@tls`, `ip:port@udp` or `unix:/path`; port 0 takes
+    /// a free one.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen.push(address.into());
         self
@@ -147,11 +150,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Secures the addresses with `@tls`, for SRPC, HTTP and pages alike.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Starts the server on all cores of `engine`; when this returns it accepts connections.
     ///
     /// # Errors
-    /// -14 for an address that is none, -1 for a method that is described wrongly, -2 for a
-    /// socket that cannot be opened; the text says which.
+    /// -14 for an address that is none, -1 for a method that is described wrongly or a certificate
+    /// that is none, -2 for a socket or file that cannot be opened; the text says which.
     ///
     /// # Panics
     /// When called on a core thread.
@@ -162,21 +171,19 @@ impl ServerBuilder {
         }
         let methods = self.methods.finish()?;
         let cores = engine.cores_count();
-        let mut streams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
-        let mut datagrams: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
-        let mut admins: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for text in &self.listen {
-            let place = place(text)?;
-            let list = if place.datagram { &mut datagrams } else { &mut streams };
-            let bound = open(&place, list).map_err(|error| cannot_listen(text, &error))?;
-            addresses.push(if place.datagram { format!("{bound}@udp") } else { bound.to_string() });
+        let accepts = self.tls.map(Accepts::open).transpose()?;
+        for text in &self.admin {
+            if place(text)?.datagram {
+                let text = format!("listen on `{text}`: pages are read over streams");
+                return Err(Error::new(Code::INVALID_ENDPOINT, text));
+            }
         }
-        if let Some(first) = addresses.first() {
+        let opened = Opened::at(&self.listen, cores, accepts.as_ref())?;
+        let admin = Opened::at(&self.admin, cores, accepts.as_ref())?;
+        if let Some(first) = opened.addresses.first() {
             // Another server of this process may have named it already.
             let _ = engine.shared().instance.set(first.clone());
         }
-        let admin_addresses = open_admins(&self.admin, &mut admins)?;
         let number = engine.shared().servers_count.fetch_add(1, Ordering::Relaxed);
         let budget = |max: u32| (max > 0).then(|| Budget::new(u64::from(max)));
         let method_budgets =
@@ -192,9 +199,13 @@ impl ServerBuilder {
             hosts: self.hosts,
             pages: self.pages,
             has_admin: !self.admin.is_empty(),
+            tls: admin.tls.into_iter().chain(opened.tls).collect(),
         });
+        if let Some(accepts) = &accepts {
+            engine.shared().tls.add(accepts);
+        }
         let (tell, told) = mpsc::channel();
-        let sockets = streams.into_iter().zip(admins).zip(datagrams);
+        let sockets = opened.streams.into_iter().zip(admin.streams).zip(opened.datagrams);
         for (core, ((streams, admins), datagrams)) in sockets.enumerate() {
             let (plan, tell) = (plan.clone(), tell.clone());
             let start = Box::new(move |shard: &std::rc::Rc<crate::shard::Shard>| {
@@ -211,8 +222,8 @@ impl ServerBuilder {
         Ok(Server {
             engine: engine.clone(),
             plan,
-            addresses,
-            admin_addresses,
+            addresses: opened.addresses,
+            admin_addresses: admin.addresses,
             stopped,
             last: OnceLock::new(),
         })
@@ -366,46 +377,77 @@ pub struct Load {
     pub requests_count: usize,
 }
 
+/// The sockets at some addresses, for each core its own.
+struct Opened {
+    addresses: Vec<String>,
+    streams: Vec<Vec<OwnedFd>>,
+    datagrams: Vec<Vec<OwnedFd>>,
+    /// How each of a core's streams is secured.
+    tls: Vec<Option<Arc<Accepts>>>,
+}
+
+impl Opened {
+    fn at(texts: &[String], cores: usize, accepts: Option<&Arc<Accepts>>) -> Result<Self> {
+        let none = || (0..cores).map(|_| Vec::new()).collect();
+        let (addresses, tls) = (Vec::new(), Vec::new());
+        let mut opened = Self { addresses, streams: none(), datagrams: none(), tls };
+        for text in texts {
+            let place = place(text)?;
+            let list = if place.datagram { &mut opened.datagrams } else { &mut opened.streams };
+            if !place.datagram {
+                opened.tls.push(place.secured_by(accepts)?);
+            }
+            let bound = open(&place, list)
+                .map_err(|error| Error::from_io(&format!("listen on {text}"), &error))?;
+            opened.addresses.push(place.shown(&bound));
+        }
+        Ok(opened)
+    }
+}
+
 /// Where to open sockets.
 struct Place {
     address: socket::Address,
     datagram: bool,
+    tls: bool,
+}
+
+impl Place {
+    fn secured_by(&self, accepts: Option<&Arc<Accepts>>) -> Result<Option<Arc<Accepts>>> {
+        if self.tls && accepts.is_none() {
+            let text = format!("listen on `{}@tls`: the server has no certificate", self.address);
+            return Err(Error::new(Code::INVALID_PARAMETER, text));
+        }
+        Ok(accepts.filter(|_| self.tls).cloned())
+    }
+
+    /// As a client writes it.
+    fn shown(&self, bound: &socket::Address) -> String {
+        match (self.datagram, self.tls) {
+            (true, _) => format!("{bound}@udp"),
+            (false, true) => format!("{bound}@tls"),
+            (false, false) => bound.to_string(),
+        }
+    }
 }
 
 fn place(text: &str) -> Result<Place> {
     // Port 0 cannot be called, but is a fine thing to listen on.
-    let (bare, datagram) = match text.strip_suffix("@udp") {
-        Some(bare) => (bare, true),
-        None => (text.strip_suffix("@tcp").unwrap_or(text), false),
-    };
-    if let Ok(address) = bare.parse() {
-        return Ok(Place { address: socket::Address::Ip(address), datagram });
+    let (bare, transport) = text.split_once('@').unwrap_or((text, "tcp"));
+    let (datagram, tls) = (transport == "udp", transport == "tls");
+    if let Ok(address) = bare.parse()
+        && (datagram || tls || transport == "tcp")
+    {
+        return Ok(Place { address: socket::Address::Ip(address), datagram, tls });
     }
     match text.parse::<Address>() {
         Ok(address) => Ok(Place {
             datagram: matches!(address, Address::Udp(_)),
+            tls: matches!(address, Address::Tls(..)),
             address: crate::pool::socket_address(&address),
         }),
         Err(bad) => Err(Error::new(Code::INVALID_ENDPOINT, format!("listen on `{text}`: {bad}"))),
     }
-}
-
-/// Opens the sockets for pages.
-fn open_admins(texts: &[String], cores: &mut [Vec<OwnedFd>]) -> Result<Vec<String>> {
-    let bound = texts.iter().map(|text| {
-        let place = place(text)?;
-        if place.datagram {
-            let text = format!("listen on `{text}`: pages are read over streams");
-            return Err(Error::new(Code::INVALID_ENDPOINT, text));
-        }
-        let bound = open(&place, cores).map_err(|error| cannot_listen(text, &error))?;
-        Ok(bound.to_string())
-    });
-    bound.collect()
-}
-
-fn cannot_listen(text: &str, error: &std::io::Error) -> Error {
-    Error::from_io(&format!("listen on {text}"), error)
 }
 
 /// Opens one socket for each core.

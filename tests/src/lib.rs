@@ -14,6 +14,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod certificates;
 pub mod child;
 pub mod emulated;
 pub mod fleet;
@@ -21,11 +22,13 @@ pub mod gate;
 pub mod http;
 pub mod load;
 pub mod peer;
+pub mod proxy;
 pub mod stage;
 
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
+pub use certificates::{Authority, Wanted};
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
 pub use fleet::Fleet;
@@ -34,6 +37,7 @@ pub use http::{HttpAnswer, HttpPeer, MIRROR, curl};
 pub use load::{Load, Tally, wait_on_core};
 pub use msec::log::Level;
 pub use peer::{Answer, End, Peer, UdpPeer};
+pub use proxy::Proxy;
 pub use stage::{Bystander, ECHO, Stage, config};
 
 /// How long a state may take to come about. Far more than any does, on a machine that is busy

@@ -96,6 +96,19 @@ pub const FILES_RESERVED: usize = 256;
 /// incomplete or wait to be sent.
 pub const BUFFERED_BYTES_DIVISOR: u64 = 4;
 
+/// Bytes of a TLS handshake that a peer may send. Chains of certificates are a few KiB, and large
+/// ones a few tens of them.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * KIB;
+
+/// How long a TLS handshake may take, in milliseconds: a few round trips, also over a bad network.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+
+/// Certificates of one server, of which the name that is asked for decides.
+pub const TLS_CERTIFICATES_MAX: usize = 64;
+
+/// Longest file of certificates or keys, in bytes: all CAs that browsers trust are 250 KiB.
+pub const TLS_FILE_BYTES_MAX: usize = MIB;
+
 /// Longest head of an HTTP request, in bytes: request line and headers. Browsers send a few hundred
 /// bytes and their cookies; common servers stop at 8 or 16 KiB, so no client relies on more.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * KIB;

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use msec_protocol::limits;
+use msec_protocol::{Arrival, Cutter, limits};
 
-use super::{Connection, Phase, Role, STALL_CHECK_NS};
+use super::{Connection, LEASE_BYTES_MIN, Phase, Role, STALL_CHECK_NS, Taken};
 use crate::closed::Closed;
 use crate::http::HttpSide;
 use crate::shard::{Shard, Timer};
@@ -26,6 +26,44 @@ impl Connection {
             Role::Client(_) | Role::Raw(_) => None,
         }
         .unwrap_or_else(|| self.input.borrow().cutter.at_boundary())
+    }
+
+    /// Accounts for a frame that is incomplete; without budget its body is thrown away.
+    pub(super) fn lease_input(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        cutter: &mut Cutter,
+        partial_bytes: usize,
+    ) {
+        self.watch_progress(shard);
+        if self.lease(shard, partial_bytes + self.unsent_bytes()) {
+            return;
+        }
+        if let Some(Arrival::Refused { head, .. }) = cutter.abandon() {
+            // A bad head shows again at the next frame; here it only cannot be answered.
+            let _ = match &self.role {
+                Role::Server(server) => {
+                    server.refused(shard, self, &head, msec_protocol::Code::OVERLOADED)
+                }
+                Role::Client(client) => client.refused(shard, self, &head),
+                Role::Raw(_) => Ok(Taken::Yes),
+            };
+        }
+        self.lease(shard, self.unsent_bytes());
+    }
+
+    /// Leases as many bytes as are kept now; false if the budget has not that much.
+    pub(super) fn lease(&self, shard: &Shard, bytes: usize) -> bool {
+        let wanted = if bytes < LEASE_BYTES_MIN { 0 } else { bytes };
+        let leased = self.leased_bytes.get();
+        if wanted > leased && !shard.leases.bytes.take(wanted - leased) {
+            return false;
+        }
+        if wanted < leased {
+            shard.leases.bytes.give(leased - wanted);
+        }
+        self.leased_bytes.set(wanted);
+        true
     }
 
     /// Looks after the connection until it makes progress or is closed for want of it.

@@ -102,7 +102,7 @@ impl Output {
 
     /// What is to be sent from offset `from` on, in pieces: at most `slices.len()` of them, and at
     /// most `bytes_max` bytes. Returns how many pieces there are.
-    pub(crate) fn slices<'a>(
+    pub fn slices<'a>(
         &'a self,
         from: usize,
         bytes_max: usize,

@@ -1,6 +1,7 @@
 //! Addresses and targets: what a caller writes to say whom to call, and where an instance listens.
 use crate::limits::{PORT_DEFAULT, SERVICE_NAME_BYTES_MAX, UNIX_PATH_BYTES_MAX};
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,11 +11,15 @@ use core::str::FromStr;
 ///
 /// Parsed from and written as `10.0.0.1:7963`, `[::1]:7963`, `10.0.0.1:7963@udp`, `unix:/run/a`,
 /// or `unix:@name` for a socket in the abstract namespace (unix(7)). `@tcp` may be said; without
-/// a port it is 7963.
+/// a port it is 7963. `10.0.0.1:7963@tls` is a stream that is secured by TLS, and
+/// `10.0.0.1:7963@tls:orders.example` one whose certificate must be for that name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// A stream over IPv4 or IPv6.
     Tcp(SocketAddr),
+    /// A stream secured by TLS, and the name that its certificate must be for, if that is not left
+    /// to the caller's configuration.
+    Tls(SocketAddr, Option<Box<str>>),
     /// One datagram a message.
     Udp(SocketAddr),
     /// A stream within the machine: a path, or `@` and an abstract name.
@@ -41,8 +46,10 @@ pub enum BadTarget {
     IpAddress,
     /// Port 0 cannot be called.
     PortZero,
-    /// After `@` only `tcp` and `udp` are known.
+    /// After `@` only `tcp`, `tls` and `udp` are known.
     Transport,
+    /// After `@tls:` comes a name of letters, digits, `-` and `_` between dots, up to 253 bytes.
+    TlsName,
     /// A unix socket needs a path of 1 to 107 bytes.
     UnixPath,
 }
@@ -99,9 +106,23 @@ impl FromStr for Address {
         match transport {
             "tcp" => Ok(Address::Tcp(address)),
             "udp" => Ok(Address::Udp(address)),
-            _ => Err(BadTarget::Transport),
+            "tls" => Ok(Address::Tls(address, None)),
+            _ => match transport.strip_prefix("tls:") {
+                Some(name) if is_dns_name(name) => Ok(Address::Tls(address, Some(name.into()))),
+                Some(_) => Err(BadTarget::TlsName),
+                None => Err(BadTarget::Transport),
+            },
         }
     }
+}
+
+/// A name that a certificate may be for (RFC 1035 §2.3.4; underscores as many use them).
+fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// `ip:port`, `ip`, `[ipv6]:port` or `[ipv6]`.
@@ -121,6 +142,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => write!(f, "{address}"),
+            Address::Tls(address, None) => write!(f, "{address}@tls"),
+            Address::Tls(address, Some(name)) => write!(f, "{address}@tls:{name}"),
             Address::Udp(address) => write!(f, "{address}@udp"),
             Address::Unix(path) => write!(f, "unix:{path}"),
         }
@@ -143,7 +166,8 @@ impl fmt::Display for BadTarget {
             BadTarget::ServiceName => "service name is not two levels like \"Demo.echo\"",
             BadTarget::IpAddress => "address is not ip:port like \"10.0.0.1:7963\"",
             BadTarget::PortZero => "address has port 0",
-            BadTarget::Transport => "transport after '@' is neither tcp nor udp",
+            BadTarget::Transport => "transport after '@' is none of tcp, tls and udp",
+            BadTarget::TlsName => "name after '@tls:' is none that a certificate is for",
             BadTarget::UnixPath => "unix socket is not a path like \"unix:/run/demo.sock\"",
         })
     }
@@ -176,6 +200,12 @@ mod tests {
         check("127.0.0.1:80", Ok("127.0.0.1:80"));
         check("127.0.0.1:80@tcp", Ok("127.0.0.1:80"));
         check("127.0.0.1:80@udp", Ok("127.0.0.1:80@udp"));
+        check("127.0.0.1:80@tls", Ok("127.0.0.1:80@tls"));
+        check("[::1]@tls:a-1.example", Ok("[::1]:7963@tls:a-1.example"));
+        check("127.0.0.1:80@tls:", Err(BadTarget::TlsName));
+        check("127.0.0.1:80@tls:a..b", Err(BadTarget::TlsName));
+        check("127.0.0.1:80@tls:a/b", Err(BadTarget::TlsName));
+        check("127.0.0.1:80@tlss", Err(BadTarget::Transport));
         check("10.0.0.1", Ok("10.0.0.1:7963"));
         check("10.0.0.1@udp", Ok("10.0.0.1:7963@udp"));
         check("[::1]:80", Ok("[::1]:80"));

@@ -70,7 +70,7 @@ impl Fnv {
 fn hash_of(address: &Address) -> u64 {
     let mut hasher = Fnv::NEW;
     match address {
-        Address::Tcp(at) | Address::Udp(at) => {
+        Address::Tcp(at) | Address::Tls(at, _) | Address::Udp(at) => {
             match at.ip() {
                 core::net::IpAddr::V4(ip) => hasher.write(&ip.octets()),
                 core::net::IpAddr::V6(ip) => hasher.write(&ip.octets()),

@@ -41,7 +41,7 @@ fn service(count: usize) -> Arc<Service> {
 fn index_of(address: &Address) -> usize {
     match address {
         Address::Tcp(at) => usize::from(at.port()) - 1,
-        Address::Udp(_) | Address::Unix(_) => 0,
+        Address::Tls(..) | Address::Udp(_) | Address::Unix(_) => 0,
     }
 }
 
