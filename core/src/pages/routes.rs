@@ -50,7 +50,7 @@ fn policy(service: &Service) -> String {
 
 fn summary(service: &Service) -> String {
     let mut text = format!(
-        "policy {}, {:.1} % of the last seconds' calls failed, {:.1} ms; retries: {} made, {} left, \
+        "policy {}, {:.1} % of recent calls failed, {:.1} ms; retries: {} made, {} left, \
          {} refused",
         super::sheet::Escaped(&policy(service)),
         service.failure_ratio * 100.0,
