@@ -22,6 +22,7 @@ pub mod gate;
 pub mod http;
 pub mod load;
 pub mod peer;
+pub mod programs;
 pub mod proxy;
 pub mod stage;
 

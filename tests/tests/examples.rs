@@ -1,19 +1,16 @@
 //! The examples, the demo and the tour of README.md, run as a user would run them.
-//!
-//! They are programs of other packages, which Cargo does not build for this one's tests. So the
-//! first test that needs one has Cargo build them all, into the folder and with the profile of
-//! this test program; where `make` was here before, that only looks at them.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Barrier, LazyLock};
+use std::sync::{Arc, Barrier};
 
 use msec::{Client, Config, Engine, Server};
+use msec_tests::programs::{command, example, repository};
 use msec_tests::{Child, ECHO, Peer, wait_until};
 
 #[allow(missing_docs, unreachable_pub, unused_qualifications)]
@@ -26,34 +23,6 @@ mod fanout {
 }
 use echo::{EchoRequest, EchoServiceClient};
 use fanout::{AskRequest, AskResponse, FanoutServiceClient};
-
-/// The folder `target/<profile>`, with all programs in it.
-static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
-    // This program is target/<profile>/deps/examples-<hash>.
-    let folder = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_path_buf();
-    let profile = match folder.file_name().unwrap().to_str().unwrap() {
-        "debug" => "dev",
-        other => other,
-    };
-    let built = Command::new(env!("CARGO"))
-        .current_dir(repository())
-        // As `make test` builds them: with other packages, features of dependencies might differ.
-        .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--examples"])
-        .args(["--profile", profile, "--target-dir"])
-        .arg(folder.parent().unwrap())
-        .status()
-        .unwrap();
-    assert!(built.success(), "the examples do not compile");
-    folder
-});
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn example(name: &str) -> PathBuf {
-    PROGRAMS.join("examples").join(name)
-}
 
 /// A running example that listens.
 struct Service {
@@ -358,7 +327,7 @@ fn demo_refuses_a_time_that_is_none() {
 
 #[test]
 fn the_tour_sells_lamps() {
-    let output = Command::new(PROGRAMS.join("tour")).output().unwrap();
+    let output = Command::new(command("tour")).output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
     let left: Vec<_> = out.lines().filter(|line| line.ends_with("lamps left")).collect();

@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use msec::{CallOptions, Client, Engine};
 use msec_protocol::{Code, RequestHead};
 use msec_tests::peer::request;
+use msec_tests::programs::example;
 use msec_tests::{Child, ECHO, End, Gate, Peer, Stage, config, now, on_both, wait_until};
 
 const PATIENT: Duration = Duration::from_secs(10);
@@ -224,20 +224,4 @@ fn echo_example(io: msec::Io, listen: &str) -> Example {
     assert!(line.contains(io), "{line}");
     let address = line.split_whitespace().find(|word| word.starts_with("127.")).unwrap().to_owned();
     Example { child, address }
-}
-
-/// An example of the engine, built with the profile and into the folder of this program, where it
-/// mostly is already.
-fn example(name: &str) -> PathBuf {
-    // This program is target/<profile>/deps/server_leave-<hash>.
-    let folder = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_path_buf();
-    let mut build = Command::new(env!("CARGO"));
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    build.args(["build", "--quiet", "--locked", "-p", "msec", "--example", name, "--target-dir"]);
-    build.arg(folder.parent().unwrap());
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the example does not compile");
-    folder.join("examples").join(name)
 }

@@ -54,7 +54,7 @@ fn check_against(tree: &Tree, listed: &[&str]) -> Result<Vec<Problem>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, check_against};
+    use super::check_against;
     use crate::tree::scratch::{self, Scratch};
 
     const ROOT: &str = "[workspace]\nresolver='3'\nmembers=['core/protocol']\n";
@@ -67,7 +67,7 @@ mod tests {
             ("core/protocol/Cargo.toml", manifest.as_str()),
             ("core/protocol/src/lib.rs", library),
         ];
-        scratch::problems(check, &files)
+        scratch::problems(|tree| check_against(tree, &[]), &files)
     }
 
     #[test]
