@@ -70,7 +70,7 @@ fmt-check:
 
 # The end-to-end tests start the command and the examples, so these are there first.
 unit:
-	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) build --locked --workspace --lib --bins --examples
 	$(CARGO) test --locked --workspace
 
 # Every decoder over everything its fuzzer has found so far.

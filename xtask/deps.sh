@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis, curl and promtool
+#   xtask/deps.sh test     compilers for C and C++, valgrind, Redis, curl and promtool
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -26,6 +26,7 @@ need gcc command -v cc
 need libc6-dev test -e /usr/include/stdlib.h
 case $target in
 test)
+    need g++ command -v c++
     # Counts instructions for the rows that must not creep up.
     need valgrind command -v valgrind
     # The client of HTTP that everybody has.

@@ -174,8 +174,19 @@ impl Client {
         Response: prost::Message + Default,
     {
         let done = move |result: Result<Reply>| done(result.and_then(Reply::decode));
+        self.call_back_raw(method, request.encode_to_vec(), options, done);
+    }
+
+    /// As [`Client::call_back`], with bodies of bytes.
+    pub fn call_back_raw(
+        &self,
+        method: &str,
+        body: Vec<u8>,
+        options: &CallOptions,
+        done: impl FnOnce(Result<Reply>) + Send + 'static,
+    ) {
         let tell = |deadline_ns| Tell::callback(done, deadline_ns);
-        self.post(method, request.encode_to_vec(), options, tell);
+        self.post(method, body, options, tell);
     }
 
     /// Begins a call on this core, or on one of the engine's; returns its deadline.

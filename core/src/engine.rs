@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) naming: crate::naming::Naming,
     pub(crate) tls: Arc<tls::Watch>,
     pub(crate) servers_count: AtomicU32,
+    /// Which core is next to be given a function from outside.
+    turn: AtomicU32,
     backend: OnceLock<&'static str>,
     /// Where its first server listens.
     pub(crate) instance: OnceLock<String>,
@@ -250,6 +252,7 @@ impl Engine {
             naming: crate::naming::Naming::default(),
             tls: tls::Watch::open(config.tls.as_ref())?,
             servers_count: AtomicU32::new(0),
+            turn: AtomicU32::new(0),
             backend: OnceLock::new(),
             instance: OnceLock::new(),
             ended: (Mutex::new(false), Condvar::new()),
@@ -326,6 +329,30 @@ impl Engine {
             let text = "no stack was left for the function, or the engine has stopped";
             Err(Error::new(Code::OVERLOADED, text).during("run a function on a core"))
         })
+    }
+
+    /// Runs a function as a coroutine on one of the cores, and does not wait for it.
+    ///
+    /// On a core of this engine it stays there, and inherits what the caller works for; from other
+    /// threads the cores take turns. The function starts when the core next looks for work. Should
+    /// no stack be left for it, or the engine stop before, it is dropped.
+    pub fn spawn(&self, function: impl FnOnce() + Send + 'static) {
+        let inherited = crate::inherited();
+        let spawn = move |shard: &Rc<Shard>| {
+            let run = move || {
+                // Its panic was logged, and nobody waits for its result.
+                let _ = crate::spawn::catch(function);
+            };
+            crate::spawn::spawn_boxed(shard, Box::new(run), inherited);
+        };
+        let own = |shard: &Rc<Shard>| Arc::ptr_eq(&shard.shared, self.shared());
+        if let Some(shard) = shard::current().filter(own) {
+            return spawn(&shard);
+        }
+        let turn = self.shared().turn.fetch_add(1, Ordering::Relaxed) as usize;
+        self.shared()
+            .cores
+            .post_patiently(turn % self.cores_count(), Message::Run(Box::new(spawn)));
     }
 
     /// Runs `ask` on every core and collects what it returns, in the order of the cores.

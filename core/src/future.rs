@@ -6,12 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
+
+use msec_protocol::Code;
+use msec_sys::clock;
 
 use crate::cancel::TaskId;
 use crate::engine::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shard;
-use crate::sync::{Current, Wait, wait};
+use crate::sync::{Current, Wait, nanoseconds, wait};
+
+/// What a wait for a future is called in errors.
+const OPERATION: &str = "wait for a future";
 
 /// Wakes a task of a core from whatever thread finishes the future's work.
 struct TaskWaker {
@@ -51,17 +58,36 @@ impl Wake for ThreadWaker {
 /// -103 when the task is cancelled while it waits: the future is dropped. -2 on a core's loop, if
 /// the future is not ready at once.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    block_on_until(future, None)
+}
+
+/// As [`block_on`], but not for longer than `timeout`.
+///
+/// # Errors
+/// -10 when the time is over: the future is dropped; and those of [`block_on`].
+pub fn block_on_timeout<F: Future>(future: F, timeout: Duration) -> Result<F::Output> {
+    block_on_until(future, Some(timeout))
+}
+
+fn block_on_until<F: Future>(future: F, timeout: Option<Duration>) -> Result<F::Output> {
     let mut future = pin!(future);
     if shard::current().is_some() {
-        return wait(&mut awaiting(future), None, "wait for a future");
+        return wait(&mut awaiting(future), timeout, OPERATION);
     }
+    let end_ns = timeout.map(|timeout| clock::now_ns().saturating_add(nanoseconds(timeout)));
     let waker = Waker::from(Arc::new(ThreadWaker(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Ok(output);
         }
-        std::thread::park();
+        match end_ns.map(|end_ns| end_ns.saturating_sub(clock::now_ns())) {
+            None => std::thread::park(),
+            Some(0) => {
+                return Err(Error::new(Code::TIMEOUT, "the time is over").during(OPERATION));
+            }
+            Some(left_ns) => std::thread::park_timeout(Duration::from_nanos(left_ns)),
+        }
     }
 }
 

@@ -97,9 +97,11 @@ pub use config::{Config, Io, Pin};
 pub use context::Context;
 pub use engine::Engine;
 pub use error::{Error, Result};
-pub use future::block_on;
+pub use future::{block_on, block_on_timeout};
 pub use local::Local;
 pub use method::{MethodOptions, Methods, Service};
+#[doc(hidden)]
+pub use msec_protocol::status;
 pub use msec_protocol::{Address, Code, Counters, Histogram, Limits, Priority, Side};
 #[doc(hidden)]
 pub use msec_sys::coroutine;

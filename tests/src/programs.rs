@@ -19,7 +19,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     };
     let built = Command::new(env!("CARGO"))
         .current_dir(repository())
-        .args(["build", "--quiet", "--locked", "--workspace", "--bins", "--examples"])
+        .args(["build", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--examples"])
         .args(["--profile", profile, "--target-dir"])
         .arg(folder.parent().unwrap())
         .status()

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::header;
+
 /// Folders that hold generated files and nothing else.
 pub(crate) const FOLDERS: &[&str] = &["core/examples/generated", "codegen/tests/golden/generated"];
 
@@ -43,6 +45,9 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
             .generate()
             .map_err(|error| format!("{source}: {error}"))?;
         files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
+    }
+    if root.join("ffi-c").is_dir() {
+        files.push((header::PATH.to_string(), header::text(root)?));
     }
     Ok(files)
 }

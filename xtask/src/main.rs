@@ -11,6 +11,7 @@
 
 mod checks;
 mod gen_files;
+mod header;
 mod metadata;
 mod source;
 mod tree;

@@ -25,7 +25,7 @@
 //!   survive it, so a suspended job that is given up keeps its stack for ever. That is counted, and
 //!   it is also what makes dropping safe: references into that stack stay valid.
 //! * **errno belongs to the job**: other jobs run between suspension and resumption, and a C
-//!   caller may look at errno after both.
+//!   caller may look at errno after both. So do the exceptions of C++ (`coroutine/exceptions.rs`).
 //! * **Never between threads.** Neither pool nor coroutine is `Send`, so thread-local values stay
 //!   what they were across a suspension. The one thing to keep in mind is the end of the thread: a
 //!   job suspended within `LocalKey::with` must not be resumed by destructors that run after that
@@ -47,6 +47,10 @@ use corosensei::stack::valgrind::ValgrindStackRegistration;
 use corosensei::{CoroutineResult, Yielder};
 
 use crate::stack::{Slot, Stacks};
+
+mod exceptions;
+
+pub use exceptions::{keep_exceptions, keeps_exceptions};
 
 pub use crate::stack::{
     Exhausted, Guard, STACK_BYTES_DEFAULT, STACK_BYTES_MAX, STACK_BYTES_MIN, StackConfig,
@@ -200,8 +204,10 @@ pub fn suspend() {
     let control = unsafe { &*control };
     // SAFETY: the location of this thread's errno; coroutines never leave their thread.
     let errno = unsafe { control.errno.read() };
+    let exceptions = exceptions::take();
     // SAFETY: the root stored the yielder before it ran any job, and it lives as long as the root.
     unsafe { &*control.yielder.get() }.suspend(Signal::Suspended);
+    exceptions::put(exceptions);
     // SAFETY: as for the read.
     unsafe { control.errno.write(errno) };
 }
@@ -231,6 +237,7 @@ impl Pool {
     /// # Panics
     /// When `config.stack_bytes` is out of its bounds.
     pub fn new(config: StackConfig) -> Pool {
+        exceptions::find();
         let shared = Shared {
             stacks: RefCell::new(Stacks::new(config)),
             idle: Cell::new(None),

@@ -16,6 +16,8 @@ const OUR_LICENSE: &str = "Apache-2.0";
 
 struct Policy {
     licenses: BTreeSet<String>,
+    /// What one crate may be under beyond that.
+    exceptions: Vec<(String, BTreeSet<String>)>,
     skips: Vec<Skip>,
 }
 
@@ -45,12 +47,25 @@ impl Policy {
             let list = table.get(section).and_then(|section| section.get(key)?.as_array());
             list.cloned().unwrap_or_default()
         };
-        let licenses = list("licenses", "allow");
+        let names = |list: &[toml::Value]| -> BTreeSet<String> {
+            list.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect()
+        };
+        let exceptions = list("licenses", "exceptions").into_iter().filter_map(|exception| {
+            let name = exception.get("crate")?.as_str()?.to_string();
+            Some((name, names(exception.get("allow")?.as_array()?)))
+        });
         let skips = list("bans", "skip");
         Ok(Policy {
-            licenses: licenses.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect(),
+            licenses: names(&list("licenses", "allow")),
+            exceptions: exceptions.collect(),
             skips: skips.iter().map(Skip::parse).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The licences that a crate may be under.
+    fn allowed(&self, name: &str) -> BTreeSet<String> {
+        let own = self.exceptions.iter().filter(|(of, _)| of == name).flat_map(|(_, own)| own);
+        self.licenses.iter().chain(own).cloned().collect()
     }
 }
 
@@ -85,7 +100,7 @@ fn licenses(packages: &[Package], policy: &Policy) -> Vec<Problem> {
             format!("{name} is ours, so its licence is {OUR_LICENSE}, not `{license}`")
         } else if license.is_empty() {
             format!("{name} names no licence")
-        } else if !is_allowed(license, &policy.licenses) {
+        } else if !is_allowed(license, &policy.allowed(&package.name)) {
             format!("{name} is under `{license}`, which is not allowed")
         } else {
             continue;
@@ -242,6 +257,16 @@ mod tests {
         let expect = "deny.toml: b 1.0.0 is under `GPL-3.0`, which is not allowed";
         assert_eq!(problems(Some("GPL-3.0")), [expect]);
         assert_eq!(problems(None), ["deny.toml: b 1.0.0 names no licence"]);
+    }
+
+    #[test]
+    fn an_exception_is_for_its_crate_alone() {
+        let exception = "[[licenses.exceptions]]\ncrate='b'\nallow=['MPL-2.0']\n";
+        let policy = Policy::parse(&format!("{ALLOW}{exception}")).expect("a policy");
+        let packages = ["b", "c"].map(|name| package(name, "1.0.0", Some("MPL-2.0")));
+        let problems = licenses(&packages, &policy);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].to_string().contains("c 1.0.0"));
     }
 
     #[test]

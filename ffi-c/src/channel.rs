@@ -1,0 +1,117 @@
+//! Channels: bounded queues of pointers between coroutines and threads.
+
+use std::ffi::c_void;
+
+use async_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use msec::{Code, Error};
+
+use crate::engine::free;
+use crate::guard;
+use crate::task::wait;
+
+/// A bounded queue of pointers. Usable from every core and thread.
+#[allow(non_camel_case_types)]
+pub struct msec_channel {
+    sender: Sender<Item>,
+    receiver: Receiver<Item>,
+}
+
+/// What a C program sends.
+struct Item(*mut c_void);
+
+// SAFETY: the header says that what is sent may come out on another thread.
+unsafe impl Send for Item {}
+
+fn closed() -> Error {
+    Error::new(Code::DRAINING, "the channel is closed")
+}
+
+/// A channel that holds up to `capacity` items, at least one. To be given back with
+/// `msec_channel_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn msec_channel_new(capacity: usize) -> *mut msec_channel {
+    guard::or(std::ptr::null_mut(), || {
+        let (sender, receiver) = bounded(capacity.max(1));
+        Box::into_raw(Box::new(msec_channel { sender, receiver }))
+    })
+}
+
+/// Frees a channel that nobody waits for; what is in it is forgotten. NULL is freed without effect.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_channel_free(channel: *mut msec_channel) {
+    // SAFETY: NULL, or what `msec_channel_new` gave away.
+    guard::or((), || unsafe { free(channel) });
+}
+
+/// Puts an item in, and waits for room: suspends the coroutine, or blocks the thread. `timeout_ms`
+/// 0 waits as long as it takes.
+///
+/// Errors: -10 the time is over; -103 the caller was cancelled; -104 the channel is closed; -2 on a
+/// core's loop, if it is full. The item is then still the caller's.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_channel_send(
+    channel: *const msec_channel,
+    item: *mut c_void,
+    timeout_ms: u32,
+) -> i32 {
+    guard!([channel] {
+        // SAFETY: not NULL, so live.
+        let sender = &unsafe { &*channel }.sender;
+        match sender.try_send(Item(item)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(closed()),
+            Err(TrySendError::Full(item)) => {
+                wait(sender.send(item), timeout_ms)?.map_err(|_| closed())
+            }
+        }
+    })
+}
+
+/// Takes the oldest item out, and waits for one: suspends the coroutine, or blocks the thread.
+/// `timeout_ms` 0 waits as long as it takes.
+///
+/// Errors: -10 the time is over; -103 the caller was cancelled; -104 the channel is closed and
+/// empty; -2 on a core's loop, if it is empty.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_channel_recv(
+    channel: *const msec_channel,
+    timeout_ms: u32,
+    item: *mut *mut c_void,
+) -> i32 {
+    guard!([channel, item] {
+        // SAFETY: not NULL, so live.
+        let receiver = &unsafe { &*channel }.receiver;
+        let received = match receiver.try_recv() {
+            Ok(received) => received,
+            Err(TryRecvError::Closed) => return Err(closed()),
+            Err(TryRecvError::Empty) => wait(receiver.recv(), timeout_ms)?.map_err(|_| closed())?,
+        };
+        // SAFETY: not NULL, and a place for a pointer.
+        unsafe { item.write(received.0) };
+        Ok(())
+    })
+}
+
+/// Lets nothing more in: who waits to send fails, and what is in it can still be received.
+///
+/// Errors: -1.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_channel_close(channel: *const msec_channel) -> i32 {
+    guard!([channel] {
+        // SAFETY: not NULL, so live.
+        unsafe { &*channel }.sender.close();
+        Ok(())
+    })
+}
