@@ -27,6 +27,10 @@ need libc6-dev test -e /usr/include/stdlib.h
 case $target in
 test)
     need g++ command -v c++
+    # The other compiler, and the other C++ runtime, that users of libmsec have.
+    need clang command -v clang++
+    need libc++-dev test -e /usr/lib/llvm-14/include/c++/v1/vector
+    need libc++abi-dev test -e /usr/lib/llvm-14/lib/libc++abi.so
     # Counts instructions for the rows that must not creep up.
     need valgrind command -v valgrind
     # The client of HTTP that everybody has.

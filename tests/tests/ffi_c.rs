@@ -1,5 +1,5 @@
-//! libmsec from outside: the C interface compiled by real compilers, in every standard that its
-//! header promises, and what the library exports and needs.
+//! libmsec from outside: its interfaces of C and C++ compiled by real compilers, in every standard
+//! that their headers promise, and what the library exports and needs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -35,10 +35,13 @@ fn run(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// Compiles a source with all warnings as errors.
+/// Compiles a source with all warnings as errors. `compiler` is a command and its flags.
 fn compile(compiler: &str, standard: &str, source: &str) -> PathBuf {
-    let program = scratch().join(format!("{}-{standard}", source.replace('/', "-")));
+    let name = format!("{source}-{compiler}-{standard}").replace(['/', ' ', '='], "-");
+    let program = scratch().join(name);
+    let (compiler, flags) = compiler.split_once(' ').unwrap_or((compiler, ""));
     let mut compiling = Command::new(compiler);
+    compiling.args(flags.split_whitespace());
     compiling.current_dir(repository());
     compiling.arg(format!("-std={standard}"));
     compiling.args([
@@ -58,9 +61,14 @@ fn compile(compiler: &str, standard: &str, source: &str) -> PathBuf {
     program
 }
 
-/// Compiles the program that uses everything, and runs it on both back ends.
-fn everything_works(compiler: &str, standard: &str) {
-    let program = compile(compiler, standard, "ffi-c/tests/everything.c");
+/// The program that uses all of msec.h.
+const C: &str = "ffi-c/tests/everything.c";
+/// The program that uses all of msec.hpp.
+const CPP: &str = "ffi-c/tests/wrapper.cpp";
+
+/// Compiles a program that uses everything, and runs it on both back ends.
+fn everything_works(compiler: &str, standard: &str, source: &str) {
+    let program = compile(compiler, standard, source);
     for io in ["uring", "epoll"] {
         let mut running = Command::new(&program);
         running.env("LD_LIBRARY_PATH", &*LIBRARY).env("MSEC_IO", io);
@@ -70,27 +78,53 @@ fn everything_works(compiler: &str, standard: &str) {
 
 #[test]
 fn everything_works_in_c99() {
-    everything_works("gcc", "c99");
+    everything_works("gcc", "c99", C);
 }
 
 #[test]
 fn everything_works_in_c11() {
-    everything_works("gcc", "c11");
+    everything_works("gcc", "c11", C);
 }
 
 #[test]
 fn everything_works_in_cpp11() {
-    everything_works("g++", "c++11");
+    everything_works("g++", "c++11", C);
 }
 
 #[test]
 fn everything_works_in_cpp20() {
-    everything_works("g++", "c++20");
+    everything_works("g++", "c++20", C);
+}
+
+#[test]
+fn everything_works_in_c_by_clang() {
+    everything_works("clang", "c11", C);
+}
+
+#[test]
+fn the_wrapper_works_in_cpp17() {
+    everything_works("g++", "c++17", CPP);
+}
+
+#[test]
+fn the_wrapper_works_in_cpp20() {
+    everything_works("g++", "c++20", CPP);
+}
+
+#[test]
+fn the_wrapper_works_by_clang() {
+    everything_works("clang++", "c++17", CPP);
+}
+
+/// Another C++ runtime, which keeps its exceptions elsewhere.
+#[test]
+fn the_wrapper_works_with_libcpp() {
+    everything_works("clang++ -stdlib=libc++", "c++17", CPP);
 }
 
 #[test]
 fn valgrind_finds_nothing() {
-    let program = compile("gcc", "gnu11", "ffi-c/tests/everything.c");
+    let program = compile("gcc", "gnu11", C);
     let mut running = Command::new("valgrind");
     running.args(["--quiet", "--error-exitcode=9"]).arg(program);
     // Valgrind knows no io_uring, and is slow: what stalls under it is no stall.

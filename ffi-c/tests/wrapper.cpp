@@ -1,0 +1,217 @@
+// Uses msec.hpp as a program would, and says what went wrong where. Its messages are made by hand,
+// so that it can be compiled with every standard library.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "msec.hpp"
+
+#define CHECK(condition)                                                                          \
+    do {                                                                                          \
+        if (!(condition)) {                                                                       \
+            std::fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition,      \
+                         msec_error_text());                                                      \
+            std::exit(1);                                                                         \
+        }                                                                                         \
+    } while (0)
+
+using namespace std::chrono_literals;
+
+// What a generated message has to have.
+struct text {
+    std::string value;
+    bool ParseFromArray(const void *data, int size) {
+        value.assign(static_cast<const char *>(data), static_cast<size_t>(size));
+        return value != "no message";
+    }
+    size_t ByteSizeLong() const { return value.size(); }
+    bool SerializeToArray(void *data, int size) const {
+        std::memcpy(data, value.data(), static_cast<size_t>(size));
+        return true;
+    }
+};
+
+static const char *const ECHO = "text.Text.Echo";
+
+static msec::server serve(const msec::engine &engine) {
+    return msec::server::describe()
+        .method<text, text>(ECHO, [](msec::context &, const text &request, text &response) {
+            response.value = request.value;
+            return msec::status();
+        })
+        .method<text, text>("text.Text.Refuse", [](msec::context &, const text &, text &) {
+            return msec::status(-7001, "no such article");
+        })
+        .method<text, text>("text.Text.Throw", [](msec::context &, const text &request, text &)
+                                                   -> msec::status {
+            if (request.value == "int") throw 7;
+            throw std::runtime_error("thrown: " + request.value);
+        })
+        .raw("text.Text.Facts", [](msec::context &context) {
+            CHECK(context.remaining() <= 300ms && context.is_dyed() && context.flow_id() != 0);
+            const std::string caller(context.caller());
+            context.answer(caller + " " + std::string(context.header("tenant")));
+            return msec::status();
+        })
+        .listen("127.0.0.1:0")
+        .start(engine);
+}
+
+static void calls(const msec::engine &engine, const msec::client &client,
+                  const std::string &address) {
+    CHECK(client.call<text>(ECHO, text{"hello"}).value().value == "hello");
+    CHECK(msec::call<text>(engine, address, ECHO, text{"once"})->value == "once");
+    CHECK(client.call<text>(ECHO, text{""})->value.empty());
+
+    msec::result<text> refused = client.call<text>("text.Text.Refuse", text{"x"});
+    CHECK(!refused && refused.status().code() == -7001);
+    CHECK(refused.status().text().find("no such article") != std::string::npos);
+    try {
+        refused.value();
+        CHECK(!"a value of a failure");
+    } catch (const msec::error &thrown) {
+        CHECK(thrown.status().code() == -7001);
+    }
+    msec::result<text> thrown = client.call<text>("text.Text.Throw", text{"it"});
+    CHECK(thrown.status().code() == MSEC_ESERVICE_FAILED);
+    CHECK(thrown.status().text().find("thrown: it") != std::string::npos);
+    CHECK(client.call<text>("text.Text.Throw", text{"int"}).status().code() ==
+          MSEC_ESERVICE_FAILED);
+    CHECK(client.call<text>(ECHO, text{"no message"}).status().code() == MSEC_EINVALID_BODY);
+
+    msec::call_options options;
+    options.timeout = 300ms;
+    options.flags = MSEC_CALL_DYED;
+    options.caller = "Demo.caller";
+    options.headers = {{"tenant", "blue"}};
+    CHECK(*client.call_raw("text.Text.Facts", "", options) == "Demo.caller blue");
+
+    auto first = client.start<text>(ECHO, text{"1"});
+    auto second = client.start<text>(ECHO, text{"2"});
+    CHECK(second.get()->value == "2" && first.get()->value == "1");
+    client.start<text>(ECHO, text{"given up"});
+
+    msec::semaphore told(0);
+    client.call_back<text>(ECHO, text{"back"}, [&told](msec::result<text> answer) {
+        CHECK(answer->value == "back");
+        told.release();
+    });
+    CHECK(told.acquire(5s).ok());
+    CHECK(told.acquire(1ms).code() == MSEC_ETIMEOUT);
+}
+
+// Each of many coroutines sleeps within a catch block and then rethrows: its own exception.
+static void exceptions_stay_apart(const msec::engine &engine) {
+    std::vector<msec::task> tasks;
+    for (int number = 0; number < 32; number++) {
+        tasks.push_back(msec::spawn(engine, [number] {
+            for (int round = 0; round < 20; round++) {
+                const int thrown = number * 100 + round;
+                try {
+                    try {
+                        throw std::runtime_error(std::to_string(thrown));
+                    } catch (const std::runtime_error &) {
+                        CHECK(msec::sleep(std::chrono::milliseconds((number + round) % 3)).ok());
+                        CHECK(std::uncaught_exceptions() == 0);
+                        throw;
+                    }
+                } catch (const std::runtime_error &again) {
+                    CHECK(again.what() == std::to_string(thrown));
+                }
+            }
+        }));
+    }
+    for (msec::task &task : tasks) CHECK(task.join(20s).ok());
+}
+
+static void tools(const msec::engine &engine) {
+    CHECK(!msec::on_coroutine());
+    int total = 0;
+    msec::mutex mutex;
+    const auto add = [&] {
+        CHECK(msec::on_coroutine());
+        for (int count = 0; count < 100; count++) {
+            std::lock_guard<msec::mutex> held(mutex);
+            const int before = total;
+            CHECK(msec::yield().ok());
+            total = before + 1;
+        }
+    };
+    CHECK(msec::parallel(engine, add, add, add).ok() && total == 300);
+    try {
+        (void)msec::parallel(engine, [] {}, [] { throw std::runtime_error("from a task"); });
+        CHECK(!"an exception gets lost");
+    } catch (const std::runtime_error &thrown) {
+        CHECK(std::string(thrown.what()) == "from a task");
+    }
+
+    msec::channel<std::string> channel(2);
+    msec::task producer = msec::spawn(engine, [&channel] {
+        for (int number = 0; number < 10; number++) {
+            CHECK(channel.send(std::to_string(number)).ok());
+        }
+        channel.close();
+    });
+    for (int number = 0; number < 10; number++) CHECK(*channel.recv() == std::to_string(number));
+    CHECK(channel.recv().status().code() == MSEC_EDRAINING && producer.join().ok());
+
+    msec::condition condition;
+    bool ready = false;
+    msec::task notifier = msec::spawn(engine, [&] {
+        std::lock_guard<msec::mutex> held(mutex);
+        ready = true;
+        condition.notify_all();
+    });
+    mutex.lock();
+    while (!ready) CHECK(condition.wait(mutex, 5s).ok());
+    mutex.unlock();
+    CHECK(notifier.join().ok());
+
+    msec::task offloader = msec::spawn(engine, [] {
+        CHECK(*msec::offload([] { return msec::on_coroutine() ? 1 : 2; }) == 2);
+        CHECK(msec::offload([] {}).ok());
+        try {
+            (void)msec::offload([] { throw std::runtime_error("from a thread"); });
+            CHECK(!"an exception gets lost");
+        } catch (const std::runtime_error &thrown) {
+            CHECK(std::string(thrown.what()) == "from a thread");
+        }
+        const auto line = [](std::string_view bytes) {
+            const size_t end = bytes.find('\n');
+            return end == bytes.npos ? int64_t{0} : static_cast<int64_t>(end) + 1;
+        };
+        CHECK(msec::call_third_party("127.0.0.1:1", "PING\r\n", line).status().code() ==
+              MSEC_ENETWORK);
+    });
+    CHECK(offloader.join(10s).ok());
+
+    msec::metric::add("orders", 1, {{"city", "Koeln"}});
+    msec::metric::set("stock", -17);
+    msec::metric::record("order_bytes", 640);
+    MSEC_LOG_AT(MSEC_LOG_INFO, "order placed", {{"pieces", "3"}});
+    MSEC_LOG_AT(MSEC_LOG_TRACE, "never seen");
+}
+
+int main() {
+    msec_engine_options options = MSEC_ENGINE_OPTIONS_INIT;
+    options.cores = 2;
+    msec::engine engine(options);
+    msec::server server = serve(engine);
+    const msec::client client(engine, server.address());
+    calls(engine, client, server.address());
+    exceptions_stay_apart(engine);
+    tools(engine);
+    try {
+        msec::client nowhere(engine, "nowhere at all");
+        CHECK(!"a client of nothing");
+    } catch (const msec::error &thrown) {
+        CHECK(thrown.status().code() == MSEC_EINVALID_ENDPOINT);
+    }
+    server.stop(100ms);
+    CHECK(client.call<text>(ECHO, text{"late"}).status().code() == MSEC_ENETWORK);
+    std::puts("everything works");
+}
