@@ -9,13 +9,17 @@ CARGO_TARGET_DIR ?= target
 # One folder for all workspaces, also when make is called with a relative path.
 export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 
+# Where `make install` puts what it builds with this Cargo profile.
+PREFIX ?= /usr/local
+PROFILE ?= release
+
 # Seconds of `make soak`; `make test` does 30 of them.
 SOAK_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick soak fmt clippy tidy doc
+.PHONY: help test demo bench bench-quick install soak fmt clippy tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit fuzz-replay bench-unit release
 
 ## test: everything a change must pass
@@ -32,6 +36,12 @@ bench: deps-bench release
 ## bench-quick: the main rows in two minutes
 bench-quick: deps-bench release
 	cd bench && $(CARGO) run --locked --release --bin bench -- --quick
+
+## install: libmsec, its headers and the command, below PREFIX
+install:
+	$(CARGO) build --locked --profile $(PROFILE) --workspace --lib --bins --examples
+	xtask/install.sh "$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))" \
+		"$(DESTDIR)$(PREFIX)" "$(PREFIX)"
 
 ## soak: random faults for SOAK_SECONDS (600)
 soak: deps-test

@@ -31,6 +31,11 @@ test)
     need clang command -v clang++
     need libc++-dev test -e /usr/lib/llvm-14/include/c++/v1/vector
     need libc++abi-dev test -e /usr/lib/llvm-14/lib/libc++abi.so
+    # What the C++ examples are built with.
+    need cmake command -v cmake
+    need pkg-config command -v pkg-config
+    need libprotobuf-dev test -e /usr/include/google/protobuf/message_lite.h
+    need protobuf-compiler command -v protoc
     # Counts instructions for the rows that must not creep up.
     need valgrind command -v valgrind
     # The client of HTTP that everybody has.

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Puts what was built where compilers, linkers, pkg-config and CMake look for it.
+#
+#   xtask/install.sh <folder of built files> <folder to install to> <prefix that users will see>
+#
+# The last two differ when a package is built: the one has DESTDIR before it.
+set -eu
+
+built=${1:?} to=${2:?} prefix=${3:?}
+root=$(cd "$(dirname "$0")/.." && pwd)
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+
+install -d "$to/bin" "$to/include" "$to/lib/pkgconfig" "$to/lib/cmake/msec"
+install -m 755 "$built/msec" "$to/bin/msec"
+install -m 644 "$root/include/msec.h" "$root/include/msec.hpp" "$to/include/"
+install -m 644 "$built/libmsec.a" "$to/lib/libmsec.a"
+install -m 755 "$built/libmsec.so" "$to/lib/libmsec.so.$version"
+# Programs ask for the SONAME, linkers for the bare name.
+ln -sf "libmsec.so.$version" "$to/lib/libmsec.so.0"
+ln -sf libmsec.so.0 "$to/lib/libmsec.so"
+
+fill() {
+    sed "s|@PREFIX@|$prefix|g; s|@VERSION@|$version|g" "$root/ffi-c/packaging/$1.in" \
+        >"$to/lib/$2/$1"
+    chmod 644 "$to/lib/$2/$1"
+}
+fill msec.pc pkgconfig
+fill msec-config-version.cmake cmake/msec
+install -m 644 "$root/ffi-c/packaging/msec-config.cmake" "$to/lib/cmake/msec/"
+echo "installed msec $version below $to"
