@@ -77,7 +77,7 @@ fn services_and_clients_of_cpp_and_rust_call_each_other() {
     let reply = rust.call_raw(ECHO, b"\x0a\x04rust", &CallOptions::new()).unwrap();
     assert_eq!(&reply.body[..], b"\x0a\x04rust");
 
-    let stage = Stage::new(Config::new().cores(1));
+    let stage = Stage::with(Config::new().cores(1), |server| server);
     let (over_rust, over_rust_address) = serve("relay", &["127.0.0.1:0", stage.address()]);
     let said = run(Command::new(BUILT.examples.join("client")).arg(&over_rust_address));
     assert!(said.starts_with("answered: hello\n"), "{said}");
@@ -167,6 +167,8 @@ fn a_project_may_have_the_sources_within_itself() {
     let mut configure = Command::new("cmake");
     configure.env("CARGO_TARGET_DIR", target).arg("-S").arg(&project);
     configure.arg("-B").arg(project.join("build"));
+    // As `make test` builds it: with other packages everything would be compiled anew.
+    configure.arg("-DMSEC_CARGO_PACKAGES=--workspace;--lib;--bins;--examples");
     run(configure.arg(format!("-DMSEC_CARGO_PROFILE={profile}")));
     run(Command::new("cmake").arg("--build").arg(project.join("build")));
     let said = run(&mut Command::new(project.join("build/parallel")));
