@@ -1,8 +1,7 @@
 # The commands of the repository; `make` alone lists them.
 #
-# `make test` is what a change must pass, within 12 minutes on two cores from a clean checkout. Its
-# time goes into building, so every stage but clippy and rustdoc builds the same profile into the
-# same folder: what one has compiled, the next one finds.
+# `make test` is what a change must pass. Its time goes into building, so every stage but clippy and
+# rustdoc builds the same profile into the same folder: what one has compiled, the next one finds.
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
@@ -19,7 +18,7 @@ SOAK_SECONDS ?= 600
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick install soak fmt clippy tidy doc
+.PHONY: help test demo bench bench-quick install soak deps fmt clippy tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit fuzz-replay bench-unit release
 
 ## test: everything a change must pass
@@ -47,6 +46,9 @@ install:
 soak: deps-test
 	MSEC_SOAK_SECONDS=$(SOAK_SECONDS) \
 	$(CARGO) test --locked --release -p msec-tests --test soak -- --nocapture
+
+## deps: install what every target here needs beyond Cargo's own crates
+deps: deps-test deps-demo deps-bench
 
 ## fmt: format all Rust
 fmt:

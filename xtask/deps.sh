@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     compilers for C and C++, valgrind, Redis, curl and promtool
+#   xtask/deps.sh test     compilers for C and C++, valgrind, Redis, curl, promtool, shells
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -44,6 +44,11 @@ test)
     need redis-server command -v redis-server
     # promtool, which says whether Prometheus would like our metrics.
     need prometheus command -v promtool
+    # Shells that the completions are tried in.
+    need zsh command -v zsh
+    need fish command -v fish
+    # Digests and filters of system calls, for what no crate of the tests does.
+    need perl perl -MDigest::SHA -e 1
     ;;
 demo) ;;
 bench)

@@ -105,7 +105,10 @@ const TOP: &[Flag] = &[
 ];
 
 const TRACE: &[Flag] = &[
-    flag("at", "ADDRESS", "whose traces: an address of a running server, as for `msec top`"),
+    Flag {
+        repeats: true,
+        ..flag("at", "ADDRESS", "whose traces: an address of a running server, as for `msec top`")
+    },
     flag("json", "", "the spans as they are"),
 ];
 
@@ -213,13 +216,18 @@ place; elsewhere each look is written below the one before. Ctrl-C ends it.",
         about: "\
 A server keeps calls that failed, were slow, dyed or sampled, and for some seconds all others.
 A flow id shows all that it knows of one request; without an operand the newest kept ones are
-shown. Calls that another process made are in that process's traces, by the same flow id.",
+shown. Each process knows its own part of a request: with --at for each of them, what they know is
+joined into one tree.",
         flags: &[TRACE],
         examples: &[
             Example { does: "what was slow?", line: "msec trace slow --at 127.0.0.1:7963" },
             Example {
                 does: "one request",
                 line: "msec trace 81985529216486895 --at 127.0.0.1:7963",
+            },
+            Example {
+                does: "what failed, through both services",
+                line: "msec trace failed --at 127.0.0.1:7963 --at 127.0.0.1:7964",
             },
         ],
         run: Run::Trace,

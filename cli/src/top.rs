@@ -1,7 +1,8 @@
 //! `msec top`: what a running server serves and calls, second by second.
 //!
-//! The server measures: its page /status looks at its own counters twice, a while apart. So two
-//! tops do not disturb each other, and nothing is kept here from one look to the next.
+//! The server measures: its page /status looks at its own counters twice, a while apart. So rates,
+//! failures and latencies are those of the second before, two tops do not disturb each other, and
+//! nothing is kept here from one look to the next.
 
 use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
@@ -70,7 +71,7 @@ fn table(text: &mut String, kind: &str, whom: &str, rows: &[Value]) {
     let _ = writeln!(
         text,
         "{kind:METHOD_COLUMNS$} {whom:16} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "calls/s", "p50", "p99", "max", "failed", "in flight"
+        "calls/s", "failed/s", "p50", "p99", "max", "in flight"
     );
     let mut rows: Vec<&Value> = rows.iter().collect();
     let rate = |row: &Value| row["per_s"].as_f64().unwrap_or_default();
@@ -78,18 +79,21 @@ fn table(text: &mut String, kind: &str, whom: &str, rows: &[Value]) {
         rate(b).total_cmp(&rate(a)).then(number(b, "count").cmp(&number(a, "count")))
     });
     for row in rows.iter().take(ROWS_MAX) {
-        let latency =
-            |name: &str| time((row[name].as_f64().unwrap_or_default() * 1e3).round() as u64);
+        // None has ended of late.
+        let latency = |name: &str| match row[name].as_f64() {
+            Some(us) => time((us * 1e3).round() as u64),
+            None => "-".to_owned(),
+        };
         let _ = writeln!(
             text,
             "{:METHOD_COLUMNS$} {:16} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9}",
             end_of(row["method"].as_str().unwrap_or("?"), METHOD_COLUMNS),
             end_of(row[whom].as_str().unwrap_or("?"), 16),
             count(rate(row).round() as u64),
+            count(row["failed_per_s"].as_f64().unwrap_or_default().ceil() as u64),
             latency("p50_us"),
             latency("p99_us"),
             latency("max_us"),
-            count(number(row, "failed")),
             count(number(row, "in_flight")),
         );
     }

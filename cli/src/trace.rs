@@ -1,12 +1,18 @@
-//! `msec trace`: the calls that a running server remembers, as trees.
+//! `msec trace`: the calls that running servers remember, as trees.
 //!
 //! ```text
 //! flow 81985529216486895
 //! serves shop.Orders.Place from shop.web  12.300 ms  code 0 (slow)
 //!   +0.100 ms found in the cache
 //!   calls shop.Stock.Take at 10.0.0.7:7963  11.900 ms  code 0
+//!     serves shop.Stock.Take from shop.orders  11.200 ms  code 0  [shop.stock 10.0.0.7:7963]
 //! ```
+//!
+//! Each process knows its own spans. With several addresses each is asked, and then asked again for
+//! every flow that any of them has named; what they say of one flow becomes one tree, since the span
+//! of a request names the span of the call that it was made by.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -22,9 +28,10 @@ const COUNT: usize = 20;
 const DEPTH_MAX: usize = 30;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Some(address) = arguments.text("at")? else {
+    let mut addresses = arguments.texts("at")?;
+    if addresses.is_empty() {
         return Err(arguments.usage(&"--at HOST:PORT is missing: whose traces?"));
-    };
+    }
     let which = arguments.operand_text(0)?;
     let query = match which {
         "" => format!("count={COUNT}"),
@@ -35,19 +42,82 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             return Err(arguments.usage(&text));
         }
     };
-    let traces = page::fetch(address, &format!("/traces?format=json&{query}"))?;
-    if arguments.has("json") {
-        return print(&format!("{traces:#}\n"));
+    let mut traces = ask(&mut addresses, &query)?;
+    if addresses.len() > 1 && !query.starts_with("flow_id=") {
+        let flows: BTreeSet<u64> = traces.iter().filter_map(flow_of).collect();
+        for flow_id in flows {
+            traces.extend(ask(&mut addresses, &format!("flow_id={flow_id}"))?);
+        }
     }
-    let traces = traces.as_array().map_or(&[][..], Vec::as_slice);
+    let mut traces = joined(traces);
+    traces.truncate(COUNT);
+    if arguments.has("json") {
+        return print(&format!("{:#}\n", Value::from_iter(traces)));
+    }
     if traces.is_empty() {
         return Err(Failure::failed(format!(
-            "{address} has kept no such trace\n  likely cause: it is older than what is kept, or \
-             was neither slow, failed, dyed nor sampled"
+            "{} kept no such trace\n  likely cause: it is older than what is kept, or was neither \
+             slow, failed, dyed nor sampled",
+            match addresses[..] {
+                [address] => format!("{address} has"),
+                _ => format!("{} have", addresses.join(", ")),
+            }
         )));
     }
     let trees: Vec<_> = traces.iter().map(tree).collect();
     print(&trees.join("\n"))
+}
+
+/// What all of these servers say to a query. One that does not answer is told of and left out from
+/// then on, as long as another does.
+fn ask(addresses: &mut Vec<&str>, query: &str) -> Result<Vec<Value>, Failure> {
+    let mut traces = Vec::new();
+    let mut failures = Vec::new();
+    addresses.retain(|address| {
+        match page::fetch(address, &format!("/traces?format=json&{query}")) {
+            Ok(Value::Array(of_one)) => traces.extend(of_one),
+            Ok(_) => {}
+            Err(failure) => {
+                failures.push(failure);
+                return false;
+            }
+        }
+        true
+    });
+    if addresses.is_empty() && !failures.is_empty() {
+        return Err(failures.swap_remove(0));
+    }
+    for failure in failures {
+        // Its exit status is not ours: the others have answered.
+        let _ = failure.in_command("trace").tell();
+    }
+    Ok(traces)
+}
+
+fn flow_of(trace: &Value) -> Option<u64> {
+    trace[0]["flow_id"].as_u64()
+}
+
+/// The traces that are parts of one as one, newest first; each span once, oldest first.
+fn joined(parts: Vec<Value>) -> Vec<Value> {
+    let mut traces: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for part in parts {
+        let Value::Array(spans) = part else { continue };
+        for span in spans {
+            let trace = traces.entry(span["trace_id"].to_string()).or_default();
+            // An address may be there twice, or a span be known to be kept only later.
+            match trace.iter_mut().find(|known| known["span_id"] == span["span_id"]) {
+                Some(known) if known["reason"].is_null() => *known = span,
+                Some(_) => {}
+                None => trace.push(span),
+            }
+        }
+    }
+    let start = |span: &Value| span["start_wall_ns"].as_u64().unwrap_or_default();
+    let mut traces: Vec<Vec<Value>> = traces.into_values().collect();
+    traces.iter_mut().for_each(|spans| spans.sort_by_key(start));
+    traces.sort_by_key(|spans| std::cmp::Reverse(spans.first().map(start)));
+    traces.into_iter().map(Value::from).collect()
 }
 
 /// One trace.
@@ -91,7 +161,11 @@ fn line(text: &mut String, depth: usize, span: &Value) {
     };
     let took_ms = ms(&span["duration_ns"]);
     let code = &span["code"];
-    let _ = writeln!(text, "{indent}{whom}  {took_ms:.3} ms  code {code}{attempt}{reason}");
+    let server = match (word("role"), word("service"), word("instance")) {
+        ("client", ..) | (_, "", "") => String::new(),
+        (_, service, instance) => format!("  [{}]", format!("{service} {instance}").trim()),
+    };
+    let _ = writeln!(text, "{indent}{whom}  {took_ms:.3} ms  code {code}{attempt}{reason}{server}");
     for said in span["annotations"].as_array().map_or(&[][..], Vec::as_slice) {
         let what = said[1].as_str().unwrap_or_default();
         let _ = writeln!(text, "{indent}  +{:.3} ms {what}", ms(&said[0]));
@@ -120,6 +194,17 @@ mod tests {
         assert_eq!(lines[1], "serves A from p  1.500 ms  code 0");
         assert_eq!(lines[2], "  +0.100 ms note");
         assert!(lines[3].starts_with("  serves B") && lines[5].starts_with("  serves C"), "{text}");
+        // Told by two processes, one of them twice.
+        let parts = vec![
+            json!([span("2", "1", "B")]),
+            json!([span("1", "0", "A")]),
+            json!([span("2", "1", "B")]),
+        ];
+        let whole = joined(parts);
+        assert_eq!(whole.len(), 1);
+        let text = tree(&whole[0]);
+        assert_eq!(text.matches("serves ").count(), 2, "{text}");
+        assert!(text.contains("\n  serves B"), "{text}");
         // Parents in a ring have no root and end nothing but themselves.
         let ring = tree(&json!([span("1", "2", "A"), span("2", "1", "B")]));
         assert_eq!(ring, "flow 7\n");

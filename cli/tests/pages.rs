@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ECHO, Served, echo, failing, msec, serve};
-use msec::{CallOptions, Client};
+use msec::{CallOptions, Client, Config, Engine, Server};
 use serde_json::Value;
 
 const FAIL: &str = "test.Service.Fail";
@@ -54,6 +54,44 @@ fn trace_shows_the_failed_call_as_a_tree_by_reason_and_by_flow_id() {
 }
 
 #[test]
+fn trace_joins_what_several_servers_know_into_one_tree() {
+    let stock = serve(failing(echo()), "127.0.0.1:0");
+    let shop = Engine::with(Config::new().cores(1).service("Demo.shop")).expect("it starts");
+    let client = Client::new(&shop, &stock.address()).expect("an address");
+    let server = Server::builder()
+        .raw("shop.Shop.Order", move |_| {
+            client.call_raw(ECHO, b"x", &CallOptions::new())?;
+            Ok(client.call_raw(FAIL, b"fail", &CallOptions::new())?.body)
+        })
+        .listen("127.0.0.1:0")
+        .start(&shop)
+        .expect("it listens");
+    let address = &server.addresses()[0];
+    let web = Client::new(&shop, address).expect("an address");
+    web.call_raw("shop.Shop.Order", b"", &CallOptions::new()).expect_err("as it was told to");
+    let ran = msec(&["trace", "failed", "--at", address, "--at", &stock.address()]);
+    assert_eq!((ran.status, &*ran.stderr), (0, ""), "{ran:?}");
+    assert_eq!(ran.stdout.matches("flow ").count(), 1, "{}", ran.stdout);
+    // Also what went well is there, at its depth, since the whole flow is asked for.
+    for line in [
+        "\ncalls shop.Shop.Order at ".to_owned(),
+        "\n  serves shop.Shop.Order from Demo.shop ".to_owned(),
+        format!("\n    calls {ECHO} at "),
+        format!("\n      serves {ECHO} from Demo.shop "),
+        format!("\n    calls {FAIL} at "),
+        format!("\n      serves {FAIL} from Demo.shop "),
+    ] {
+        assert_eq!(ran.stdout.matches(&line).count(), 1, "{line}: {}", ran.stdout);
+    }
+    assert!(ran.stdout.contains(&format!("[Demo.shop {address}]")), "{}", ran.stdout);
+    // One that is gone is told of, and the others are shown.
+    let ran = msec(&["trace", "--at", "127.0.0.1:1", "--at", address]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.contains("msec trace: no page from 127.0.0.1:1"), "{ran:?}");
+    assert!(ran.stdout.contains("serves shop.Shop.Order"), "{ran:?}");
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let ran = msec(&["top", "127.0.0.1:1", "--once"]);
     assert_eq!(ran.status, 1);
@@ -71,7 +109,8 @@ fn route_explain_shows_each_instance_with_its_share() {
     let served = serve(echo(), "127.0.0.1:0");
     let address = served.address();
     let toml = format!(
-        "[[service]]\nname = \"Demo.echo\"\n[[service.instance]]\naddress = \"{address}\"\n"
+        "[[service]]\nname = \"Demo.echo\"\ncanary = {{ labels = {{ version = \"2\" }}, percent = 2.5 }}\n\
+         hedge = \"20ms\"\n[[service.instance]]\naddress = \"{address}\"\nlabels = {{ version = \"2\" }}\n"
     );
     let table = msec::naming::parse(&toml, "routes.toml").expect("a table");
     served.engine.set_routes(table);
@@ -81,7 +120,10 @@ fn route_explain_shows_each_instance_with_its_share() {
     assert_eq!((ran.status, &*ran.stderr), (0, ""), "{ran:?}");
     assert!(ran.stdout.starts_with("Demo.echo: adaptive, "), "{}", ran.stdout);
     let row = ran.stdout.lines().find(|line| line.contains(&address)).expect("its row");
-    assert!(row.contains("100.0%") && row.contains("live"), "{row}");
+    assert!(row.contains("2.5%") && row.contains("live"), "{row}");
+    assert!(row.ends_with("  version=2  canary"), "{row}");
+    assert!(ran.stdout.contains("canary: 2.5 % of the calls are for version=2"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("calls are hedged after 20 ms"), "{}", ran.stdout);
     let ran = msec(&["route", "explain", "Demo.none", "--at", &address]);
     assert_eq!(ran.status, 1, "{ran:?}");
     assert!(ran.stderr.contains("no route to `Demo.none`; it has Demo.echo"), "{ran:?}");

@@ -9,6 +9,8 @@
 //! This is the only file of the engine that reads the environment, and the table at its end is the
 //! only place that knows the names of the variables.
 
+mod facts;
+
 use std::env;
 use std::path::PathBuf;
 
@@ -322,39 +324,6 @@ impl Config {
 
     pub(crate) fn offload_threads_max(&self) -> usize {
         self.offload_threads
-    }
-
-    /// The settings in force, for people. None of them is a secret.
-    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
-        let Self { limits, report, .. } = self;
-        let folder = report.log_folder.as_ref().map(|folder| folder.display().to_string());
-        vec![
-            ("service", report.service.clone()),
-            ("cores", self.cores.to_string()),
-            ("io", format!("{:?}", self.io).to_lowercase()),
-            ("io_without", self.without.join(",")),
-            ("pin", format!("{:?}", self.pin).to_lowercase()),
-            ("stack_kb", self.stack_kb.to_string()),
-            ("stall_ms", self.stall_ms.to_string()),
-            ("busy_poll_us", self.busy_poll_us.to_string()),
-            ("offload_threads", self.offload_threads.to_string()),
-            ("connections_max", self.connections_max.to_string()),
-            ("connections_per_peer", self.connections_per_peer.to_string()),
-            ("buffered_bytes_max", self.buffered_bytes_max.to_string()),
-            ("requests_per_process_max", limits.requests_per_process_max.to_string()),
-            ("requests_per_connection_max", limits.requests_per_connection_max.to_string()),
-            ("head_bytes_max", limits.head_bytes_max.to_string()),
-            ("body_bytes_max", limits.body_bytes_max.to_string()),
-            ("overload_control", self.overload_control.to_string()),
-            ("reporting", report.reporting.to_string()),
-            ("slow_ms", (report.slow_ns / 1_000_000).to_string()),
-            ("sampled_parts_per_million", report.sampled_parts.to_string()),
-            ("dye_rules", report.dye.len().to_string()),
-            ("log_level", format!("{:?}", self.log_level).to_lowercase()),
-            ("log_folder", folder.unwrap_or_default()),
-            ("log_files", report.log_files.to_string()),
-            ("log_file_bytes", report.log_file_bytes.to_string()),
-        ]
     }
 
     /// The CPU that a core is pinned to.

@@ -126,6 +126,8 @@ pub(crate) struct Beat {
     turn_ns: AtomicU64,
     method: AtomicU32,
     pub(crate) stopped: AtomicBool,
+    /// How often the watchdog has found it not looping.
+    pub(crate) stalls: AtomicU64,
 }
 
 impl Beat {
@@ -494,6 +496,7 @@ fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64
         return;
     }
     *reported_ns = turn_ns;
+    beat.stalls.fetch_add(1, Ordering::Relaxed);
     let method = method::Name::of(beat.method.load(Ordering::Relaxed));
     let age_ms = age_ns / 1_000_000;
     log::error(

@@ -122,7 +122,10 @@ use task::Inherited;
 /// What the code that runs now works for.
 pub(crate) fn inherited() -> Inherited {
     if let Some(shard) = shard::current() {
-        return shard.tasks.current().map(|task| task.inherited()).unwrap_or_default();
+        return match shard.tasks.current() {
+            Some(task) => task.inherited(),
+            None => shard.on_loop.borrow().as_ref().map(|it| it.inherited()).unwrap_or_default(),
+        };
     }
     offload::inherited().unwrap_or_default()
 }

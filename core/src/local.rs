@@ -101,9 +101,21 @@ impl<T: 'static> Local<T> {
         Ok(function(value))
     }
 
+    /// Hands another job's value to a function, if that job has one.
+    pub(crate) fn look(&'static self, place: &Place, function: impl FnOnce(&T)) {
+        if let Some(value) = self.known(place).as_deref().and_then(<dyn Any>::downcast_ref) {
+            function(value);
+        }
+    }
+
+    fn known(&'static self, place: &Place) -> Option<Rc<dyn Any>> {
+        let key = std::ptr::from_ref(self).addr();
+        place.borrow().as_ref().and_then(|locals| locals.find(key))
+    }
+
     fn value(&'static self, place: &Place) -> Rc<dyn Any> {
         let key = std::ptr::from_ref(self).addr();
-        let known = place.borrow().as_ref().and_then(|locals| locals.find(key));
+        let known = self.known(place);
         if let Some(value) = known {
             return value;
         }

@@ -46,7 +46,7 @@ use msec_sys::clock;
 
 pub use msec_protocol::log::Level;
 pub use own::set_sink;
-pub(crate) use own::{debug, error, warn};
+pub(crate) use own::{debug, error, lost as own_lost, warn};
 pub use request::option;
 
 /// Records below it are not kept.

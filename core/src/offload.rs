@@ -20,7 +20,7 @@
 //! never while a job runs.
 //!
 //! A job inherits what the coroutine that sent it works for, so that calls it makes still carry
-//! deadline, flow id and dye.
+//! deadline, flow id and dye, and its records in the log say whom they are about.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +32,7 @@ use msec_protocol::serve::{Line, Place, Rank, Turn};
 use msec_sys::clock;
 
 use crate::error::{Error, Result};
+use crate::log::request::Known;
 use crate::request::panic_text;
 use crate::shard;
 use crate::task::Inherited;
@@ -168,29 +169,39 @@ fn work(shared: &Shared) {
     }
 }
 
+/// What a job works for, and what its records in the log say of that.
+type Work = (Inherited, Known);
+
 thread_local! {
-    /// What the job of this thread works for.
-    static INHERITED: RefCell<Option<Inherited>> = const { RefCell::new(None) };
+    /// Of the job of this thread.
+    static WORK: RefCell<Option<Work>> = const { RefCell::new(None) };
 }
 
 /// Runs `function` with something to inherit from.
-pub(crate) fn inheriting<R>(inherited: Inherited, function: impl FnOnce() -> R) -> R {
+pub(crate) fn inheriting<R>(inherited: Inherited, known: Known, function: impl FnOnce() -> R) -> R {
     /// Takes back what was inherited, also when the function panics.
-    struct Restore(Option<Inherited>);
+    struct Restore(Option<Work>);
 
     impl Drop for Restore {
         fn drop(&mut self) {
-            INHERITED.replace(self.0.take());
+            WORK.replace(self.0.take());
         }
     }
 
-    let _restore = Restore(INHERITED.replace(Some(inherited)));
+    let _restore = Restore(WORK.replace(Some((inherited, known))));
     function()
 }
 
 /// What the job of this thread inherits; `None` when this is no offload thread.
 pub(crate) fn inherited() -> Option<Inherited> {
-    INHERITED.with(|slot| slot.borrow().clone())
+    WORK.with(|slot| slot.borrow().as_ref().map(|(inherited, _)| inherited.clone()))
+}
+
+/// Looks at what is known of the request that the job of this thread works for; does nothing where
+/// there is none.
+pub(crate) fn with_known(look: impl FnOnce(&Known)) {
+    // Late in the end of a thread there is nothing left to be looked at.
+    let _ = WORK.try_with(|slot| slot.borrow().as_ref().map(|(_, known)| look(known)));
 }
 
 /// Runs a function on an offload thread and waits for what it returns; the coroutine parks.
@@ -217,12 +228,12 @@ pub fn offload<R: Send + 'static>(function: impl FnOnce() -> R + Send + 'static)
     crate::sync::may_wait(&shard, "offload")?;
     let (tell, told) = oneshot();
     let inherited = crate::inherited();
-    let job_inherited = inherited.clone();
+    let (job_inherited, known) = (inherited.clone(), Known::here(&shard));
     let job = Box::new(move |chosen| {
         if chosen == Chosen::Refused {
             return tell.tell(Err(Error::new(Code::OVERLOADED, OVERLOADED_TEXT)));
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| inheriting(job_inherited, function)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| inheriting(job_inherited, known, function)));
         tell.tell(outcome.map_err(|payload| {
             let text = format!("the offloaded function panicked: {}", panic_text(&*payload));
             Error::new(Code::SERVICE_FAILED, text)
@@ -366,7 +377,8 @@ mod tests {
     #[test]
     fn a_panicking_job_takes_no_thread_with_it_and_leaves_nothing_to_inherit() {
         let pool = Offload::new(1, true);
-        let panicking = || inheriting(Inherited::default(), || panic!("on purpose"));
+        let panicking =
+            || inheriting(Inherited::default(), Known::default(), || panic!("on purpose"));
         assert!(submit(&pool, panicking));
         let (tell, told) = mpsc::channel();
         let job = move || tell.send(inherited().is_some()).expect("the test waits for it");

@@ -93,6 +93,8 @@ pub(crate) struct Page {
     /// What it shows, in a few words.
     pub(crate) title: &'static str,
     pub(crate) access: Access,
+    /// What is shown as HTML is kept fresh.
+    pub(crate) is_live: bool,
     /// Makes it. Runs on a coroutine; it may wait.
     pub(crate) render: fn(&Visit) -> Sheet,
 }
@@ -110,6 +112,12 @@ impl Visit {
     /// Whether JSON is wanted.
     pub(crate) fn wants_json(&self) -> bool {
         self.value("format") == Some("json")
+    }
+
+    /// How many rows are wanted of each core: `?count=`, or as many as there may be.
+    pub(crate) fn count_max(&self, most: usize) -> usize {
+        let wanted = self.value("count").and_then(|text| text.parse().ok());
+        wanted.unwrap_or(most).min(most)
     }
 
     /// The value of a name in the query.
@@ -227,7 +235,7 @@ impl Due {
         let told = Told {
             status: sheet.status,
             content_type: sheet.content_type,
-            headers: sheet::HEADERS,
+            headers: sheet::headers(),
             body: &sheet.body,
         };
         http.tell(&self.shard, &connection, side, self.sequence, &told);

@@ -53,6 +53,19 @@ impl Quotas {
     }
 }
 
+impl Quotas {
+    /// All quotas that were set, by caller; `None` is each that is not named.
+    pub(crate) fn all(&self) -> Vec<(Option<String>, Quota)> {
+        let text = |caller: &[u8]| String::from_utf8_lossy(caller).into_owned();
+        let named = self.shared.named.iter();
+        let mut all: Vec<_> =
+            named.map(|(caller, budget)| (Some(text(caller)), budget.quota())).collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all.extend(self.shared.others.as_ref().map(|others| (None, others.quota)));
+        all
+    }
+}
+
 impl Shared {
     /// The bucket of a caller that is not named and that a core has not met before; `None`: it may
     /// ask as it likes.

@@ -42,6 +42,7 @@ use msec_protocol::dye::Rules;
 pub use msec_protocol::report::{AttributeKey, CallKey, Kind, Origin, Role, Snapshot, Value};
 use msec_protocol::report::{Attributes, Folder};
 use msec_protocol::trace::{Reason, Recorder};
+use msec_sys::coroutine::PoolStats;
 use msec_sys::{clock, cpu};
 
 use crate::engine::{Engine, Shared};
@@ -158,7 +159,7 @@ pub(crate) struct CoreReport {
     pub(crate) connections: usize,
     pub(crate) tasks: usize,
     dials: u64,
-    stacks_leaked: usize,
+    pub(crate) stacks: PoolStats,
     spans: u64,
     spans_tally: Vec<(&'static str, u64, u64)>,
     annotations_lost: u64,
@@ -188,7 +189,7 @@ pub(crate) fn of_core(shard: &Rc<Shard>) -> CoreReport {
         connections: shard.connections.count(),
         tasks: shard.tasks.live_count(),
         dials: shard.peers.dials_count(),
-        stacks_leaked: shard.tasks.pool().leaked(),
+        stacks: shard.tasks.pool().stats(),
         spans: recorder.as_ref().map_or(0, |spans| spans.recorded()),
         spans_tally: Reason::ALL
             .map(|(reason, name)| (name, tally(reason).0, tally(reason).1))
@@ -208,7 +209,13 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
         folder.counter("frm.core_cpu_ns", &core, report.cpu_ns);
         folder.gauge("frm.connections", &core, report.connections as i64);
         folder.gauge("frm.tasks", &core, report.tasks as i64);
-        folder.gauge("frm.stacks_leaked", &core, report.stacks_leaked as i64);
+        let PoolStats { taken, idle, leaked, high_water_bytes } = report.stacks;
+        folder.gauge("frm.stacks", &core, taken as i64);
+        folder.gauge("frm.stacks_idle", &core, idle as i64);
+        folder.gauge("frm.stacks_leaked", &core, leaked as i64);
+        folder.gauge("frm.stacks_high_water_bytes", &core, high_water_bytes as i64);
+        let stalls = shared.cores.beat(report.core).stalls.load(Ordering::Relaxed);
+        folder.counter("frm.stalls", &core, stalls);
         folder.counter("frm.dials", &core, report.dials);
         folder.counter("frm.spans", &core, report.spans);
         folder.counter("frm.annotations_lost", &core, report.annotations_lost);
@@ -222,6 +229,9 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
     folder.counter("frm.log_records", &[], TALLY.written.load(Ordering::Relaxed));
     for (reason, count) in TALLY.lost() {
         folder.counter("frm.log_dropped", &[("reason", reason)], count);
+    }
+    for (reason, count) in crate::log::own_lost() {
+        folder.counter("frm.own_lines_lost", &[("reason", reason)], count);
     }
     folder.finish()
 }

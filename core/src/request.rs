@@ -27,6 +27,7 @@ use crate::coding::{self, Coding};
 use crate::connection::Role;
 use crate::context::{Context, Origin, Peer};
 use crate::error::Result;
+use crate::log::request::Known;
 use crate::method::Kind;
 use crate::offload::{Chosen, OVERLOADED_TEXT};
 use crate::overload;
@@ -261,8 +262,15 @@ pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, mut context: Box
     if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
         return give_up(shard, server, context, error.code(), error.message());
     }
-    let left = run_on(shard, server, &context);
-    finish(shard, server, context, left);
+    // It lies where the log and nested calls find it, and comes back.
+    shard.on_loop.replace(Some(context));
+    let left = match &*shard.on_loop.borrow() {
+        Some(context) => run_on(shard, server, context),
+        None => None,
+    };
+    if let Some(context) = shard.on_loop.take() {
+        finish(shard, server, context, left);
+    }
 }
 
 #[inline]
@@ -374,6 +382,7 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
     let shared = shard.shared.clone();
     context.set_peer(peer_of(&context.origin));
     let inherited = context.inherited();
+    let known = Known::of(&shard.shared, &context);
     // Between the two the context lies here, so that a refused job gives it back.
     let slot = Arc::new(Mutex::new(Some(context)));
     let theirs = slot.clone();
@@ -383,7 +392,7 @@ fn offload(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>) {
         let core = context.origin.core();
         let inherited = context.inherited();
         let left = match begin_offloaded(&mut context, chosen) {
-            Ok(()) => crate::offload::inheriting(inherited, || {
+            Ok(()) => crate::offload::inheriting(inherited, known, || {
                 match coding::open_unless_plain(&plan, &mut context) {
                     Ok(()) => run(&plan, &context, None),
                     Err(error) => Unwritten::failure(error.code(), error.message()),

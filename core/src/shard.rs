@@ -114,6 +114,8 @@ pub(crate) struct Shard {
     pub(crate) ring: RefCell<Ring>,
     pub(crate) timers: RefCell<Wheel<Timer>>,
     pub(crate) tasks: Tasks,
+    /// The request that is served on the loop's own stack: a callback method's.
+    pub(crate) on_loop: RefCell<Option<Box<Context>>>,
     pub(crate) overload: Overload,
     pub(crate) connections: Connections,
     pub(crate) flights: RefCell<Flights>,
@@ -159,6 +161,7 @@ impl Shard {
             ring: RefCell::new(ring),
             timers: RefCell::new(Wheel::new(now_ns)),
             tasks: Tasks::new(stacks),
+            on_loop: RefCell::default(),
             overload: Overload::new(shared.config.overload_control),
             connections: Connections::default(),
             flights: RefCell::default(),

@@ -34,6 +34,9 @@ use crate::method::Name;
 use crate::request::panic_text;
 use crate::shard::{self, Shard, Timer};
 
+/// Tasks that a task was spawned by, one through the other, that are asked whom it works for.
+const SPAWNERS_COUNT_MAX: usize = 16;
+
 /// What a task works for, handed on to the calls it makes and the tasks it spawns.
 #[derive(Clone, Default)]
 pub(crate) struct Inherited {
@@ -78,8 +81,12 @@ pub(crate) struct Task {
     job: RefCell<Job>,
     /// From whom it was spawned; a request has its own in its context.
     inherited: RefCell<Option<Inherited>>,
+    /// The task that spawned it: index and generation.
+    spawner: Cell<Option<(u32, u32)>>,
     /// Allocated when the job first stores a value.
     locals: local::Place,
+    /// When it was spawned; a request knows by itself when it came.
+    spawned_ns: Cell<u64>,
     /// What it waits for, for people.
     waits_for: Cell<&'static str>,
     /// Of the server method it runs; for the watchdog and crash messages.
@@ -95,6 +102,9 @@ pub(crate) type Stack = Arc<std::backtrace::Backtrace>;
 /// A coroutine, for people.
 pub(crate) struct Facts {
     pub(crate) index: u32,
+    pub(crate) generation: u32,
+    /// When its work came: the request, or the function.
+    pub(crate) since_ns: u64,
     pub(crate) state: &'static str,
     pub(crate) waits_for: &'static str,
     pub(crate) method: &'static str,
@@ -241,15 +251,33 @@ impl Tasks {
         self.current.borrow().clone()
     }
 
+    /// The task that is running, the one that spawned it, and so on, as far as they are not over.
+    pub(crate) fn line(&self) -> impl Iterator<Item = Rc<Task>> {
+        let spawner = |task: &Rc<Task>| {
+            let (index, generation) = task.spawner.get()?;
+            self.find(index, generation)
+        };
+        std::iter::successors(self.current(), spawner).take(SPAWNERS_COUNT_MAX)
+    }
+
+    /// The task with that job, unless that is over.
+    fn find(&self, index: u32, generation: u32) -> Option<Rc<Task>> {
+        let task = self.all.borrow().get(index as usize).cloned();
+        task.filter(|task| task.generation.get() == generation)
+    }
+
     /// Tasks that have a job.
     pub(crate) fn live_count(&self) -> usize {
         self.all.borrow().len() - self.idle.borrow().len()
     }
 
-    /// Gives a job to an idle task and makes it ready.
-    pub(crate) fn spawn(&self, job: Job, inherited: Inherited) -> Rc<Task> {
+    /// Gives a job to an idle task and makes it ready; `now_ns` is when.
+    pub(crate) fn spawn(&self, job: Job, inherited: Inherited, now_ns: u64) -> Rc<Task> {
         let task = self.take();
         task.set_job(job);
+        task.spawned_ns.set(now_ns);
+        let spawner = self.current.borrow();
+        task.spawner.set(spawner.as_ref().map(|task| (task.id_index, task.generation.get())));
         *task.inherited.borrow_mut() = Some(inherited);
         task.state.set(State::Ready);
         self.ready.borrow_mut().push_back(Ready::Resume(task.clone()));
@@ -273,7 +301,9 @@ impl Tasks {
             coroutine: Cell::new(None),
             job: RefCell::new(Job::None),
             inherited: RefCell::default(),
+            spawner: Cell::new(None),
             locals: RefCell::default(),
+            spawned_ns: Cell::new(0),
             waits_for: Cell::new(""),
             name: Cell::new(None),
             wants_stack: Cell::new(false),
@@ -289,6 +319,8 @@ impl Tasks {
         let busy = all.iter().filter(|task| task.state.get() != State::Idle);
         let facts = |task: &Rc<Task>| Facts {
             index: task.id_index,
+            generation: task.generation.get(),
+            since_ns: task.request().map_or(task.spawned_ns.get(), |request| request.received_ns),
             state: match task.state.get() {
                 State::Idle => "idle",
                 State::Ready => "ready",
@@ -307,16 +339,25 @@ impl Tasks {
     pub(crate) fn want_stacks(&self, count_max: usize) {
         let all = self.all.borrow();
         let parked = all.iter().filter(|task| task.state.get() == State::Parked);
-        for task in parked.take(count_max) {
-            task.wants_stack.set(true);
-            self.wake(task);
+        parked.take(count_max).for_each(|task| self.wake_for_stack(task));
+    }
+
+    /// As [`Tasks::want_stacks`], of one, unless that job is over.
+    pub(crate) fn want_stack(&self, index: u32, generation: u32) {
+        let task = self.find(index, generation);
+        if let Some(task) = task.filter(|task| task.state.get() == State::Parked) {
+            self.wake_for_stack(&task);
         }
+    }
+
+    fn wake_for_stack(&self, task: &Rc<Task>) {
+        task.wants_stack.set(true);
+        self.wake(task);
     }
 
     /// Wakes by identity; nothing happens if that job is over.
     pub(crate) fn wake_id(&self, id: TaskId) {
-        let task = self.all.borrow().get(id.index as usize).cloned();
-        if let Some(task) = task.filter(|task| task.generation.get() == id.generation) {
+        if let Some(task) = self.find(id.index, id.generation) {
             self.wake(&task);
         }
     }
@@ -384,6 +425,7 @@ impl Tasks {
         task.state.set(State::Idle);
         task.notified.set(false);
         task.name.set(None);
+        task.spawner.set(None);
         task.wants_stack.set(false);
         task.stack.take();
         let inherited = task.inherited.take();

@@ -78,11 +78,11 @@ impl CoreSpans {
 }
 
 /// What this core has kept after the span with that number.
-pub(crate) fn kept_of_core(shard: &Rc<Shard>, number: u64) -> CoreSpans {
+pub(crate) fn kept_of_core(shard: &Rc<Shard>, number: u64, clocks: Clocks) -> CoreSpans {
     let Some(recorder) = &shard.reporter.recorder else {
         return CoreSpans { spans: Vec::new(), number };
     };
-    let (recorder, clocks) = (recorder.borrow(), Clocks::read());
+    let recorder = recorder.borrow();
     let mut spans = Vec::new();
     let mut last = number;
     for kept in recorder.kept_after(number) {
@@ -94,28 +94,32 @@ pub(crate) fn kept_of_core(shard: &Rc<Shard>, number: u64) -> CoreSpans {
 }
 
 /// Everything that this core still knows of a request.
-pub(crate) fn flow_of_core(shard: &Rc<Shard>, flow_id: u64) -> Vec<Span> {
+pub(crate) fn flow_of_core(shard: &Rc<Shard>, flow_id: u64, clocks: Clocks) -> Vec<Span> {
     let Some(recorder) = &shard.reporter.recorder else { return Vec::new() };
-    let (recorder, clocks) = (recorder.borrow(), Clocks::read());
+    let recorder = recorder.borrow();
     let spans = recorder.of_flow(flow_id);
     spans
         .map(|(reason, record)| span(&shard.reporter, &recorder, &record, reason, &clocks))
         .collect()
 }
 
-/// What time it is, by both clocks: spans are measured by the one and shown by the other.
-struct Clocks {
+/// What time it is, by both clocks: spans are measured by the one and shown by the other. Read once
+/// by whoever asks the cores: the time of day may jump between one core and the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Clocks {
     now_ns: u64,
     wall_ns: u64,
 }
 
 impl Clocks {
-    fn read() -> Clocks {
+    pub(crate) fn read() -> Clocks {
         Clocks { now_ns: clock::now_ns(), wall_ns: clock::wall_ns() }
     }
 
+    /// What the time of day was, or will be, at that time.
     fn wall_ns(&self, ns: u64) -> u64 {
-        self.wall_ns.saturating_sub(self.now_ns.saturating_sub(ns))
+        let since_ns = ns.wrapping_sub(self.now_ns).cast_signed();
+        self.wall_ns.saturating_add_signed(since_ns)
     }
 }
 
@@ -159,10 +163,10 @@ impl Engine {
     /// # Panics
     /// When called on a core thread.
     pub fn spans(&self, after: &Cursor) -> (Vec<Span>, Cursor) {
-        let numbers = after.numbers.clone();
+        let (numbers, clocks) = (after.numbers.clone(), Clocks::read());
         let cores = self.ask_all(move |shard| {
             let number = numbers.get(shard.index).copied().unwrap_or(0);
-            kept_of_core(shard, number)
+            kept_of_core(shard, number, clocks)
         });
         let cursor = Cursor { numbers: cores.iter().map(|core| core.number).collect() };
         (self.named(cores.into_iter().flat_map(|core| core.spans).collect()), cursor)
@@ -174,7 +178,8 @@ impl Engine {
     /// # Panics
     /// When called on a core thread.
     pub fn trace(&self, flow_id: u64) -> Vec<Span> {
-        let cores = self.ask_all(move |shard| flow_of_core(shard, flow_id));
+        let clocks = Clocks::read();
+        let cores = self.ask_all(move |shard| flow_of_core(shard, flow_id, clocks));
         self.named(cores.into_iter().flatten().collect())
     }
 

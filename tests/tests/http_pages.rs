@@ -2,13 +2,29 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use msec::Pages;
 use msec_protocol::Code;
 use msec_tests::http::{mirror, post, target};
-use msec_tests::{HttpPeer, MIRROR, Stage, config, curl, on_both};
+use msec_tests::{ECHO, HttpPeer, MIRROR, Stage, config, curl, on_both};
 
 fn get(page: &str, headers: &str) -> String {
     format!("GET {page} HTTP/1.1\r\n{headers}\r\n")
+}
+
+/// The digest of a text as policies write it, by somebody else's code.
+fn sha256(text: &str) -> String {
+    let program = "print Digest::SHA::sha256_base64(join '', <STDIN>), '='";
+    let mut perl = Command::new("perl")
+        .args(["-MDigest::SHA", "-e", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("perl is missing: make deps-test installs it");
+    perl.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    String::from_utf8(perl.wait_with_output().unwrap().stdout).unwrap()
 }
 
 /// The status of a page for a request with these headers.
@@ -35,6 +51,58 @@ on_both! {
         let head = curl(&["--head", &url("/health")], "");
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"));
         assert!(head.contains("content-length: 3\r\n"), "{head}");
+    }
+
+    fn every_page_is_there_in_both_forms(io: msec::Io) {
+        let stage = Stage::echo(io);
+        let mut peer = HttpPeer::connect(stage.address());
+        peer.call(ECHO, "{}");
+        let list = peer.get("/version").body;
+        let pages: Vec<_> = list.split("<a href=\"").skip(1).map(|rest| {
+            rest.split_once('"').unwrap().0.to_owned()
+        }).collect();
+        for page in ["/health", "/metrics", "/status", "/traces", "/config"] {
+            assert!(pages.iter().any(|known| known == page), "{page} in {pages:?}");
+        }
+        for page in &pages {
+            let people = peer.get(page);
+            assert_eq!(people.status, 200, "{page}");
+            let kind = people.header("content-type").unwrap();
+            assert!(kind.starts_with("text/") && !people.body.is_empty(), "{page}: {kind}");
+            let program = peer.get(&format!("{page}?format=json"));
+            assert_eq!(program.status, 200, "{page}");
+            assert_eq!(program.header("content-type"), Some("application/json"), "{page}");
+            let json: serde_json::Value = serde_json::from_str(&program.body).unwrap();
+            assert!(json.is_object() || json.is_array(), "{page}: {json}");
+        }
+    }
+
+    fn no_script_runs_on_a_page_but_the_one_that_keeps_it_fresh(io: msec::Io) {
+        let stage = Stage::echo(io);
+        let mut peer = HttpPeer::connect(stage.address());
+        for (page, is_live) in [
+            ("/status", true),
+            ("/routes", true),
+            ("/connections", true),
+            ("/coroutines", false),
+            ("/config", false),
+        ] {
+            let answer = peer.get(page);
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(!policy.contains("unsafe"), "{policy}");
+            for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
+                let (begin, end) = (format!("<{tag}>"), format!("</{tag}>"));
+                let parts: Vec<_> = answer.body.split(&begin).skip(1).collect();
+                assert_eq!(parts.len(), usize::from(tag == "style" || is_live), "{page}");
+                for part in parts {
+                    let digest = sha256(part.split_once(&end).unwrap().0);
+                    let allowed = format!("{directive} 'sha256-{digest}';");
+                    assert!(policy.contains(&allowed), "{page}: {allowed} in {policy}");
+                }
+            }
+            // Nothing inline beside these, which the policy would not let be.
+            assert!(!answer.body.contains(" style=") && !answer.body.contains(" on"), "{page}");
+        }
     }
 
     fn what_is_no_page_or_no_get_says_what_is(io: msec::Io) {

@@ -138,6 +138,99 @@ on_both! {
         assert_eq!(text.matches("Coloring=1").count(), 3, "{text}");
     }
 
+    fn however_a_method_is_run_its_records_know_its_request(io: Io) {
+        let folder = Folder::new("kinds");
+        let log_all = |context: &Context| {
+            msec::info!("served");
+            msec::trace!("in detail");
+            Ok::<_, msec::Error>(context.flow_id().to_string())
+        };
+        let stage = Stage::with(folder.config(io), move |builder| {
+            builder
+                .raw("shop.Shop.Coroutine", log_all)
+                .raw("shop.Shop.Heavy", log_all)
+                .method("shop.Shop.Heavy", |options| { options.heavy(); })
+                .raw("shop.Shop.Loop", log_all)
+                .method("shop.Shop.Loop", |options| { options.callback(); })
+        });
+        let client = Client::new(&stage.engine, stage.address()).unwrap();
+        for kind in ["Coroutine", "Heavy", "Loop"] {
+            for is_dyed in [false, true] {
+                let method = format!("shop.Shop.{kind}");
+                let options = patient().from_service("Demo.web").dyed(is_dyed);
+                let flow_id = client.call_raw(&method, b"", &options).unwrap().body;
+                let flow_id = format!(" ReqID={} ", String::from_utf8(flow_id.to_vec()).unwrap());
+                let text = folder.text();
+                let own: Vec<_> = text.lines().filter(|line| line.contains(&flow_id)).collect();
+                assert_eq!(own.len(), if is_dyed { 2 } else { 1 }, "{method}: {text}");
+                for line in own {
+                    for field in [
+                        &format!(" RPCName={method} ")[..],
+                        " Caller=Demo.web ",
+                        " ClientIP=127.0.0.1 ",
+                        " ServerIP=127.0.0.1 ",
+                        " ServiceName=Demo.shop ",
+                    ] {
+                        assert!(line.contains(field), "{field}: {line}");
+                    }
+                    assert_eq!(line.contains(" Coloring=1"), is_dyed, "{line}");
+                }
+            }
+        }
+    }
+
+    fn what_a_request_spawns_or_offloads_says_whom_it_works_for(io: Io) {
+        let folder = Folder::new("spawned");
+        let stage = Stage::with(folder.config(io), |builder| {
+            builder.raw("shop.Shop.Order", |_| {
+                log::option("uin", "11228491")?;
+                log::option("tenant", "blue")?;
+                msec::spawn(|| {
+                    log::option("tenant", "green").unwrap();
+                    msec::info!("spawned");
+                    msec::spawn(|| msec::info!("spawned by that")).join().unwrap();
+                    msec::offload(|| msec::info!("offloaded by that")).unwrap();
+                })
+                .join()?;
+                msec::info!("afterwards");
+                Ok(Vec::new())
+            })
+        });
+        let client = Client::new(&stage.engine, stage.address()).unwrap();
+        client.call_raw("shop.Shop.Order", b"", &patient()).unwrap();
+        // What comes later on the same coroutines and threads is of nobody.
+        stage.engine.run(|| {
+            msec::info!("later");
+            msec::spawn(|| msec::info!("spawned later")).join().unwrap();
+            msec::offload(|| msec::info!("offloaded later")).unwrap();
+        }).unwrap();
+        let text = folder.text();
+        let line = |part: &str| {
+            let part = format!(" INFO {part} ");
+            text.lines().find(|line| line.contains(&part)).unwrap_or_else(|| panic!("{text}"))
+        };
+        for (part, tenant) in [
+            ("spawned", "green"),
+            ("spawned by that", "green"),
+            ("offloaded by that", "green"),
+            ("afterwards", "blue"),
+        ] {
+            let line = line(part);
+            for field in ["RPCName=shop.Shop.Order", "uin=11228491", "ClientIP=127.0.0.1"] {
+                assert_eq!(line.matches(field).count(), 1, "{field}: {line}");
+            }
+            assert!(line.contains(&format!(" tenant={tenant} ")), "{line}");
+            assert_eq!(line.matches(" tenant=").count(), 1, "{line}");
+        }
+        for part in ["later", "spawned later", "offloaded later"] {
+            let line = line(part);
+            assert!(line.contains(" ServiceName=Demo.shop"), "{line}");
+            for field in ["RPCName", "ReqID", "uin", "tenant"] {
+                assert!(!line.contains(field), "{field}: {line}");
+            }
+        }
+    }
+
     fn a_flood_holds_nobody_up_and_what_is_dropped_is_counted_and_told(io: Io) {
         let folder = Folder::new("flood");
         fs::create_dir_all(&folder.path).unwrap();
@@ -185,12 +278,18 @@ on_both! {
                 Ok(Vec::new())
             })
         });
+        let mut bystander = stage.bystander();
         let client = Client::new(&stage.engine, stage.address()).unwrap();
         let before = dropped(&stage.engine, "disk");
-        for _ in 0..50 {
+        for call in 0..50 {
             client.call_raw("shop.Shop.Order", b"", &patient()).unwrap();
+            if call % 10 == 0 {
+                assert!(log::flush(PATIENCE));
+                bystander.is_served();
+            }
         }
         assert!(log::flush(PATIENCE));
+        bystander.is_served();
         assert_eq!(dropped(&stage.engine, "disk") - before, 50);
         let said = lines("log", "records are lost: cannot write to");
         assert!(said.iter().any(|line| line.level == Level::Warn
@@ -211,14 +310,25 @@ on_both! {
         fs::create_dir_all(&folder.path).unwrap();
         fs::write(folder.path.join("file"), "").unwrap();
         let place = folder.path.join("file/log");
-        let stage = Stage::with(folder.config(io).log_folder(&place), |builder| builder);
+        let stage = Stage::with(folder.config(io).log_folder(&place), |builder| {
+            builder.raw("shop.Shop.Order", |_| {
+                msec::info!("into nowhere");
+                Ok(Vec::new())
+            })
+        });
+        let mut bystander = stage.bystander();
         let client = Client::new(&stage.engine, stage.address()).unwrap();
         let before = dropped(&stage.engine, "disk");
-        msec::error!("into nowhere");
-        assert!(log::flush(PATIENCE));
+        for _ in 0..20 {
+            client.call_raw("shop.Shop.Order", b"", &patient()).unwrap();
+            assert!(log::flush(PATIENCE));
+            bystander.is_served();
+        }
         client.call_raw(ECHO, b"", &patient()).unwrap();
-        assert_eq!(dropped(&stage.engine, "disk") - before, 1);
-        assert!(!lines("log", "file/log").is_empty());
+        assert_eq!(dropped(&stage.engine, "disk") - before, 20);
+        let said = lines("log", &format!("records are lost: cannot write to {}", place.display()));
+        assert!(said.iter().all(|line| line.level == Level::Warn), "{said:?}");
+        assert!(said.iter().any(|line| line.text.contains("Not a directory")), "{said:?}");
     }
 
     fn files_rotate_and_the_oldest_goes(io: Io) {

@@ -95,6 +95,37 @@ impl FromStr for Rule {
     }
 }
 
+/// As it is parsed.
+impl core::fmt::Display for Rule {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut gap = "";
+        let mut put = |key: &str, value: core::fmt::Arguments<'_>| {
+            write!(out, "{gap}{key}={value}")?;
+            gap = " ";
+            Ok(())
+        };
+        if let Some(caller) = &self.caller {
+            put("caller", format_args!("{caller}"))?;
+        }
+        if let Some(method) = &self.method {
+            put("method", format_args!("{method}"))?;
+        }
+        if let Some((key, value)) = &self.field {
+            put(key, format_args!("{value}"))?;
+        }
+        let (whole, rest) = (self.parts_per_million / 10_000, self.parts_per_million % 10_000);
+        match rest {
+            0 if self.parts_per_million == MILLION => {}
+            0 => put("percent", format_args!("{whole}"))?,
+            _ => put("percent", format_args!("{whole}.{rest:04}"))?,
+        }
+        if self.seconds > 0 {
+            put("for", format_args!("{}s", self.seconds))?;
+        }
+        Ok(())
+    }
+}
+
 /// Percent, with up to four digits behind the point, as parts of a million.
 fn parts(text: &str) -> Option<u32> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
@@ -153,6 +184,12 @@ impl Rules {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The rules that have not ended, and when they will; 0: never.
+    pub fn in_force(&self, now_ns: u64) -> impl Iterator<Item = (&Rule, u64)> {
+        let rules = self.rules.iter().map(|(rule, until_ns)| (rule, *until_ns));
+        rules.filter(move |(_, until_ns)| *until_ns == 0 || now_ns < *until_ns)
     }
 
     /// Whether a rule dyes the request; `field` tells the value of one of its user headers.
@@ -254,6 +291,27 @@ mod tests {
     fn rules_beyond_the_bound_are_left_out() {
         let rule: Rule = "method=m".parse().unwrap();
         assert_eq!(Rules::new(std::vec![rule; 1000], 0).rules.len(), DYE_RULES_MAX);
+    }
+
+    #[test]
+    fn a_rule_is_written_as_it_is_read() {
+        for text in [
+            "uin=11228491",
+            "caller=Demo.shop method=shop.Stock.Count",
+            "method=shop.Stock.* percent=0.5 for=10m",
+            "percent=0.0001 tenant=blue for=2h",
+            "percent=100 caller=a",
+            "percent=0",
+        ] {
+            let rule: Rule = text.parse().unwrap();
+            assert_eq!(rule.to_string().parse(), Ok(rule), "{text}");
+        }
+        let rule: Rule = "method=m percent=0.5 for=10m".parse().unwrap();
+        assert_eq!(rule.to_string(), "method=m percent=0.5000 for=600s");
+        let rules = Rules::new([rule, "uin=1".parse().unwrap()], 7);
+        assert_eq!(rules.in_force(600_000_000_006).count(), 2);
+        let left: Vec<_> = rules.in_force(600_000_000_007).map(|(_, until)| until).collect();
+        assert_eq!(left, [0]);
     }
 
     #[test]

@@ -40,6 +40,15 @@ static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 static RATIONS: Mutex<Option<Rations>> = Mutex::new(None);
 /// Lines that standard error did not take, since the last one that it took.
 static LOST_COUNT: AtomicU64 = AtomicU64::new(0);
+/// All lines that standard error did not take, and all that were withheld, for the metrics.
+static LOST_EVER_COUNT: AtomicU64 = AtomicU64::new(0);
+static WITHHELD_EVER_COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// The lines of the engine's own that nobody could read on standard error, by the reason.
+pub(crate) fn lost() -> [(&'static str, u64); 2] {
+    [("stderr", &LOST_EVER_COUNT), ("ration", &WITHHELD_EVER_COUNT)]
+        .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
+}
 
 /// Hands every line that the engine itself has to say to `sink` instead of standard error, for the
 /// rest of the process or until the next sink is set.
@@ -83,11 +92,15 @@ pub(super) fn to_stderr(level: Level, kind: &'static str, text: fmt::Arguments<'
     let mut rations = RATIONS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let ration = rations.get_or_insert_default().draw(kind, clock::now_ns());
     drop(rations);
-    let Some(withheld_count) = ration else { return false };
+    let Some(withheld_count) = ration else {
+        WITHHELD_EVER_COUNT.fetch_add(1, Ordering::Relaxed);
+        return false;
+    };
     let lost_count = LOST_COUNT.swap(0, Ordering::Relaxed);
     let line = Line { level, kind, text, withheld_count, lost_count, wall_ns: clock::wall_ns() };
     if !stderr::write_line(&line.into_bytes()) {
         LOST_COUNT.fetch_add(lost_count + 1, Ordering::Relaxed);
+        LOST_EVER_COUNT.fetch_add(1, Ordering::Relaxed);
     }
     true
 }

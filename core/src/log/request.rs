@@ -2,17 +2,28 @@
 //!
 //! The fields have the names of the original engine, so that searches of ten years still find
 //! something: `RPCName`, `Caller`, `ClientIP`, `ServerIP`, `ServiceName`, and `ReqID` and
-//! `Coloring`, which a record has by itself. Of a task that a request has spawned, and of an
-//! offloaded function, what is inherited is known: `ReqID`, `Coloring` and the span.
+//! `Coloring`, which a record has by itself. However a method is run, its records have them all:
+//!
+//! | code runs on | its request is found |
+//! |---|---|
+//! | a coroutine | at its task |
+//! | a task that was spawned | at the task that spawned it, as long as that is not over |
+//! | the loop of a core (callback methods) | at the core |
+//! | an offload thread | in [`Known`], made when the job was sent there |
+//!
+//! What a task inherits (`ReqID`, `Coloring` and the span) it has also when its request is over.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use msec_protocol::log::Draft;
 
+use crate::context::Context;
+use crate::engine::Shared;
 use crate::error::Result;
-use crate::shard;
-use crate::task::Inherited;
+use crate::offload;
+use crate::shard::{self, Shard};
+use crate::task::{Inherited, Task};
 
 /// Whom a record is about.
 #[derive(Clone, Copy, Default)]
@@ -65,11 +76,11 @@ static HAS_OPTIONS: AtomicBool = AtomicBool::new(false);
 /// # Ok::<(), msec::Error>(())
 /// ```
 ///
-/// Belongs to the coroutine, or to the thread where there is none; tasks that are spawned do not
-/// inherit it. Up to 16 of them.
+/// Belongs to the coroutine, or to the thread where there is none. Tasks that it spawns have it as
+/// long as it is not over, and so do functions that it offloads. Up to 16 of them.
 ///
 /// # Errors
-/// -2 on the loop of a core (callback methods, callbacks), which has no request of its own.
+/// -2 on the loop of a core (callback methods, callbacks), which has no coroutine of its own.
 pub fn option(key: &str, value: &str) -> Result<()> {
     HAS_OPTIONS.store(true, Ordering::Relaxed);
     OPTIONS.try_with(|options| {
@@ -86,28 +97,96 @@ pub fn option(key: &str, value: &str) -> Result<()> {
 
 /// Adds the fields of the request to a record.
 pub(crate) fn add_fields(draft: &mut Draft) {
-    if HAS_OPTIONS.load(Ordering::Relaxed) {
-        // On the loop of a core there are none.
+    let Some(shard) = shard::current() else {
+        // On the loop of a core there are none; here the thread may be at its end.
         let _ = OPTIONS.try_with(|options| {
             let options = options.borrow();
             options.iter().for_each(|(key, value)| draft.field(key, format_args!("{value}")));
         });
+        return offload::with_known(|known| known.add_to(draft));
+    };
+    each_option(&shard, |key, value| draft.field(key, format_args!("{value}")));
+    each_field(&shard, |key, value| draft.field(key, format_args!("{value}")));
+}
+
+/// Tells the options of the task that runs on this core and of those that it was spawned by; of two
+/// for one key the nearest counts.
+fn each_option(shard: &Shard, mut tell: impl FnMut(&str, &str)) {
+    if !HAS_OPTIONS.load(Ordering::Relaxed) {
+        return;
     }
-    let Some(shard) = shard::current() else { return };
-    if let Some(task) = shard.tasks.current()
-        && let Some(context) = task.request()
-    {
-        let peer = context.peer();
-        draft.field("RPCName", format_args!("{}", context.method_name()));
-        draft.field("Caller", format_args!("{}", context.caller()));
-        draft.field("ClientIP", format_args!("{}", host(&peer)));
+    let mut told: Vec<String> = Vec::new();
+    for task in shard.tasks.line() {
+        OPTIONS.look(task.locals(), |options| {
+            for (key, value) in options.borrow().iter() {
+                if !told.contains(key) {
+                    tell(key, value);
+                    told.push(key.clone());
+                }
+            }
+        });
     }
-    let (service, instance) = shard.shared.identity();
+}
+
+/// Tells of the request that the code which runs on this core works for, and of who serves it.
+fn each_field(shard: &Shard, mut tell: impl FnMut(&'static str, &str)) {
+    let serving = shard.tasks.line().find(|task| task.request().is_some());
+    match serving.as_deref().and_then(Task::request) {
+        Some(context) => each_field_of(&context, &mut tell),
+        None => {
+            if let Some(context) = &*shard.on_loop.borrow() {
+                each_field_of(context, &mut tell);
+            }
+        }
+    }
+    each_field_of_service(&shard.shared, &mut tell);
+}
+
+fn each_field_of(context: &Context, tell: &mut impl FnMut(&'static str, &str)) {
+    let peer = context.peer();
+    tell("RPCName", context.method_name());
+    tell("Caller", context.caller());
+    tell("ClientIP", host(&peer));
+}
+
+fn each_field_of_service(shared: &Shared, tell: &mut impl FnMut(&'static str, &str)) {
+    let (service, instance) = shared.identity();
     if !instance.is_empty() {
-        draft.field("ServerIP", format_args!("{}", host(instance)));
+        tell("ServerIP", host(instance));
     }
     if !service.is_empty() {
-        draft.field("ServiceName", format_args!("{service}"));
+        tell("ServiceName", service);
+    }
+}
+
+/// What records are to say on another thread, which cannot look at the request.
+#[derive(Default)]
+pub(crate) struct Known {
+    options: Vec<(String, String)>,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Known {
+    /// What is known here, on a core.
+    pub(crate) fn here(shard: &Shard) -> Known {
+        let mut known = Known::default();
+        each_option(shard, |key, value| known.options.push((key.into(), value.into())));
+        each_field(shard, |key, value| known.fields.push((key, value.into())));
+        known
+    }
+
+    /// What is known of a request that runs elsewhere.
+    pub(crate) fn of(shared: &Shared, context: &Context) -> Known {
+        let mut known = Known::default();
+        let mut tell = |key, value: &str| known.fields.push((key, value.into()));
+        each_field_of(context, &mut tell);
+        each_field_of_service(shared, &mut tell);
+        known
+    }
+
+    fn add_to(&self, draft: &mut Draft) {
+        self.options.iter().for_each(|(key, value)| draft.field(key, format_args!("{value}")));
+        self.fields.iter().for_each(|(key, value)| draft.field(key, format_args!("{value}")));
     }
 }
 

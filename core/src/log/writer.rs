@@ -35,9 +35,16 @@ const TELL_NS: u64 = 1_000_000_000;
 /// How long the end of the last engine waits for the log.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A record, and when it was made. By the monotonic clock: the time of day, which the record says,
+/// may jump, and would then turn the order around.
+struct Waiting {
+    made_ns: u64,
+    record: Vec<u8>,
+}
+
 /// Records of one core, or of all threads that are none, on their way to the writer.
 struct Queue {
-    records: ArrayQueue<Vec<u8>>,
+    records: ArrayQueue<Waiting>,
     bytes: AtomicUsize,
 }
 
@@ -47,10 +54,10 @@ impl Queue {
     }
 
     /// False if there is no room.
-    fn push(&self, record: Vec<u8>) -> bool {
-        let bytes = record.len();
+    fn push(&self, waiting: Waiting) -> bool {
+        let bytes = waiting.record.len();
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > LOG_BYTES_WAITING_MAX
-            || self.records.push(record).is_err()
+            || self.records.push(waiting).is_err()
         {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return false;
@@ -58,10 +65,10 @@ impl Queue {
         true
     }
 
-    fn pop(&self) -> Option<Vec<u8>> {
-        let record = self.records.pop()?;
-        self.bytes.fetch_sub(record.len(), Ordering::Relaxed);
-        Some(record)
+    fn pop(&self) -> Option<Waiting> {
+        let waiting = self.records.pop()?;
+        self.bytes.fetch_sub(waiting.record.len(), Ordering::Relaxed);
+        Some(waiting)
     }
 }
 
@@ -146,7 +153,8 @@ pub(crate) fn submit(record: Vec<u8>) {
     }
     // At the end of a thread its own queue may be gone.
     let mine = MINE.try_with(|mine| mine.get().cloned()).ok().flatten();
-    if !mine.as_ref().unwrap_or(&OTHERS).push(record) {
+    let waiting = Waiting { made_ns: clock::now_ns(), record };
+    if !mine.as_ref().unwrap_or(&OTHERS).push(waiting) {
         TALLY.queue.fetch_add(1, Ordering::Relaxed);
     }
     wake();
@@ -323,23 +331,23 @@ impl Pen {
     fn write_batch(&mut self) -> bool {
         let queues = self.queues();
         let room = BATCH_BYTES / queues.len().max(1);
-        let mut records = Vec::new();
+        let mut batch = Vec::new();
         for queue in queues {
             let mut bytes = 0;
             while bytes < room
-                && let Some(record) = queue.pop()
+                && let Some(waiting) = queue.pop()
             {
-                bytes += record.len();
-                records.push(record);
+                bytes += waiting.record.len();
+                batch.push(waiting);
             }
         }
-        if records.is_empty() {
+        if batch.is_empty() {
             return false;
         }
+        batch.sort_by_key(|waiting| waiting.made_ns);
         // Each was made by a `Draft`.
-        let mut records: Vec<_> =
-            records.iter().filter_map(|record| Record::decode(record).ok()).collect();
-        records.sort_by_key(|record| record.about.wall_ns);
+        let records: Vec<_> =
+            batch.iter().filter_map(|waiting| Record::decode(&waiting.record).ok()).collect();
         let now_ns = clock::now_ns();
         let mut files = lock(&FILES);
         match &mut *files {
@@ -406,18 +414,19 @@ mod tests {
     #[test]
     fn a_queue_is_bounded_in_number_and_in_bytes() {
         let queue = Queue::new();
+        let push = |bytes| queue.push(Waiting { made_ns: 0, record: vec![0; bytes] });
         for _ in 0..LOG_RECORDS_WAITING_MAX {
-            assert!(queue.push(vec![0; 10]));
+            assert!(push(10));
         }
-        assert!(!queue.push(vec![0; 10]), "too many");
+        assert!(!push(10), "too many");
         while queue.pop().is_some() {}
         assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
         let large = LOG_BYTES_WAITING_MAX / 4;
         for _ in 0..4 {
-            assert!(queue.push(vec![0; large]));
+            assert!(push(large));
         }
-        assert!(!queue.push(vec![0; 1]), "too much");
-        assert_eq!(queue.pop().map(|record| record.len()), Some(large));
-        assert!(queue.push(vec![0; 1]), "there is room again");
+        assert!(!push(1), "too much");
+        assert_eq!(queue.pop().map(|waiting| waiting.record.len()), Some(large));
+        assert!(push(1), "there is room again");
     }
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use msec_protocol::Address;
-use msec_protocol::route::{Explained, Policy, RetryBudget, Standing, State, Table};
+use msec_protocol::route::{
+    Canary, Explained, HedgeDelay, Policy, RetryBudget, Standing, State, Table,
+};
 
 use crate::engine::{Engine, Shared};
 use crate::shard::{self, Message, Shard};
@@ -19,8 +21,14 @@ use crate::shard::{self, Message, Shard};
 pub struct Service {
     /// `L1.L2`.
     pub name: String,
+    /// The revision of the table; 0 if nobody counts.
+    pub table_revision: u64,
     /// How calls are spread.
     pub policy: Policy,
+    /// The part of the calls that is for some instances only.
+    pub canary: Option<Canary>,
+    /// When idempotent calls are hedged whose options say nothing.
+    pub hedge: Option<HedgeDelay>,
     /// Cores that have called it; the rest knows nothing of it.
     pub cores_count: usize,
     /// On some core more than half look bad, so that nobody is lowered any more.
@@ -175,7 +183,10 @@ fn merge(table: &Table, known: &BTreeMap<String, Vec<(Explained, RetryBudget)>>)
             let ratios = cores.iter().map(|(one, _)| one.failure_ratio);
             let mut merged = Service {
                 name: service.name.clone(),
+                table_revision: table.revision,
                 policy: service.policy,
+                canary: service.canary.clone(),
+                hedge: service.hedge,
                 cores_count: cores.len(),
                 is_protective: any(|one| one.is_protective),
                 is_all_dead: any(|one| one.is_all_dead),

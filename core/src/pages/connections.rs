@@ -1,11 +1,17 @@
-//! `/connections`: who is connected to this process, and to whom it is connected.
+//! `/connections`: who is connected to this process, and to whom it is connected. `?count=` sets how
+//! many of each core are shown.
 
 use super::table::Table;
 use super::{Access, Page, Sheet, Visit};
 use crate::connection::{Connection, Role};
 
-pub(super) const PAGE: Page =
-    Page { path: "/connections", title: "Connections", access: Access::Restricted, render };
+pub(super) const PAGE: Page = Page {
+    path: "/connections",
+    title: "Connections",
+    access: Access::Restricted,
+    is_live: true,
+    render,
+};
 
 /// Shown of each core at most: a page is for people.
 const SHOWN_COUNT_MAX: usize = 1000;
@@ -20,21 +26,26 @@ struct Facts {
 }
 
 fn render(visit: &Visit) -> Sheet {
-    let cores = visit.ask_all(|shard| {
+    let count_max = visit.count_max(SHOWN_COUNT_MAX);
+    let cores = visit.ask_all(move |shard| {
         let all = shard.connections.all();
-        let shown = all.iter().take(SHOWN_COUNT_MAX);
-        shown.map(|connection| facts(shard.index, connection)).collect::<Vec<_>>()
+        let shown = all.iter().take(count_max);
+        let shown = shown.map(|connection| facts(shard.index, connection)).collect::<Vec<_>>();
+        (all.len(), shown)
     });
     let mut table = Table::new(&["core", "peer", "role", "state", "in_flight", "unsent_bytes"]);
-    for facts in cores.into_iter().flatten() {
-        table.add(vec![
-            facts.core.into(),
-            facts.peer.into(),
-            facts.role.into(),
-            facts.state.into(),
-            facts.in_flight.into(),
-            facts.unsent_bytes.into(),
-        ]);
+    for (count, shown) in cores {
+        table.leave_out(count - shown.len());
+        for facts in shown {
+            table.add(vec![
+                facts.core.into(),
+                facts.peer.into(),
+                facts.role.into(),
+                facts.state.into(),
+                facts.in_flight.into(),
+                facts.unsent_bytes.into(),
+            ]);
+        }
     }
     match visit.wants_json() {
         true => Sheet::json(&table.json()),

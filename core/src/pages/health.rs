@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Access, Page, Sheet, Visit};
 
 pub(super) const PAGE: Page =
-    Page { path: "/health", title: "Health", access: Access::Open, render };
+    Page { path: "/health", title: "Health", access: Access::Open, is_live: false, render };
 
 fn render(visit: &Visit) -> Sheet {
     match visit.wants_json() {

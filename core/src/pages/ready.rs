@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::{Access, Page, Sheet, Visit};
 
-pub(super) const PAGE: Page = Page { path: "/ready", title: "Ready", access: Access::Open, render };
+pub(super) const PAGE: Page =
+    Page { path: "/ready", title: "Ready", access: Access::Open, is_live: false, render };
 
 fn render(visit: &Visit) -> Sheet {
     let answered = visit.ask_all(|_| ()).len();

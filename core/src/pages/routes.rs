@@ -1,5 +1,6 @@
 //! `/routes`: the services that are called by name, and why their calls go where they go.
 
+use msec_protocol::route::{Canary, HedgeDelay};
 use serde_json::{Value, json};
 
 use super::table::Table;
@@ -7,7 +8,7 @@ use super::{Access, Page, Sheet, Visit};
 use crate::naming::explain::{Service, of_cores};
 
 pub(super) const PAGE: Page =
-    Page { path: "/routes", title: "Routes", access: Access::Restricted, render };
+    Page { path: "/routes", title: "Routes", access: Access::Restricted, is_live: true, render };
 
 fn render(visit: &Visit) -> Sheet {
     let wanted = visit.value("service").map(str::to_owned);
@@ -18,7 +19,11 @@ fn render(visit: &Visit) -> Sheet {
         let all = services.iter().map(|service| {
             json!({
                 "service": service.name,
+                "table_revision": service.table_revision,
                 "policy": policy(service),
+                "canary_percent": service.canary.as_ref().map(percent),
+                "canary_labels": service.canary.as_ref().map(labels),
+                "hedge": service.hedge.map(hedge),
                 "cores": service.cores_count,
                 "protective": service.is_protective,
                 "all_dead": service.is_all_dead,
@@ -48,6 +53,22 @@ fn policy(service: &Service) -> String {
     format!("{:?}", service.policy).to_lowercase()
 }
 
+fn percent(canary: &Canary) -> f64 {
+    f64::from(canary.parts) * 100.0 / f64::from(Canary::PARTS)
+}
+
+fn labels(canary: &Canary) -> String {
+    let labels = canary.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    labels.collect::<Vec<_>>().join(",")
+}
+
+fn hedge(delay: HedgeDelay) -> String {
+    match delay {
+        HedgeDelay::AfterNs(ns) => format!("after {} ms", ns as f64 / 1e6),
+        HedgeDelay::P95 => "at p95".into(),
+    }
+}
+
 fn summary(service: &Service) -> String {
     let mut text = format!(
         "policy {}, {:.1} % of recent calls failed, {:.1} ms; retries: {} made, {} left, \
@@ -59,6 +80,17 @@ fn summary(service: &Service) -> String {
         service.retries_left_count,
         service.retries_refused_count,
     );
+    if let Some(canary) = &service.canary {
+        let labels = labels(canary);
+        let labels = super::sheet::Escaped(&labels);
+        text += &format!("; {} % of the calls are for {labels}", percent(canary));
+    }
+    if let Some(delay) = service.hedge {
+        text += &format!("; idempotent calls are hedged {}", hedge(delay));
+    }
+    if service.table_revision > 0 {
+        text += &format!("; revision {} of the table", service.table_revision);
+    }
     if service.is_protective {
         text += "; more than half look bad, so nobody is lowered any more";
     }
@@ -72,6 +104,8 @@ fn instances(service: &Service) -> Table {
     let mut table = Table::new(&[
         "address",
         "zone",
+        "labels",
+        "is_canary",
         "standing",
         "share",
         "weight",
@@ -92,6 +126,8 @@ fn instances(service: &Service) -> Table {
         table.add(vec![
             instance.address.to_string().into(),
             instance.zone.as_str().into(),
+            instance.labels.as_str().into(),
+            instance.is_canary.into(),
             standing.to_lowercase().into(),
             instance.share.into(),
             instance.weight.into(),

@@ -10,11 +10,25 @@ use super::sheet::Escaped;
 pub(super) struct Table {
     columns: &'static [&'static str],
     rows: Vec<Vec<Value>>,
+    /// Rows that there are beyond those shown.
+    left_out_count: usize,
+    /// A column whose facts are links, and what they begin with.
+    links: Option<(&'static str, &'static str)>,
 }
 
 impl Table {
     pub(super) fn new(columns: &'static [&'static str]) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self { columns, rows: Vec::new(), left_out_count: 0, links: None }
+    }
+
+    /// Makes links of the facts of a column, for people.
+    pub(super) fn linked(self, column: &'static str, begin: &'static str) -> Self {
+        Self { links: Some((column, begin)), ..self }
+    }
+
+    /// There are further rows, which are left out.
+    pub(super) fn leave_out(&mut self, count: usize) {
+        self.left_out_count += count;
     }
 
     /// Adds a row, with a fact for each column.
@@ -36,23 +50,36 @@ impl Table {
         let mut put = |arguments: std::fmt::Arguments<'_>| {
             text.write_fmt(arguments).expect("a string takes every text");
         };
-        let is_number = |column: usize| {
-            self.rows.first().is_some_and(|row| row.get(column).is_some_and(Value::is_number))
-        };
-        for (column, name) in self.columns.iter().enumerate() {
-            let class = if is_number(column) { " class=\"n\"" } else { "" };
+        let is_number = |column: usize| self.rows.iter().any(|row| row[column].is_number());
+        let numbers: Vec<bool> = (0..self.columns.len()).map(is_number).collect();
+        for (name, is_number) in self.columns.iter().zip(&numbers) {
+            let class = if *is_number { " class=\"n\"" } else { "" };
             put(format_args!("<th{class}>{}", Escaped(&name.replace('_', " "))));
         }
         for row in &self.rows {
             put(format_args!("<tr>"));
-            for (column, fact) in row.iter().enumerate() {
-                let class = if is_number(column) { " class=\"n\"" } else { "" };
-                put(format_args!("<td{class}>{}", Escaped(&shown(fact))));
+            for ((fact, name), is_number) in row.iter().zip(self.columns).zip(&numbers) {
+                let text = shown(fact);
+                let class = match is_number {
+                    true => " class=\"n\"",
+                    false if text.contains('\n') => " class=\"t\"",
+                    false => "",
+                };
+                let text = Escaped(&text);
+                match self.links.filter(|(column, _)| column == name) {
+                    Some((_, begin)) => {
+                        put(format_args!("<td{class}><a href=\"{begin}{text}\">{text}</a>"));
+                    }
+                    None => put(format_args!("<td{class}>{text}")),
+                }
             }
         }
         put(format_args!("</table>"));
         if self.rows.is_empty() {
             put(format_args!("<p>none"));
+        }
+        if self.left_out_count > 0 {
+            put(format_args!("<p>{} more", with_commas(self.left_out_count as u64)));
         }
         text
     }
@@ -97,5 +124,17 @@ mod tests {
         let html = table.html();
         assert!(html.contains("<th>method<th class=\"n\">calls per s"), "{html}");
         assert!(html.contains("<td>a&lt;b<td class=\"n\">1,234,567"), "{html}");
+        assert!(!html.contains("more"), "{html}");
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_and_texts_of_many_lines_keep_them() {
+        let mut table = Table::new(&["id", "stack"]).linked("id", "?id=");
+        table.add(vec!["0.1".into(), "first\nsecond".into()]);
+        table.leave_out(1200);
+        let html = table.html();
+        assert!(html.contains("<a href=\"?id=0.1\">0.1</a>"), "{html}");
+        assert!(html.contains("<td class=\"t\">first\nsecond"), "{html}");
+        assert!(html.ends_with("<p>1,200 more"), "{html}");
     }
 }

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::sheet::Escaped;
 use super::{Access, Page, Sheet, Visit};
-use crate::trace::{flow_of_core, kept_of_core};
+use crate::trace::{Clocks, flow_of_core, kept_of_core};
 
 pub(super) const PAGE: Page =
-    Page { path: "/traces", title: "Traces", access: Access::Restricted, render };
+    Page { path: "/traces", title: "Traces", access: Access::Restricted, is_live: false, render };
 
 /// Traces shown unless it is said.
 const COUNT: usize = 50;
@@ -22,18 +22,23 @@ const COUNT_MAX: usize = 1000;
 
 fn render(visit: &Visit) -> Sheet {
     let flow_id = visit.value("flow_id").and_then(|text| text.parse::<u64>().ok());
+    let clocks = Clocks::read();
     let mut spans = match flow_id {
         Some(flow_id) => {
-            let cores = visit.ask_all(move |shard| flow_of_core(shard, flow_id));
+            let cores = visit.ask_all(move |shard| flow_of_core(shard, flow_id, clocks));
             cores.into_iter().flatten().collect()
         }
         None => {
-            let cores = visit.ask_all(|shard| kept_of_core(shard, 0).into_spans());
+            let cores = visit.ask_all(move |shard| kept_of_core(shard, 0, clocks).into_spans());
             cores.into_iter().flatten().collect::<Vec<_>>()
         }
     };
     if let Some(wanted) = visit.value("reason") {
         spans.retain(|span| span.reason.is_some_and(|reason| reason.name() == wanted));
+    }
+    let (service, instance) = visit.shard.shared.identity();
+    for span in &mut spans {
+        (span.service, span.instance) = (service.into(), instance.into());
     }
     let count = visit.value("count").and_then(|text| text.parse().ok()).unwrap_or(COUNT);
     let traces = traces(spans, count.min(COUNT_MAX));
@@ -74,6 +79,8 @@ fn json(span: &Span) -> Value {
         "flow_id": span.trace_id.low,
         "span_id": format!("{:016x}", span.span_id),
         "parent_id": format!("{:016x}", span.parent_id),
+        "service": span.service,
+        "instance": span.instance,
         "role": role,
         "method": span.method,
         "peer": span.peer,

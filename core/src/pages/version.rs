@@ -8,7 +8,7 @@ use super::sheet::Escaped;
 use super::{Access, Page, Sheet, Visit};
 
 pub(super) const PAGE: Page =
-    Page { path: "/version", title: "Version", access: Access::Restricted, render };
+    Page { path: "/version", title: "Version", access: Access::Restricted, is_live: false, render };
 
 fn render(visit: &Visit) -> Sheet {
     let shared = &visit.shard.shared;

@@ -86,7 +86,13 @@ impl Called {
         if self.rows.len() < limits::CALLEES_MAX {
             return self.add(reporter, names);
         }
-        let others = (caller.into(), OTHER.into(), OTHER.into());
+        // A program may make up callers as well: those have no room of their own for ever, either.
+        let has_room = self.rows.len() < limits::CALLEES_MAX + limits::CALLERS_MAX;
+        let of_caller: Names = (caller.into(), OTHER.into(), OTHER.into());
+        let others = match has_room || self.numbers.contains_key(&of_caller) {
+            true => of_caller,
+            false => (OTHER.into(), OTHER.into(), OTHER.into()),
+        };
         match self.numbers.get(&others) {
             Some(row) => *row,
             None => self.add(reporter, others),
@@ -247,5 +253,39 @@ impl Drop for Calling {
         {
             self.report(&shard, Code::CANCELLED, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::settings::Settings;
+
+    #[test]
+    fn names_that_are_made_up_share_rows_and_the_last_row_takes_all_that_have_none() {
+        let reporter = Reporter::new(&Settings::new(), 0);
+        let mut called = Called::default();
+        let target = Arc::new("127.0.0.1:1".parse::<Target>().expect("an address"));
+        let mut row = |method: &str, caller: &str| {
+            let row = called.row(&reporter, &target, method, caller) as usize;
+            let Row { caller, method, .. } = &called.rows[row];
+            (String::from(&**caller), String::from(&**method), called.rows.len())
+        };
+        for number in 0..limits::CALLEES_MAX {
+            let (_, method, rows) = row(&format!("a.B.C{number}"), "Demo.web");
+            assert_eq!((method, rows), (format!("a.B.C{number}"), number + 1));
+        }
+        let mut full = limits::CALLEES_MAX;
+        for number in 0..limits::CALLERS_MAX {
+            let caller = format!("Made.up{number}");
+            full += 1;
+            assert_eq!(row("a.B.New", &caller), (caller, OTHER.into(), full));
+        }
+        for number in 0..1000 {
+            let got = row("a.B.New", &format!("Made.later{number}"));
+            assert_eq!(got, (OTHER.into(), OTHER.into(), full + 1));
+        }
+        assert_eq!(row("a.B.New", "Made.up7"), ("Made.up7".into(), OTHER.into(), full + 1));
+        assert_eq!(row("a.B.C7", "Demo.web"), ("Demo.web".into(), "a.B.C7".into(), full + 1));
     }
 }

@@ -8,6 +8,11 @@
 //! deadlines and timers are made of; it stands still while the machine is suspended. [`wall_ns`]
 //! is the time of day, may jump, and is for log lines alone.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// What tests add to the time of day.
+static WALL_STEP_NS: AtomicI64 = AtomicI64::new(0);
+
 /// Nanoseconds in one second, for turning a `timespec` into one number.
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -32,7 +37,14 @@ pub fn coarse_ns() -> u64 {
 /// Any thread; never suspends. For logs and reports, never for a deadline.
 #[inline]
 pub fn wall_ns() -> u64 {
-    read(libc::CLOCK_REALTIME)
+    read(libc::CLOCK_REALTIME).wrapping_add_signed(WALL_STEP_NS.load(Ordering::Relaxed))
+}
+
+/// Sets the time of day of this process so many nanoseconds off, as an operator or NTP may at any
+/// moment. For tests alone: no process may step the machine's clock for itself.
+#[doc(hidden)]
+pub fn step_wall_for_tests(ns: i64) {
+    WALL_STEP_NS.store(ns, Ordering::Relaxed);
 }
 
 /// Reads one of the kernel's clocks as nanoseconds.

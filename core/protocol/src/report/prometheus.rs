@@ -32,10 +32,23 @@ pub const ENGINE: &[(&str, &str, &str)] = &[
     ("frm.io_backend", "msec_io_backend", "1 for the back end in use."),
     ("frm.log_records", "msec_log_records_total", "Records written to the log."),
     ("frm.log_dropped", "msec_log_dropped_total", "Log records lost, by the reason."),
+    (
+        "frm.own_lines_lost",
+        "msec_own_lines_lost_total",
+        "Lines of the engine itself that were not written, by the reason.",
+    ),
     ("frm.spans", "msec_spans_total", "Spans recorded."),
     ("frm.spans_kept", "msec_spans_kept_total", "Spans kept, by the reason."),
     ("frm.spans_dropped", "msec_spans_dropped_total", "Spans over the ration, by the reason."),
+    ("frm.stacks", "msec_stacks", "Stacks that coroutines run on."),
+    ("frm.stacks_idle", "msec_stacks_idle", "Stacks that wait for a coroutine."),
     ("frm.stacks_leaked", "msec_stacks_leaked", "Stacks lost to coroutines that never ended."),
+    (
+        "frm.stacks_high_water_bytes",
+        "msec_stacks_high_water_bytes",
+        "The deepest use of any stack so far.",
+    ),
+    ("frm.stalls", "msec_stalls_total", "Times that a core was found not looping."),
     ("frm.tasks", "msec_tasks", "Coroutines that have a job."),
 ];
 

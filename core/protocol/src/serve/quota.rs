@@ -53,10 +53,14 @@ impl Quota {
         self.per_second
     }
 
+    /// Requests at once.
+    pub fn burst(&self) -> u32 {
+        (self.burst_ns / self.token_ns) as u32
+    }
+
     /// How many tokens a core takes at once.
     pub fn batch(&self) -> u32 {
-        let burst = (self.burst_ns / self.token_ns) as u32;
-        (self.per_second / BATCHES_PER_SECOND).min(burst / 16).max(1)
+        (self.per_second / BATCHES_PER_SECOND).min(self.burst() / 16).max(1)
     }
 
     /// Takes up to `most` tokens, at least one, out of a bucket whose state is `full_ns`, which is
