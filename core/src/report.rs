@@ -41,6 +41,7 @@ use msec_protocol::Counters;
 use msec_protocol::dye::Rules;
 pub use msec_protocol::report::{AttributeKey, CallKey, Kind, Origin, Role, Snapshot, Value};
 use msec_protocol::report::{Attributes, Folder};
+use msec_protocol::route::Ejections;
 use msec_protocol::trace::{Reason, Recorder};
 use msec_sys::{clock, cpu};
 
@@ -158,6 +159,7 @@ pub(crate) struct CoreReport {
     pub(crate) connections: usize,
     pub(crate) tasks: usize,
     dials: u64,
+    ejections: Vec<(String, Ejections)>,
     stacks_leaked: usize,
     spans: u64,
     spans_tally: Vec<(&'static str, u64, u64)>,
@@ -188,6 +190,7 @@ pub(crate) fn of_core(shard: &Rc<Shard>) -> CoreReport {
         connections: shard.connections.count(),
         tasks: shard.tasks.live_count(),
         dials: shard.peers.dials_count(),
+        ejections: shard.routes.ejections(),
         stacks_leaked: shard.tasks.pool().leaked(),
         spans: recorder.as_ref().map_or(0, |spans| spans.recorded()),
         spans_tally: Reason::ALL
@@ -210,6 +213,12 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
         folder.gauge("frm.tasks", &core, report.tasks as i64);
         folder.gauge("frm.stacks_leaked", &core, report.stacks_leaked as i64);
         folder.counter("frm.dials", &core, report.dials);
+        for (service, ejections) in &report.ejections {
+            for (cause, count) in ejections.each() {
+                let labels = [("reason", cause.name()), ("service", service)];
+                folder.counter("frm.ejections", &labels, count);
+            }
+        }
         folder.counter("frm.spans", &core, report.spans);
         folder.counter("frm.annotations_lost", &core, report.annotations_lost);
         for (reason, kept, dropped) in &report.spans_tally {

@@ -20,7 +20,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use msec_protocol::route::{
-    self, Balancer, Cause, End, HedgeDelay, News, RetryBudget, Service, Table, Tail, Ticket,
+    self, Balancer, Cause, Ejections, End, HedgeDelay, News, RetryBudget, Service, Table, Tail,
+    Ticket,
 };
 use msec_protocol::{Address, Code, Target};
 
@@ -61,6 +62,8 @@ struct Inner {
 struct Live {
     /// `None` while the table does not have it.
     balancer: Option<Balancer>,
+    /// What balancers have counted that are no more.
+    ejections: Ejections,
     budget: RetryBudget,
 }
 
@@ -96,7 +99,11 @@ impl Routes {
                     balancer.update(Arc::clone(new), now_ns);
                 }
                 (Some(_), _) => {}
-                (None, _) => live.balancer = None,
+                (None, balancer) => {
+                    if let Some(gone) = balancer.take() {
+                        live.ejections.add(gone.ejections());
+                    }
+                }
             }
         }
         inner.table = table;
@@ -250,6 +257,18 @@ impl Routes {
         }
     }
 
+    /// Instances that this core has taken out of rotation, by service.
+    pub(crate) fn ejections(&self) -> Vec<(String, Ejections)> {
+        let inner = self.inner.borrow();
+        let of = |(name, place): (&String, &u32)| {
+            let live = &inner.live[*place as usize];
+            let mut all = live.ejections;
+            live.balancer.iter().for_each(|balancer| all.add(balancer.ejections()));
+            (name.clone(), all)
+        };
+        inner.places.iter().map(of).collect()
+    }
+
     /// Everything that decides, of the services that this core has called.
     pub(crate) fn explain(&self, shard: &Shard) -> Vec<(route::Explained, RetryBudget)> {
         let now_ns = shard.now_ns();
@@ -272,7 +291,8 @@ impl Inner {
             None => {
                 self.table.find(name)?;
                 let budget = RetryBudget::new(shard.shared.cores.count());
-                self.live.push(Live { balancer: None, budget });
+                let ejections = Ejections::default();
+                self.live.push(Live { balancer: None, ejections, budget });
                 let place = self.live.len() as u32 - 1;
                 self.places.insert(name.to_owned(), place);
                 place
