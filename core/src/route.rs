@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use msec_protocol::route::{
     self, Balancer, Cause, Ejections, End, HedgeDelay, News, RetryBudget, Service, Table, Tail,
-    Ticket,
+    Ticket, Why,
 };
 use msec_protocol::{Address, Code, Target};
 
@@ -73,11 +73,16 @@ pub(crate) struct Leg {
     place: u32,
     ticket: Ticket,
     begun_ns: u64,
+    why: Why,
 }
 
 impl Leg {
     pub(crate) fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    pub(crate) fn why(&self) -> Why {
+        self.why
     }
 }
 
@@ -138,7 +143,7 @@ impl Routes {
         let Some(picked) = balancer.pick(&ask) else {
             return Err(no_instance(name, wanted));
         };
-        let leg = Leg { place, ticket: picked.ticket, begun_ns: now_ns };
+        let leg = Leg { place, ticket: picked.ticket, begun_ns: now_ns, why: picked.why };
         let address = picked.address.clone();
         if wanted.tried.is_empty() {
             live.budget.earn();

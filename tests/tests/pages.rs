@@ -113,6 +113,15 @@ on_both! {
         let instance = &routes[0]["instances"][0];
         assert_eq!((&instance["address"], &instance["share"]),
             (&stage.address().into(), &1.0.into()), "{routes}");
+        // A span says it of its own call.
+        client.call_raw(ECHO, b"", &CallOptions::new().dyed(true)).unwrap();
+        let traces = page(&stage, "/traces?format=json&reason=dyed");
+        let spans = traces[0].as_array().unwrap();
+        let why = |role: &str| spans.iter().find(|span| span["role"] == role).unwrap()["why"].clone();
+        assert_eq!((why("client"), why("server")), ("nobody else".into(), Value::Null), "{traces}");
+        let html = HttpPeer::connect(stage.address()).get("/traces").body;
+        let at = format!("calls {ECHO} {} [nobody else]", stage.address());
+        assert!(html.contains(&at), "{html}");
         let html = HttpPeer::connect(stage.address()).get("/routes").body;
         assert!(html.contains("Demo.page") && html.contains("live"), "{html}");
     }

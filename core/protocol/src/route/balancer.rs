@@ -19,10 +19,12 @@
 mod ejections;
 mod explain;
 mod news;
+mod why;
 
 pub use ejections::Ejections;
 pub use explain::{Explained, InstanceExplained};
 pub use news::News;
+pub use why::Why;
 
 use super::address::Address;
 use super::alias::AliasTable;
@@ -73,29 +75,6 @@ pub struct Ticket {
     slot: u32,
     generation: u32,
     trial: bool,
-}
-
-/// Why an instance was picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Nobody else can be called.
-    Only,
-    /// Drawn first, and the second was not clearly cheaper.
-    Drawn,
-    /// Drawn second, and clearly cheaper than the first.
-    Cheaper,
-    /// Its turn, in weighted round robin.
-    Turn,
-    /// The key belongs to it.
-    Key,
-    /// The key's own instance has too much to do, or is out.
-    KeySpill,
-    /// To see whether it works again.
-    Trial,
-    /// To see whether it is still slow.
-    Look,
-    /// Nobody is live: by chance.
-    AllDead,
 }
 
 /// A picked instance.
