@@ -4,9 +4,11 @@
 //! flow 81985529216486895
 //! serves shop.Orders.Place from shop.web  12.300 ms  code 0 (slow)
 //!   +0.100 ms found in the cache
-//!   calls shop.Stock.Take at 10.0.0.7:7963  11.900 ms  code 0
+//!   calls shop.Stock.Take at 10.0.0.7:7963 [drawn]  11.900 ms  code 0
 //!     serves shop.Stock.Take from shop.orders  11.200 ms  code 0  [shop.stock 10.0.0.7:7963]
 //! ```
+//!
+//! In brackets behind an address: why that instance was picked, where there was a choice.
 //!
 //! Each process knows its own spans. With several addresses each is asked, and then asked again for
 //! every flow that any of them has named; what they say of one flow becomes one tree, since the span
@@ -148,7 +150,13 @@ fn line(text: &mut String, depth: usize, span: &Value) {
     let word = |name: &str| span[name].as_str().unwrap_or_default();
     let indent = "  ".repeat(depth);
     let whom = match word("role") {
-        "client" => format!("calls {} at {}", word("method"), word("address")),
+        "client" => {
+            let why = match word("why") {
+                "" => String::new(),
+                why => format!(" [{why}]"),
+            };
+            format!("calls {} at {}{why}", word("method"), word("address"))
+        }
         _ => format!("serves {} from {}", word("method"), word("peer")),
     };
     let reason = match word("reason") {
@@ -205,6 +213,12 @@ mod tests {
         let text = tree(&whole[0]);
         assert_eq!(text.matches("serves ").count(), 2, "{text}");
         assert!(text.contains("\n  serves B"), "{text}");
+        // Where a call went, and why there.
+        let call = json!([{"flow_id": 7, "span_id": "1", "parent_id": "0", "method": "A",
+            "role": "client", "address": "10.0.0.7:7963", "why": "cheaper", "code": 0,
+            "duration_ns": 2_000_000}]);
+        let line = "calls A at 10.0.0.7:7963 [cheaper]  2.000 ms  code 0";
+        assert_eq!(tree(&call).lines().nth(1), Some(line));
         // Parents in a ring have no root and end nothing but themselves.
         let ring = tree(&json!([span("1", "2", "A"), span("2", "1", "B")]));
         assert_eq!(ring, "flow 7\n");

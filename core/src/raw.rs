@@ -6,9 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use msec_protocol::{Address, Code};
+use msec_protocol::limits::ATTEMPTS_PER_CALL_MAX;
+use msec_protocol::route::{End, Ticket};
+use msec_protocol::{Address, Code, Target};
 use msec_sys::socket::{self, Socket};
 
 use crate::call;
@@ -18,6 +21,7 @@ use crate::connection::{Connection, Role, Way};
 use crate::connections::ConnectionId;
 use crate::error::{Error, Result};
 use crate::pool::socket_address;
+use crate::route::{Leg, Wanted};
 use crate::shard::{self, Shard};
 use crate::task::{self, Waiter, Woken};
 
@@ -32,6 +36,8 @@ pub enum Length {
     Bad,
 }
 
+/// What is called, where an error says so.
+const WHAT: &str = "a raw protocol";
 /// Idle connections kept for one address.
 const IDLE_COUNT_MAX: usize = 64;
 /// How long an idle connection is kept; most servers close theirs after a minute.
@@ -83,14 +89,16 @@ impl RawSide {
     }
 }
 
-/// Sends `request` to `address` and waits for an answer whose end `length` finds.
+/// Sends `request` to `target` and waits for an answer whose end `length` finds.
 ///
-/// The address is `ip:port`, `ip:port@tls` or `unix:/path`. The answer's bytes are returned as they
-/// came, without those after its end. Suspends; usable in coroutines only.
+/// The target is a service of the route table (`L1.L2`) or an address: `ip:port`, `ip:port@tls` or
+/// `unix:/path`. The answer's bytes are returned as they came, without those after its end.
+/// Suspends; usable in coroutines only.
 ///
 /// Of a request on a kept connection that dies without a byte, it is not known whether the peer
 /// has read it; almost always the peer had closed an idle connection just before. Such a request
-/// is sent again, on another connection.
+/// is sent again, on another connection. To another instance it is sent only if it cannot have
+/// left: no connection was made.
 ///
 /// ```no_run
 /// use msec::raw::{self, Length};
@@ -107,42 +115,114 @@ impl RawSide {
 ///
 /// # Errors
 /// -10 no whole answer in time; -11 the connection failed or died; -3 `length` said
-/// [`Length::Bad`]; -105 an answer over the limit of a body; -103 cancelled; -14 no address.
+/// [`Length::Bad`]; -105 an answer over the limit of a body; -103 cancelled; -14 neither a service
+/// name nor an address; -15 no instance of the service is known.
 pub fn call(
-    address: &str,
+    target: &str,
     request: &[u8],
     length: impl Fn(&[u8]) -> Length,
     timeout: Duration,
 ) -> Result<Vec<u8>> {
-    let target: Address = address.parse().map_err(|bad| {
-        Error::new(Code::INVALID_ENDPOINT, format!("cannot call `{address}`: {bad}"))
+    let target = target.parse::<Target>().map_err(|bad| {
+        Error::new(Code::INVALID_ENDPOINT, format!("cannot call `{target}`: {bad}"))
     })?;
-    if let Address::Udp(_) = target {
-        let text = format!("`{address}`: raw calls go over streams");
-        return Err(Error::new(Code::INVALID_ENDPOINT, text));
-    }
     let Some(shard) = shard::current().filter(|shard| shard.tasks.current().is_some()) else {
         return Err(Error::would_block("a raw call"));
     };
     let options = crate::CallOptions::new().timeout(timeout);
     let deadline_ns = call::deadline_ns(&options, &crate::inherited(), shard.now_ns());
+    let target = Arc::new(target);
+    let mut tickets = [Ticket::default(); ATTEMPTS_PER_CALL_MAX];
+    let mut failed = None;
+    for attempt in 0..ATTEMPTS_PER_CALL_MAX {
+        let wanted = Wanted { method: WHAT, key: None, tried: &tickets[..attempt] };
+        let (address, leg) = match shard.routes.pick(&shard, &target, &wanted) {
+            Ok(picked) => picked,
+            // Nobody else is there: how the last attempt failed says more.
+            Err(error) => {
+                failed.get_or_insert(error);
+                break;
+            }
+        };
+        let running = Running { shard: &shard, leg };
+        let result = call_at(&shard, &address, request, &length, deadline_ns);
+        running.end(end_of(&result));
+        let error = match result {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let may_go_on = error.is_unsent() && shard.fresh_ns() < deadline_ns;
+        let may_go_on = may_go_on && attempt + 1 < ATTEMPTS_PER_CALL_MAX;
+        let leg = leg.filter(|leg| may_go_on && shard.routes.spend(leg));
+        failed = Some(error);
+        let Some(leg) = leg else { break };
+        tickets[attempt] = leg.ticket();
+    }
+    // Who calls again at once, whatever comes of it, would have the core to himself.
+    let _ = crate::yield_now();
+    Err(failed.unwrap_or_else(|| Error::internal("a raw call without an attempt")))
+}
+
+/// What a raw call tells of the instance.
+fn end_of(result: &Result<Vec<u8>>) -> End {
+    match result {
+        Ok(_) => End::Answered,
+        Err(error) if error.code() == Code::INVALID_PACKAGE => End::Faulted,
+        Err(error) => call::end_of(error),
+    }
+}
+
+/// An attempt that the routes are to hear of, also when `length` panics.
+struct Running<'a> {
+    shard: &'a Rc<Shard>,
+    leg: Option<Leg>,
+}
+
+impl Running<'_> {
+    fn end(mut self, end: End) {
+        if let Some(leg) = self.leg.take() {
+            self.shard.routes.finished(self.shard, leg, end);
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(leg) = self.leg {
+            self.shard.routes.finished(self.shard, leg, End::Abandoned);
+        }
+    }
+}
+
+/// Calls one address.
+fn call_at(
+    shard: &Rc<Shard>,
+    address: &Address,
+    request: &[u8],
+    length: &impl Fn(&[u8]) -> Length,
+    deadline_ns: u64,
+) -> Result<Vec<u8>> {
+    if let Address::Udp(_) = address {
+        let text = format!("`{address}`: raw calls go over streams");
+        return Err(Error::new(Code::INVALID_ENDPOINT, text));
+    }
     loop {
-        let (connection, kept) = take(&shard, &target)?;
+        let (connection, kept) = take(shard, address)?;
         let Role::Raw(side) = &connection.role else {
             return Err(Error::internal("a raw connection"));
         };
-        let _use = Use { shard: &shard, side, connection: &connection };
-        *side.waiter.borrow_mut() = Some(Waiter::current(&shard));
-        connection.append(&shard, |out| out.append(|bytes, _| bytes.extend_from_slice(request)));
-        match wait(&shard, &target, &connection, side, &length, deadline_ns) {
+        let _use = Use { shard, side, connection: &connection };
+        *side.waiter.borrow_mut() = Some(Waiter::current(shard));
+        connection.append(shard, |out| out.append(|bytes, _| bytes.extend_from_slice(request)));
+        match wait(shard, address, &connection, side, length, deadline_ns) {
             Ok(answer) => {
                 // Whatever follows the answer was not asked for: do not reuse the connection.
                 let clean = side.received.borrow().is_empty();
                 drop(_use);
                 if clean {
-                    keep(&shard, &target, &connection);
+                    keep(shard, address, &connection);
                 } else {
-                    connection.close(&shard, &Closed::Ended);
+                    connection.close(shard, &Closed::Ended);
                 }
                 return Ok(answer);
             }
@@ -150,10 +230,10 @@ pub fn call(
             Err(Failed::DiedUnanswered) if kept => {}
             Err(Failed::DiedUnanswered) => {
                 let why = side.closed.borrow().clone().unwrap_or(Closed::Ended);
-                return Err(dead(&target, &why, side.connected.get(), "a raw protocol"));
+                return Err(dead(address, &why, side.connected.get(), WHAT));
             }
             Err(Failed::Error(error)) => {
-                connection.close(&shard, &Closed::Stopped);
+                connection.close(shard, &Closed::Stopped);
                 return Err(error);
             }
         }
@@ -220,14 +300,14 @@ fn wait(
             } else if received == 0 {
                 Failed::DiedUnanswered
             } else {
-                Failed::Error(dead(address, why, true, "a raw protocol"))
+                Failed::Error(dead(address, why, true, WHAT))
             });
         }
         if shard.tasks.current().is_some_and(|task| task.is_cancelled()) {
-            return Err(Failed::Error(call::cancelled("a raw protocol")));
+            return Err(Failed::Error(call::cancelled(WHAT)));
         }
         if std::thread::panicking() {
-            return Err(Failed::Error(call::cancelled("a raw protocol")));
+            return Err(Failed::Error(call::cancelled(WHAT)));
         }
         if task::park_until(shard, deadline_ns, "an answer") == Woken::TimedOut {
             let what = if connection.is_connecting() { "connect to" } else { "get an answer from" };
@@ -254,7 +334,7 @@ fn take(shard: &Rc<Shard>, address: &Address) -> Result<(Rc<Connection>, bool)> 
     let tls = shard.shared.tls.connect(address)?;
     let socket_address = socket_address(address);
     let fd = socket::connect(&socket_address).map_err(|error| {
-        Error::new(Code::NETWORK, format!("cannot connect to {address}: {error}"))
+        Error::new(Code::NETWORK, format!("cannot connect to {address}: {error}")).unsent()
     })?;
     let role = Role::Raw(RawSide::default());
     let way = Way::Connecting(tls);

@@ -41,6 +41,7 @@ use msec_protocol::Counters;
 use msec_protocol::dye::Rules;
 pub use msec_protocol::report::{AttributeKey, CallKey, Kind, Origin, Role, Snapshot, Value};
 use msec_protocol::report::{Attributes, Folder};
+use msec_protocol::route::Ejections;
 use msec_protocol::trace::{Reason, Recorder};
 use msec_sys::coroutine::PoolStats;
 use msec_sys::{clock, cpu};
@@ -160,6 +161,7 @@ pub(crate) struct CoreReport {
     pub(crate) tasks: usize,
     dials: u64,
     pub(crate) stacks: PoolStats,
+    ejections: Vec<(String, Ejections)>,
     spans: u64,
     spans_tally: Vec<(&'static str, u64, u64)>,
     annotations_lost: u64,
@@ -190,6 +192,7 @@ pub(crate) fn of_core(shard: &Rc<Shard>) -> CoreReport {
         tasks: shard.tasks.live_count(),
         dials: shard.peers.dials_count(),
         stacks: shard.tasks.pool().stats(),
+        ejections: shard.routes.ejections(),
         spans: recorder.as_ref().map_or(0, |spans| spans.recorded()),
         spans_tally: Reason::ALL
             .map(|(reason, name)| (name, tally(reason).0, tally(reason).1))
@@ -217,6 +220,12 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
         let stalls = shared.cores.beat(report.core).stalls.load(Ordering::Relaxed);
         folder.counter("frm.stalls", &core, stalls);
         folder.counter("frm.dials", &core, report.dials);
+        for (service, ejections) in &report.ejections {
+            for (cause, count) in ejections.each() {
+                let labels = [("reason", cause.name()), ("service", service)];
+                folder.counter("frm.ejections", &labels, count);
+            }
+        }
         folder.counter("frm.spans", &core, report.spans);
         folder.counter("frm.annotations_lost", &core, report.annotations_lost);
         for (reason, kept, dropped) in &report.spans_tally {

@@ -98,6 +98,7 @@ impl Attempts {
         }
         if let Some(leg) = leg {
             self.tickets[attempt] = leg.ticket();
+            call.calling.picked(leg.why());
             if attempt == 0 {
                 self.leg = Some(leg);
                 self.plan_hedge(shard, call);

@@ -20,7 +20,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use msec_protocol::route::{
-    self, Balancer, Cause, End, HedgeDelay, News, RetryBudget, Service, Table, Tail, Ticket,
+    self, Balancer, Cause, Ejections, End, HedgeDelay, News, RetryBudget, Service, Table, Tail,
+    Ticket, Why,
 };
 use msec_protocol::{Address, Code, Target};
 
@@ -61,6 +62,8 @@ struct Inner {
 struct Live {
     /// `None` while the table does not have it.
     balancer: Option<Balancer>,
+    /// What balancers have counted that are no more.
+    ejections: Ejections,
     budget: RetryBudget,
 }
 
@@ -70,11 +73,16 @@ pub(crate) struct Leg {
     place: u32,
     ticket: Ticket,
     begun_ns: u64,
+    why: Why,
 }
 
 impl Leg {
     pub(crate) fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    pub(crate) fn why(&self) -> Why {
+        self.why
     }
 }
 
@@ -96,7 +104,11 @@ impl Routes {
                     balancer.update(Arc::clone(new), now_ns);
                 }
                 (Some(_), _) => {}
-                (None, _) => live.balancer = None,
+                (None, balancer) => {
+                    if let Some(gone) = balancer.take() {
+                        live.ejections.add(gone.ejections());
+                    }
+                }
             }
         }
         inner.table = table;
@@ -131,7 +143,7 @@ impl Routes {
         let Some(picked) = balancer.pick(&ask) else {
             return Err(no_instance(name, wanted));
         };
-        let leg = Leg { place, ticket: picked.ticket, begun_ns: now_ns };
+        let leg = Leg { place, ticket: picked.ticket, begun_ns: now_ns, why: picked.why };
         let address = picked.address.clone();
         if wanted.tried.is_empty() {
             live.budget.earn();
@@ -250,6 +262,18 @@ impl Routes {
         }
     }
 
+    /// Instances that this core has taken out of rotation, by service.
+    pub(crate) fn ejections(&self) -> Vec<(String, Ejections)> {
+        let inner = self.inner.borrow();
+        let of = |(name, place): (&String, &u32)| {
+            let live = &inner.live[*place as usize];
+            let mut all = live.ejections;
+            live.balancer.iter().for_each(|balancer| all.add(balancer.ejections()));
+            (name.clone(), all)
+        };
+        inner.places.iter().map(of).collect()
+    }
+
     /// Everything that decides, of the services that this core has called.
     pub(crate) fn explain(&self, shard: &Shard) -> Vec<(route::Explained, RetryBudget)> {
         let now_ns = shard.now_ns();
@@ -272,7 +296,8 @@ impl Inner {
             None => {
                 self.table.find(name)?;
                 let budget = RetryBudget::new(shard.shared.cores.count());
-                self.live.push(Live { balancer: None, budget });
+                let ejections = Ejections::default();
+                self.live.push(Live { balancer: None, ejections, budget });
                 let place = self.live.len() as u32 - 1;
                 self.places.insert(name.to_owned(), place);
                 place

@@ -39,6 +39,7 @@ pub(crate) fn served(shard: &Shard, context: &Context, ended: &Outcome, judged: 
         code: ended.code,
         attempt: head.attempt as u16,
         flags: dyed | sampled | named,
+        why: None,
     };
     recorder.borrow_mut().record(&record, judged.is_slow);
 }
@@ -145,6 +146,7 @@ fn span(
         method: String::from(&*kind.method),
         peer: String::from(&*kind.peer),
         address: address.map(|text| String::from(&*text)).unwrap_or_default(),
+        why: record.why,
         code: record.code,
         start_wall_ns: clocks.wall_ns(record.start_ns),
         duration_ns: record.duration_ns,

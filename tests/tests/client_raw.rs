@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use msec::naming::{Cause, Instance, InstanceExplained, Service, Standing, Table};
 use msec::raw::{self, Length};
 use msec::{Code, Engine, Io, Result, spawn};
 use msec_protocol::Limits;
@@ -33,7 +34,14 @@ struct Lines {
 
 impl Lines {
     fn start(serve: impl Fn(&str, usize, &mut TcpStream) -> bool + Clone + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", serve)
+    }
+
+    fn at(
+        address: &str,
+        serve: impl Fn(&str, usize, &mut TcpStream) -> bool + Clone + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = accepted.clone();
@@ -78,7 +86,65 @@ fn code(engine: &Engine, address: &str, request: &str) -> Code {
     call(engine, address, request, PATIENCE).map_or_else(|error| error.code(), |_| Code::OK)
 }
 
+/// A table with one service of lines at these addresses.
+fn routes(engine: &Engine, addresses: &[&str]) {
+    let instance = |address: &&str| Instance::new(address.parse().unwrap());
+    let service = Service::new("Demo.lines", addresses.iter().map(instance).collect());
+    let mut table = Table::new();
+    table.add(service).unwrap();
+    engine.set_routes(table);
+}
+
+fn instance(engine: &Engine, address: &str) -> InstanceExplained {
+    let mut instances = engine.explain_routes().remove(0).instances;
+    instances.retain(|instance| instance.address.to_string() == address);
+    instances.remove(0)
+}
+
 on_both! {
+    fn a_service_is_called_by_name_and_its_dead_instance_is_passed_over(io: Io) {
+        let (live, engine) = (Lines::echo(), engine(io));
+        // Somebody had this port and is gone.
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        routes(&engine, &[&live.address, &dead]);
+        for _ in 0..50 {
+            let answer = call(&engine, "Demo.lines", "hello\n", PATIENCE).unwrap();
+            assert_eq!(answer, b"hello\n", "what did not get there went elsewhere");
+        }
+        let (good, bad) = (instance(&engine, &live.address), instance(&engine, &dead));
+        assert!(matches!(bad.standing, Standing::Ejected(Cause::Unreachable)), "{bad:?}");
+        assert_eq!((good.standing, good.in_flight_count), (Standing::Live, 0));
+        assert!(good.peak_ns > 0 && good.recent_count > 1.0, "its latency counts: {good:?}");
+        // Somebody listens there again.
+        let _back = Lines::at(&dead, |line, _, stream| {
+            stream.write_all(format!("{line} again\n").as_bytes()).is_ok()
+        });
+        wait_until("it is called again", || {
+            call(&engine, "Demo.lines", "hello\n", PATIENCE).unwrap() == b"hello again\n"
+        });
+        let none = call(&engine, "Demo.other", "hello\n", PATIENCE).unwrap_err();
+        assert_eq!(none.code(), Code::NO_ROUTE);
+    }
+
+    fn an_instance_that_does_not_answer_or_answers_nonsense_is_ejected(io: Io) {
+        let (live, engine) = (Lines::echo(), engine(io));
+        let mute = Lines::start(|_, _, _| true);
+        let other = Lines::start(|_, _, stream| stream.write_all(b"?").is_ok());
+        for (bad, code) in [(mute, Code::TIMEOUT), (other, Code::INVALID_PACKAGE)] {
+            routes(&engine, &[&live.address, &bad.address]);
+            let timeout = Duration::from_millis(50);
+            let mut codes = Vec::new();
+            wait_until("it is ejected", || {
+                let outcome = call(&engine, "Demo.lines", "hello\n", timeout);
+                codes.extend(outcome.err().map(|error| error.code()));
+                matches!(instance(&engine, &bad.address).standing, Standing::Ejected(_))
+            });
+            // A request that has left is not sent to anybody else.
+            assert!(codes.contains(&code), "{codes:?}");
+            assert_eq!(instance(&engine, &bad.address).in_flight_count, 0);
+        }
+    }
+
     fn a_connection_is_kept_for_the_next_request(io: Io) {
         let (engine, server) = (engine(io), Lines::echo());
         for number in 0..100 {
@@ -195,7 +261,8 @@ on_both! {
         drop(listener);
         assert_eq!(code(&engine, &address, "x\n"), Code::NETWORK);
         assert_eq!(code(&engine, "127.0.0.1:1@udp", "x\n"), Code::INVALID_ENDPOINT);
-        assert_eq!(code(&engine, "Demo.redis", "x\n"), Code::INVALID_ENDPOINT);
+        assert_eq!(code(&engine, "redis", "x\n"), Code::INVALID_ENDPOINT);
+        assert_eq!(code(&engine, "Demo.redis", "x\n"), Code::NO_ROUTE);
         let error = raw::call(&address, b"x\n", line, PATIENCE).unwrap_err();
         assert_eq!(error.code(), Code::SYSTEM_ERROR);
     }

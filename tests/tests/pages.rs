@@ -178,6 +178,15 @@ on_both! {
             (&"version=2".into(), &true.into()), "{routes}");
         assert_eq!((&instance["address"], &instance["share"]),
             (&stage.address().into(), &0.025.into()), "{routes}");
+        // A span says it of its own call.
+        client.call_raw(ECHO, b"", &CallOptions::new().dyed(true)).unwrap();
+        let traces = page(&stage, "/traces?format=json&reason=dyed");
+        let spans = traces[0].as_array().unwrap();
+        let why = |role: &str| spans.iter().find(|span| span["role"] == role).unwrap()["why"].clone();
+        assert_eq!((why("client"), why("server")), ("nobody else".into(), Value::Null), "{traces}");
+        let html = HttpPeer::connect(stage.address()).get("/traces").body;
+        let at = format!("calls {ECHO} {} [nobody else]", stage.address());
+        assert!(html.contains(&at), "{html}");
         let html = HttpPeer::connect(stage.address()).get("/routes").body;
         assert!(html.contains("Demo.page") && html.contains("live"), "{html}");
     }

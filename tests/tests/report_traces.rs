@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use msec::naming::{Instance, Policy, Service, Table, Why};
 use msec::report::Role;
 use msec::trace::{Cursor, Reason, Span, flags};
 use msec::{CallOptions, Client, Code, Config, Context, Engine, Error, Io};
@@ -192,6 +193,34 @@ on_both! {
         assert_eq!(kept.len(), 1, "the call that came after");
         let mine = engine.spans(&Cursor::default()).0;
         assert_eq!(mine.iter().filter(|span| span.reason == Some(Reason::Dyed)).count(), 2);
+    }
+
+    fn a_span_tells_why_its_instance_was_picked(io: Io) {
+        let (one, other) = (Stage::echo(io), Stage::echo(io));
+        let engine = Engine::with(config(io).cores(1)).unwrap();
+        let set = |policy, addresses: &[&str]| {
+            let instance = |address: &&str| Instance::new(address.parse().unwrap());
+            let service = Service::new("Demo.echo", addresses.iter().map(instance).collect());
+            let mut table = Table::new();
+            table.add(Service { policy, ..service }).unwrap();
+            engine.set_routes(table);
+        };
+        let why = |client: &Client, options: CallOptions| {
+            let (_, seen) = engine.spans(&Cursor::default());
+            client.call_raw(ECHO, b"", &options.timeout(PATIENCE).dyed(true)).unwrap();
+            let (spans, _) = engine.spans(&seen);
+            spans[0].why
+        };
+        let both = [one.address(), other.address()];
+        let service = Client::new(&engine, "Demo.echo").unwrap();
+        set(Policy::Wrr, &both);
+        assert_eq!(why(&service, CallOptions::new()), Some(Why::Turn));
+        set(Policy::Hash, &both);
+        assert_eq!(why(&service, CallOptions::new().key(b"ann")), Some(Why::Key));
+        set(Policy::Adaptive, &both[..1]);
+        assert_eq!(why(&service, CallOptions::new()), Some(Why::Only));
+        let address = Client::new(&engine, one.address()).unwrap();
+        assert_eq!(why(&address, CallOptions::new()), None, "nothing to choose");
     }
 
     fn a_cursor_reads_each_span_once(io: Io) {

@@ -69,6 +69,18 @@ on_both! {
         assert!(failed.len() <= CALLERS + FAILED_MAX, "{}: {failed:?}", failed.len());
         // Those in flight are told what has happened; none is lost in silence.
         assert!(failed.iter().all(|error| error.contains("-11")), "{failed:?}");
+        // The metric tells of it, and why.
+        let page = msec::report::prometheus(&engine.snapshot());
+        let of = |line: &&str| line.starts_with("msec_ejections_total{");
+        let lines: Vec<_> = page.lines().filter(of).collect();
+        let counts = lines.iter().map(|line| line.rsplit(' ').next().unwrap());
+        let count: usize = counts.map(|count| count.parse::<usize>().unwrap()).sum();
+        assert!(count > 0, "{page}");
+        let causes = ["unreachable", "failing", "silent"];
+        let is_known = |line: &&str| causes.iter().any(|cause| {
+            line.contains(&format!("reason=\"{cause}\",service=\"Demo.who\""))
+        });
+        assert!(lines.iter().all(is_known), "{lines:?}");
         let again = victim(module_path!(), io, &address);
         again.said();
         wait_until("it has its part of the calls again", || {

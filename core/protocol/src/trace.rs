@@ -28,6 +28,7 @@ pub use encoding::{decode_spans, encode_spans};
 pub use recorder::{Kept, Reason, Record, Recorder, Slow, flags};
 
 use crate::report::Role;
+use crate::route::Why;
 use crate::status::Code;
 
 /// Names a trace in all services.
@@ -155,6 +156,8 @@ pub struct Span {
     pub peer: String,
     /// Where the callee was called; of clients, and empty if it got nowhere.
     pub address: String,
+    /// Why that instance was picked, for the last attempt; `None` where nothing was chosen.
+    pub why: Option<Why>,
     /// What it ended with.
     pub code: Code,
     /// When it began, in ns since 1970.

@@ -85,6 +85,7 @@ fn json(span: &Span) -> Value {
         "method": span.method,
         "peer": span.peer,
         "address": span.address,
+        "why": span.why.map(|why| why.name()),
         "code": span.code.0,
         "start_wall_ns": span.start_wall_ns,
         "duration_ns": span.duration_ns,
@@ -122,9 +123,10 @@ fn tree(spans: &[Span], body: &mut String) {
         };
         let indent = " ".repeat(2 * depth.min(40));
         put(format_args!(
-            "{indent}{what} {} {} {:.3} ms, code {}{}\n",
+            "{indent}{what} {} {}{} {:.3} ms, code {}{}\n",
             Escaped(&span.method),
             Escaped(whom),
+            span.why.map_or_else(String::new, |why| format!(" [{why}]")),
             span.duration_ns as f64 / 1e6,
             span.code.0,
             span.reason.map_or_else(String::new, |reason| format!(" ({})", reason.name())),

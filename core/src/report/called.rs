@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use msec_protocol::report::{CallKey, OTHER, Role};
+use msec_protocol::route::Why;
 use msec_protocol::trace::{Record, Slow, flags};
 use msec_protocol::{Code, Counters, Priority, Target, dye, limits, report};
 
@@ -137,6 +138,8 @@ pub(crate) struct Calling {
     attempt: Cell<u16>,
     /// Numbers of the address and of the frame's bytes, as they become known.
     address: Cell<u32>,
+    /// Why its last attempt went there.
+    why: Cell<Option<Why>>,
     pub(crate) request_bytes: Cell<u32>,
     is_open: Cell<bool>,
 }
@@ -168,6 +171,7 @@ impl Calling {
             priority: options.priority.unwrap_or(inherited.priority),
             attempt: Cell::new(0),
             address: Cell::new(0),
+            why: Cell::new(None),
             request_bytes: Cell::new(0),
             is_open: Cell::new(reporter.is_on),
         };
@@ -185,6 +189,12 @@ impl Calling {
     #[inline]
     pub(crate) fn goes_to(&self, address: u32) {
         self.address.set(address);
+    }
+
+    /// Why an instance was picked for it.
+    #[inline]
+    pub(crate) fn picked(&self, why: Why) {
+        self.why.set(Some(why));
     }
 
     /// Another attempt begins, after one that failed or beside one that is late.
@@ -241,6 +251,7 @@ impl Calling {
             code,
             attempt: self.attempt.get(),
             flags: dyed | sampled | named,
+            why: self.why.get(),
         };
         recorder.borrow_mut().record(&record, is_slow);
     }

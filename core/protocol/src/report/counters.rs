@@ -35,8 +35,6 @@ pub struct Efforts {
     pub retries: u64,
     /// Attempts beside one that was slow.
     pub hedges: u64,
-    /// Instances taken out of rotation.
-    pub ejections: u64,
 }
 
 /// Calls that ended with one code that is not success, or without a latency.
@@ -79,7 +77,7 @@ impl Counters {
             request_bytes: 0,
             answer_bytes: 0,
             queue_ns: Histogram::new(),
-            efforts: Efforts { retries: 0, hedges: 0, ejections: 0 },
+            efforts: Efforts { retries: 0, hedges: 0 },
         }
     }
 
@@ -149,7 +147,6 @@ impl Counters {
         let (mine, theirs) = (&mut self.efforts, &other.efforts);
         mine.retries = mine.retries.saturating_add(theirs.retries);
         mine.hedges = mine.hedges.saturating_add(theirs.hedges);
-        mine.ejections = mine.ejections.saturating_add(theirs.ejections);
     }
 
     /// What was counted since `earlier`, which is an older state of these.
@@ -164,7 +161,6 @@ impl Counters {
             efforts: Efforts {
                 retries: self.efforts.retries.saturating_sub(earlier.efforts.retries),
                 hedges: self.efforts.hedges.saturating_sub(earlier.efforts.hedges),
-                ejections: self.efforts.ejections.saturating_sub(earlier.efforts.ejections),
             },
         };
         for later in &self.others {

@@ -112,7 +112,6 @@ fn put_calls(writer: &mut Writer<'_>, key: &CallKey, counters: &Counters) {
     }
     writer.number(10, counters.efforts.retries);
     writer.number(11, counters.efforts.hedges);
-    writer.number(12, counters.efforts.ejections);
 }
 
 fn put_code(writer: &mut Writer<'_>, code: Code, refused: u64, latency_ns: &Histogram) {
@@ -161,7 +160,6 @@ fn calls(bytes: &[u8]) -> Result<(CallKey, Counters)> {
             (9, Field::Bytes(message)) => code(message, &mut counters)?,
             (10, Field::Number(count)) => counters.efforts.retries = count,
             (11, Field::Number(count)) => counters.efforts.hedges = count,
-            (12, Field::Number(count)) => counters.efforts.ejections = count,
             _ => {}
         }
     }

@@ -29,6 +29,7 @@ pub const ENGINE: &[(&str, &str, &str)] = &[
     ("frm.connections", "msec_connections", "Connections open, of all kinds."),
     ("frm.core_cpu_ns", "msec_core_cpu_seconds_total", "CPU time of each core thread."),
     ("frm.dials", "msec_dials_total", "Connections opened to peers."),
+    ("frm.ejections", "msec_ejections_total", "Instances taken out of rotation, by the reason."),
     ("frm.io_backend", "msec_io_backend", "1 for the back end in use."),
     ("frm.log_records", "msec_log_records_total", "Records written to the log."),
     ("frm.log_dropped", "msec_log_dropped_total", "Log records lost, by the reason."),
@@ -248,8 +249,6 @@ fn sums(role: Role) -> Vec<Sum> {
         sums.push(("retries_total", "Attempts after a failed one.", retries));
         let hedges = |counters: &Counters| counters.efforts.hedges;
         sums.push(("hedges_total", "Attempts beside a slow one.", hedges));
-        let ejections = |counters: &Counters| counters.efforts.ejections;
-        sums.push(("ejections_total", "Instances taken out.", ejections));
     }
     sums
 }

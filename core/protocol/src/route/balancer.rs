@@ -16,11 +16,15 @@
 //! is random among all: somebody has to find out who is back.
 //!
 //! All time and randomness are given. The same inputs give the same picks.
+mod ejections;
 mod explain;
 mod news;
+mod why;
 
+pub use ejections::Ejections;
 pub use explain::{Explained, InstanceExplained};
 pub use news::News;
+pub use why::Why;
 
 use super::address::Address;
 use super::alias::AliasTable;
@@ -73,29 +77,6 @@ pub struct Ticket {
     trial: bool,
 }
 
-/// Why an instance was picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Nobody else can be called.
-    Only,
-    /// Drawn first, and the second was not clearly cheaper.
-    Drawn,
-    /// Drawn second, and clearly cheaper than the first.
-    Cheaper,
-    /// Its turn, in weighted round robin.
-    Turn,
-    /// The key belongs to it.
-    Key,
-    /// The key's own instance has too much to do, or is out.
-    KeySpill,
-    /// To see whether it works again.
-    Trial,
-    /// To see whether it is still slow.
-    Look,
-    /// Nobody is live: by chance.
-    AllDead,
-}
-
 /// A picked instance.
 #[derive(Clone, Copy, Debug)]
 pub struct Picked<'a> {
@@ -129,7 +110,7 @@ pub struct Balancer {
     dials: Vec<u32>,
     has_news: bool,
     is_urgent: bool,
-    ejections_count: u64,
+    ejections: Ejections,
 }
 
 impl Balancer {
@@ -151,7 +132,7 @@ impl Balancer {
             dials: Vec::new(),
             has_news: false,
             is_urgent: false,
-            ejections_count: 0,
+            ejections: Ejections::default(),
         };
         balancer.update(service, now_ns);
         balancer
@@ -160,6 +141,11 @@ impl Balancer {
     /// The service that it balances, as it is now.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// How many instances it has taken out of rotation.
+    pub fn ejections(&self) -> &Ejections {
+        &self.ejections
     }
 
     /// The service has changed: what is known of instances that stay is kept, new ones rise.
@@ -409,6 +395,7 @@ impl Balancer {
         let turn = Turn { climate: &self.climate, random: mix(self.random ^ now_ns) };
         node.end(end, latency_ns, now_ns, ticket.trial, &turn);
         let changed = was != node.is_in();
+        self.ejections.note(was, node);
         let failed = matches!(end, End::Lost | End::Faulted | End::Unsent);
         self.has_news = true;
         self.is_urgent |= failed || changed;
@@ -513,6 +500,7 @@ impl Balancer {
                 self.special.push(slot as u32);
             }
             turned |= was != node.is_in();
+            self.ejections.note(was, node);
         }
         // Trials first: those are taken off the end.
         let nodes = &self.nodes;
@@ -563,6 +551,7 @@ impl Balancer {
         let Some(node) = found else { return };
         let turn = Turn { climate: &self.climate, random: mix(self.random ^ now_ns) };
         node.eject(Cause::Leaving, now_ns, &turn);
+        self.ejections.note(true, node);
         self.has_news = true;
         self.is_urgent = true;
         self.turned(now_ns);

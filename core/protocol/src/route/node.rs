@@ -47,6 +47,21 @@ pub enum Cause {
     Leaving,
 }
 
+impl Cause {
+    /// Each of them, with its name.
+    pub const ALL: [(Cause, &'static str); 4] = [
+        (Cause::Unreachable, "unreachable"),
+        (Cause::Silent, "silent"),
+        (Cause::Failing, "failing"),
+        (Cause::Leaving, "leaving"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
 /// How an instance stands with its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

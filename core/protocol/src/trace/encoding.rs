@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::{Reason, Span, TraceId};
 use crate::report::{BadSnapshot, Origin, Role};
+use crate::route::Why;
 use crate::status::Code;
 use crate::wire::{Field, Writer, fields, unzigzag, zigzag};
 
@@ -46,6 +47,7 @@ fn put(writer: &mut Writer<'_>, span: &Span) {
             writer.bytes(2, text.as_bytes());
         });
     }
+    writer.number(15, span.why.map_or(0, |why| why as u64 + 1));
 }
 
 /// Reads a message `msec.report.Spans`: the spans, with service and instance of their process.
@@ -99,6 +101,10 @@ fn span(bytes: &[u8]) -> Result<Span, BadSnapshot> {
                 span.reason = row.map(|(reason, _)| *reason);
             }
             (14, Field::Bytes(message)) => span.annotations.push(annotation(message)?),
+            (15, Field::Number(why)) => {
+                let row = (why as usize).checked_sub(1).and_then(|row| Why::ALL.get(row));
+                span.why = row.map(|(why, _)| *why);
+            }
             _ => {}
         }
     }
@@ -139,6 +145,7 @@ mod tests {
             method: "shop.Shop.Order".into(),
             peer: "Demo.web".into(),
             address: String::new(),
+            why: None,
             code: Code::SERVICE_FAILED,
             start_wall_ns: 1_795_373_622_123_456_789,
             duration_ns: 1_000_000,
@@ -150,7 +157,8 @@ mod tests {
         let (address, annotations) = ("127.0.0.1:2".into(), Vec::new());
         let role = Role::Client;
         let client = Span { role, address, reason: None, annotations, ..server.clone() };
-        let spans = [server, client];
+        let picked = Why::ALL.map(|(why, _)| Span { why: Some(why), ..client.clone() });
+        let spans: Vec<_> = [server, client].into_iter().chain(picked).collect();
         let mut bytes = Vec::new();
         encode_spans(&origin, &spans, &mut bytes);
         assert_eq!(decode_spans(&bytes).unwrap(), spans);

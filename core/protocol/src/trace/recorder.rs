@@ -29,6 +29,7 @@ use crate::limits::{
     ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX, SPANS_KEPT_MAX, SPANS_KEPT_PER_SECOND_MAX,
     SPANS_RECENT_MAX,
 };
+use crate::route::Why;
 use crate::status::Code;
 
 /// What a span is besides.
@@ -72,6 +73,8 @@ pub struct Record {
     pub attempt: u16,
     /// See [`flags`].
     pub flags: u8,
+    /// Why that instance of the callee was picked; of clients, where there was a choice.
+    pub why: Option<Why>,
 }
 
 const _: () = assert!(size_of::<Record>() == 64, "a span is one line of the cache");

@@ -47,9 +47,6 @@ impl Balancer {
         for node in &mut self.nodes {
             let counts = core::mem::take(&mut node.news);
             let event = node.event.take();
-            if let Some(Event::Ejected(_)) = event {
-                self.ejections_count += 1;
-            }
             if let Some(row) = node.row
                 && (counts != Counts::default() || event.is_some())
             {
@@ -78,8 +75,11 @@ impl Balancer {
             let turn = Turn { climate: &self.climate, random: mix(self.random ^ now_ns) };
             let was = node.is_in();
             node.count(&row.counts, row.run, now_ns, &turn);
-            // The other core says so itself where it has ejected.
+            // The other core says so itself where it has ejected, and has counted that.
             node.event = None;
+            if !matches!(row.event, Some(Event::Ejected(_))) {
+                self.ejections.note(was, node);
+            }
             if let Some(event) = row.event {
                 node.heard(event, now_ns, &turn);
             }

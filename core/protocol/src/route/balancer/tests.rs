@@ -405,6 +405,10 @@ fn news_of_an_ejection_and_of_a_return_are_followed() {
     other.balancer.handle_news(&one.balancer.take_news(), 0);
     assert_eq!(other.standing(2), Standing::Ejected(Cause::Unreachable));
     one.calls(300, dead);
+    // Out once, whatever was tried since; and counted where it was seen, not where it was heard.
+    let counted = |stage: &Stage| stage.balancer.ejections().each().collect::<Vec<_>>();
+    assert_eq!(counted(&one), [(Cause::Unreachable, 1)]);
+    assert_eq!(counted(&other), []);
     one.dial(true);
     one.good_calls(200);
     assert_eq!(one.standing(2), Standing::Rising);
