@@ -12,6 +12,7 @@
 
 pub mod build;
 pub mod curve;
+pub mod faults;
 pub mod launch;
 pub mod measure;
 pub mod plot;
