@@ -7,9 +7,9 @@ use super::rows::{Cell, Row};
 use super::targets::{Verdict, show_bytes};
 
 /// A column: its heading, and whether numbers stand at its right edge.
-type Column = (&'static str, bool);
+type Column<'a> = (&'a str, bool);
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'static>] = &[
     ("server", false),
     ("cpu ns/req", true),
     ("least–most", true),
@@ -195,7 +195,7 @@ pub fn verdicts(verdicts: &[Verdict]) -> String {
 
 /// Pads every column to its widest cell; widths are counted in characters, since `µ` and `×` are
 /// one column wide.
-fn align(columns: &[Column], lines: &[Vec<String>]) -> String {
+pub fn align(columns: &[Column<'_>], lines: &[Vec<String>]) -> String {
     let width = |column: usize| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()
     };
