@@ -91,7 +91,8 @@ fuzz-replay:
 
 # The harness itself; the peers are built by `make bench` only.
 bench-unit:
-	cd bench && $(CARGO) test --locked -p msec-bench -p msec-bench-micro
+	cd bench && $(CARGO) test --locked -p msec-bench -p msec-bench-micro \
+	-p msec-bench-routing -p msec-bench-servers
 
 release:
 	$(CARGO) build --locked --release -p msec -p msec-cli --bins --examples

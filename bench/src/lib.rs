@@ -21,6 +21,7 @@
 
 pub mod floor;
 pub mod generator;
+pub mod mark;
 pub mod process;
 pub mod ring;
 pub mod runner;

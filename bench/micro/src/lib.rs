@@ -7,7 +7,7 @@
 //! on any machine.
 
 use std::hint::black_box;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use msec::coroutine::{Outcome, Pool, StackConfig, suspend};
 use msec::mailbox::mailbox;
@@ -15,6 +15,7 @@ use msec::timer::Wheel;
 use msec::{Config, Engine, Io};
 use msec_protocol::head::{decode_request, encode_answer, encode_request};
 use msec_protocol::report::{self, Counters};
+use msec_protocol::route::{Ask, Balancer, End, Instance, Service};
 use msec_protocol::trace::{Record, Recorder, Slow};
 use msec_protocol::{AnswerHead, Arrival, Cutter, Histogram, Limits, RequestHead};
 
@@ -41,6 +42,8 @@ pub const PARTS: &[Part] = &[
     Part { name: "attribute-add", run: attribute_add },
     Part { name: "attribute-add-label", run: attribute_add_label },
     Part { name: "log-filtered", run: log_filtered },
+    Part { name: "pick", run: pick },
+    Part { name: "pick-finished", run: pick_finished },
 ];
 
 /// The part of that name.
@@ -234,4 +237,43 @@ fn log_filtered(times: u64) {
     for nth in 0..times {
         msec::debug!("order {nth} placed"; pieces = black_box(nth));
     }
+}
+
+/// A balancer of a hundred instances that are all well, by the policy `adaptive`.
+fn balancer() -> Balancer {
+    let instance = |port: u16| {
+        let address = format!("10.0.0.1:{port}");
+        Instance::new(address.parse().expect("an address is written above"))
+    };
+    let service = Service::new("Demo.echo", (1..=100).map(instance).collect());
+    Balancer::new(Arc::new(service), "", 0)
+}
+
+fn ask(now_ns: u64, nth: u64) -> Ask<'static> {
+    Ask { now_ns, random: nth.wrapping_mul(0x9E37_79B9_7F4A_7C15), key: None, tried: &[] }
+}
+
+/// Picks an instance. The balancer is in a crate without std, so it has neither locks nor system
+/// calls to make.
+fn pick(times: u64) {
+    let mut balancer = balancer();
+    for nth in 0..times {
+        let picked = balancer.pick(&ask(black_box(1), nth));
+        black_box(picked.expect("a hundred instances are well"));
+    }
+}
+
+/// Picks an instance and learns from the end of the call, at 100,000 calls a second: the walk over
+/// all instances every 50 ms is in it.
+fn pick_finished(times: u64) {
+    const DISTANCE_NS: u64 = 10_000;
+    const LATENCY_NS: u64 = 200_000;
+    let mut balancer = balancer();
+    for nth in 0..times {
+        let now_ns = black_box(nth * DISTANCE_NS);
+        let picked = balancer.pick(&ask(now_ns, nth)).expect("a hundred instances are well");
+        let ticket = picked.ticket;
+        balancer.finished(ticket, End::Answered, black_box(LATENCY_NS), now_ns + LATENCY_NS);
+    }
+    black_box(balancer.has_dials());
 }

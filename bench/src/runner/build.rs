@@ -10,6 +10,9 @@ use std::process::Command;
 use super::launch::Site;
 use super::rows::Program;
 
+/// Packages with the engine in them.
+const MODES: [&str; 6] =
+    ["-p", "msec-bench-servers", "-p", "msec-bench-micro", "-p", "msec-bench-routing"];
 /// What the C++ peer needs.
 pub const GRPC_INSTALL: &str =
     "apt-get install g++ make pkg-config libgrpc++-dev protobuf-compiler-grpc";
@@ -76,7 +79,7 @@ pub fn all(site: &Site) -> Vec<Failure> {
     // Two steps: an engine that does not build must not take the peers with it.
     let peers = [&build[..], &["-p", "msec-bench", "-p", "msec-bench-peers"]].concat();
     failures.extend(step(Step::Peers, "cargo", &peers, bench));
-    let modes = [&build[..], &["-p", "msec-bench-servers", "-p", "msec-bench-micro"]].concat();
+    let modes = [&build[..], &MODES].concat();
     failures.extend(step(Step::Modes, "cargo", &modes, bench));
     let out = format!("OUT={}", site.grpc_cpp.parent().unwrap_or(bench).display());
     failures.extend(step(Step::GrpcCpp, "make", &["--silent", &out], &bench.join("grpc-cpp")));

@@ -105,14 +105,28 @@ impl Server {
             command.args(["--to", &to.to_string()]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        Self::launch(site, command, contestant.name, &site.cpus(contestant.cpus))
+        Self::launch(site, command, contestant.name, &site.cpus(contestant.cpus), None)
+    }
+
+    /// Starts one of several servers that are alike, with a name of its own for its log; at an
+    /// address that another one had, or at a free one.
+    pub fn start_as(
+        site: &Site,
+        contestant: &Contestant,
+        name: &str,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, String> {
+        let mut command = Command::new(site.path(contestant.program));
+        command.args(contestant.arguments).envs(contestant.environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::launch(site, command, name, &site.cpus(contestant.cpus), address)
     }
 
     /// Starts a floor beside the generator, as the far end of a chain.
     pub fn start_far_end(site: &Site, kind: &str) -> Result<Self, String> {
         let mut command = Command::new(site.path(Program::Bench("floor")));
         command.arg(kind).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self::launch(site, command, &format!("floor-{kind}"), &[site.generator_cpu])
+        Self::launch(site, command, &format!("floor-{kind}"), &[site.generator_cpu], None)
     }
 
     fn launch(
@@ -120,8 +134,9 @@ impl Server {
         mut command: Command,
         name: &str,
         cpus: &[usize],
+        address: Option<SocketAddr>,
     ) -> Result<Self, String> {
-        let address = free_address()?;
+        let address = address.map_or_else(free_address, Ok)?;
         let log = site.logs.join(format!("{name}.err"));
         let sink = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         command.args(["--listen", &address.to_string()]).stderr(sink);

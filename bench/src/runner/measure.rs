@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::launch::{Dialogue, Server, Site, start_generator};
 use super::results::Sample;
 use super::rows::{Cell, Contestant, Measure, Row, Tool};
-use super::stop;
+use super::{faults, stop};
 use crate::generator::report::Report;
 use crate::process;
 
@@ -76,6 +76,7 @@ pub fn run(
             let server = Server::start(site, contestant, None)?;
             stop::run(site, &server, contestant, cell, pace, rate)
         }
+        Measure::Fault(fault, rate) => faults::run(site, contestant, pace, fault, rate),
         Measure::Micro => micro(site, contestant),
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   build ─► rounds of the early rows ─► peak of the RPC peers ─► rounds of the open-loop rows
 //!            A B C … A B C … A B C …                              A B C … A B C …
-//!        ─► system calls ─► report
+//!        ─► system calls ─► routing ─► report
 //! ```
 //!
 //! Rounds are the outermost loop, so that a slow minute of the machine meets every server alike.
@@ -12,10 +12,12 @@
 
 pub mod build;
 pub mod curve;
+pub mod faults;
 pub mod launch;
 pub mod measure;
 pub mod plot;
 pub mod results;
+pub mod routing;
 pub mod rows;
 pub mod stop;
 pub mod syscalls;
@@ -37,7 +39,8 @@ usage: bench [--quick] [--rows echo,relay,…] [--servers msec,tokio,…] [--rou
   --quick      fewer cells, servers and rounds: two minutes
   --rows       only these rows          --servers   only these servers
   --rounds     runs of each cell        --seconds   the measured window of each run
-writes FOLDER/latest.json, FOLDER/latest.txt and a plot a row (default: bench/results)";
+writes FOLDER/latest.json, FOLDER/latest.txt, a plot a row, FOLDER/routing.json and routing.txt
+(default: bench/results); row routing compares routing algorithms, in the full run only or by name";
 
 const SYSCALLS_PACE: Pace =
     Pace { warm: Duration::from_millis(100), measure: Duration::from_millis(400) };
@@ -95,8 +98,9 @@ impl Options {
 
     fn check(&self) -> Result<(), lexopt::Error> {
         for name in &self.rows {
-            if !ROWS.iter().any(|row| row.name == name) {
-                let known: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+            if name != routing::NAME && !ROWS.iter().any(|row| row.name == name) {
+                let known = ROWS.iter().map(|row| row.name).chain([routing::NAME]);
+                let known: Vec<&str> = known.collect();
                 return Err(format!("no row {name}; there are {}", known.join(", ")).into());
             }
         }
@@ -107,6 +111,13 @@ impl Options {
             return Err(format!("no row has a server {unknown}").into());
         }
         Ok(())
+    }
+
+    fn wants_routing(&self) -> bool {
+        match self.rows.as_slice() {
+            [] => !self.quick && self.servers.is_empty(),
+            named => named.iter().any(|name| name == routing::NAME),
+        }
     }
 
     fn wants(&self, row: &Row, contestant: &Contestant) -> bool {
@@ -147,9 +158,11 @@ pub fn run(options: &Options) -> Result<bool, String> {
     if let Some(peak) = session.peak {
         notes.push(format!("the best RPC peer's peak was {peak:.0} requests a second (c=64 d=1)"));
     }
-    report(options, &session.outcomes, &notes)?;
+    let stories = session.stories(&mut notes);
+    report(options, &session.outcomes, &stories, &notes)?;
     let not_built = |trouble: &String| trouble.starts_with(NOT_BUILT);
-    Ok(session.outcomes.iter().flat_map(|one| &one.troubles).all(not_built))
+    let compared = !options.wants_routing() || !stories.is_empty();
+    Ok(compared && session.outcomes.iter().flat_map(|one| &one.troubles).all(not_built))
 }
 
 const NOT_BUILT: &str = "not built";
@@ -201,6 +214,18 @@ impl Session<'_> {
             Program::Bench(_) | Program::Mode(_) | Program::Example(_) => String::new(),
         };
         vec![format!("{NOT_BUILT}: {name}{advice}")]
+    }
+
+    /// The comparison of routing algorithms, if it was asked for.
+    fn stories(&self, notes: &mut Vec<String>) -> Vec<routing::Story> {
+        if !self.options.wants_routing() {
+            return Vec::new();
+        }
+        eprintln!("routing algorithms, on virtual time");
+        routing::run(&self.site).unwrap_or_else(|reason| {
+            notes.push(format!("routing algorithms are not compared: {reason}"));
+            Vec::new()
+        })
     }
 
     fn rounds(&mut self, takes: impl Fn(&Row) -> bool) {
@@ -269,7 +294,12 @@ fn peak(outcomes: &[Outcome]) -> Option<f64> {
     peers.filter_map(|one| one.median(|sample| sample.qps)).max_by(f64::total_cmp)
 }
 
-fn report(options: &Options, outcomes: &[Outcome], notes: &[String]) -> Result<(), String> {
+fn report(
+    options: &Options,
+    outcomes: &[Outcome],
+    stories: &[routing::Story],
+    notes: &[String],
+) -> Result<(), String> {
     let mut text = machine();
     text.push_str(&format!(
         "{} rounds of {:.1} s; server on cpu {}, generator on cpu {}\n",
@@ -279,8 +309,14 @@ fn report(options: &Options, outcomes: &[Outcome], notes: &[String]) -> Result<(
         options.cpus[1]
     ));
     text.push_str(&table::rows(outcomes));
-    text.push('\n');
-    text.push_str(&table::verdicts(&targets::judge(outcomes)));
+    let verdicts = targets::judge(outcomes);
+    if !verdicts.is_empty() {
+        text.push_str(&format!("\n{}", table::verdicts(&verdicts)));
+    }
+    let compared = routing::to_text(stories);
+    if !stories.is_empty() {
+        text.push_str(&format!("\n{compared}"));
+    }
     for note in notes {
         text.push_str(&format!("note: {note}\n"));
     }
@@ -292,6 +328,10 @@ fn report(options: &Options, outcomes: &[Outcome], notes: &[String]) -> Result<(
     std::fs::create_dir_all(&options.out).map_err(|error| error.to_string())?;
     write("latest.json", &results::to_json(outcomes))?;
     write("latest.txt", &text)?;
+    if !stories.is_empty() {
+        write("routing.json", &routing::to_json(stories))?;
+        write("routing.txt", &compared)?;
+    }
     for row in ROWS {
         if let Some(svg) = plot::row(row, outcomes) {
             write(&format!("{}.svg", row.name), &svg)?;

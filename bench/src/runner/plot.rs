@@ -87,7 +87,8 @@ fn subject(row: &Row) -> (&'static str, Number) {
         Measure::OpenShare(_)
         | Measure::OpenRate(_)
         | Measure::Stop(_)
-        | Measure::Goodput { .. } => p99,
+        | Measure::Goodput { .. }
+        | Measure::Fault(..) => p99,
         Measure::Idle | Measure::Parked => each,
     }
 }

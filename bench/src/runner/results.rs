@@ -31,6 +31,54 @@ pub struct Sample {
     pub lost: u64,
     /// Rows about overload: requests that were refused with a code.
     pub refused: u64,
+    /// Rows about trouble: what came of it.
+    pub aftermath: Aftermath,
+}
+
+/// What came of an instance's trouble, or of an overload. What the row does not have is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Aftermath {
+    /// The p99 before, with all well, in microseconds.
+    pub p99_before_us: Option<f64>,
+    /// Calls that failed.
+    pub failed: Option<u64>,
+    /// Of those, in flight on the instance when it died.
+    pub in_flight: Option<u64>,
+    /// From the instance's return until it had its part of the calls, in milliseconds.
+    pub back_ms: Option<f64>,
+    /// The instance's part of the calls before, with all well.
+    pub share_before: Option<f64>,
+    /// Its part in trouble.
+    pub share: Option<f64>,
+    /// From the end of an overload until all was well again, in milliseconds.
+    pub recovery_ms: Option<f64>,
+}
+
+impl Aftermath {
+    /// With the p99 before.
+    pub fn after(self, p99_us: f64) -> Self {
+        Aftermath { p99_before_us: Some(p99_us), ..self }
+    }
+
+    /// Over the rounds.
+    pub fn median(outcome: &Outcome) -> Self {
+        let median = |number: fn(&Aftermath) -> Option<f64>| {
+            outcome.median(|sample| number(&sample.aftermath))
+        };
+        // The worst round counts where none may be bad.
+        let most = |number: fn(&Aftermath) -> Option<u64>| {
+            outcome.samples.iter().filter_map(|sample| number(&sample.aftermath)).max()
+        };
+        Aftermath {
+            p99_before_us: median(|one| one.p99_before_us),
+            failed: most(|one| one.failed),
+            in_flight: most(|one| one.in_flight),
+            back_ms: median(|one| one.back_ms),
+            share_before: median(|one| one.share_before),
+            share: median(|one| one.share),
+            recovery_ms: median(|one| one.recovery_ms),
+        }
+    }
 }
 
 impl Sample {
@@ -47,6 +95,7 @@ impl Sample {
             bytes_each: None,
             lost: report.lost,
             refused: report.refused,
+            aftermath: Aftermath::default(),
         }
     }
 }
@@ -131,6 +180,8 @@ struct Entry<'a> {
     generator_bound: bool,
     lost: u64,
     refused: u64,
+    /// Beyond the common list: rows about trouble.
+    aftermath: Option<Aftermath>,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,6 +245,7 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
         generator_bound: outcome.is_generator_bound(),
         lost: outcome.samples.iter().map(|sample| sample.lost).sum(),
         refused: outcome.samples.iter().map(|sample| sample.refused).sum(),
+        aftermath: Some(Aftermath::median(outcome)).filter(|one| *one != Aftermath::default()),
     }
 }
 

@@ -8,6 +8,8 @@
 //! A contestant whose program does not exist is reported as not built. Its numbers are never
 //! guessed.
 
+use super::faults::Fault;
+
 /// The file that a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -107,6 +109,8 @@ pub enum Measure {
         /// How long requests wait, in milliseconds.
         deadline_ms: u64,
     },
+    /// Three instances of [`INSTANCE`] and the contestant, which calls them at a rate a second.
+    Fault(Fault, f64),
     /// No load: the program measures a part of a request by itself and prints nanoseconds.
     Micro,
 }
@@ -141,6 +145,7 @@ impl Row {
             | Measure::OpenShare(_)
             | Measure::OpenRate(_)
             | Measure::Goodput { .. }
+            | Measure::Fault(..)
             | Measure::Micro => false,
         }
     }
@@ -242,6 +247,19 @@ const LONGTAIL: Contestant = Contestant {
     name: "msec",
     arguments: &["--cores", "2", "--burn-us", "5000", "--heavy"],
     ..LONGTAIL_UNMARKED
+};
+
+/// One of several of a service, which can be made slow.
+pub const INSTANCE: Contestant = Contestant {
+    program: Program::Example("instance"),
+    environment: &[("MSEC_IO", "uring")],
+    ..MSEC
+};
+/// Calls them; the whole engine, as anybody starts it.
+const CALLER: Contestant = Contestant {
+    arguments: &[],
+    environment: &[("MSEC_IO", "uring")],
+    ..msec_mode("msec", "msec-caller")
 };
 
 /// A part of `bench/micro`.
@@ -419,6 +437,24 @@ pub const ROWS: &[Row] = &[
         yardstick: "",
     },
     Row {
+        name: "killed",
+        title: "one instance of three killed under 20,000 calls a second: what the caller feels",
+        measure: Measure::Fault(Fault::Killed, 20_000.0),
+        cells: &[cell(64, 1, 1, true)],
+        contestants: &[CALLER],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "slowed",
+        title: "one instance of three made 50 ms slow under 20,000 calls a second",
+        measure: Measure::Fault(Fault::Slowed, 20_000.0),
+        cells: &[cell(64, 1, 1, true)],
+        contestants: &[CALLER],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
         name: "micro",
         title: "the parts of a request, nanoseconds each",
         measure: Measure::Micro,
@@ -431,6 +467,13 @@ pub const ROWS: &[Row] = &[
             part("timer", &["timer"]),
             part("mailbox-hop", &["mailbox-hop"]),
             part("histogram", &["histogram"]),
+            part("report-call", &["report-call"]),
+            part("report-span", &["report-span"]),
+            part("attribute-add", &["attribute-add"]),
+            part("attribute-add-label", &["attribute-add-label"]),
+            part("log-filtered", &["log-filtered"]),
+            part("pick", &["pick"]),
+            part("pick-finished", &["pick-finished"]),
         ],
         counts_syscalls: false,
         yardstick: "",

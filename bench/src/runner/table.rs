@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::results::{Outcome, Sample};
+use super::results::{Aftermath, Outcome, Sample};
 use super::rows::{Cell, Row};
 use super::targets::{Verdict, show_bytes};
 
 /// A column: its heading, and whether numbers stand at its right edge.
-type Column = (&'static str, bool);
+type Column<'a> = (&'a str, bool);
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'static>] = &[
     ("server", false),
     ("cpu ns/req", true),
     ("least–most", true),
@@ -150,8 +150,27 @@ fn remarks(outcome: &Outcome) -> String {
     if refused > 0 {
         remarks.push(format!("{refused} refused"));
     }
+    remarks.extend(aftermath(&Aftermath::median(outcome)));
     remarks.extend(outcome.troubles.iter().cloned());
     remarks.join("; ")
+}
+
+fn aftermath(found: &Aftermath) -> Vec<String> {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let text = |value: Option<f64>, show: &dyn Fn(f64) -> String| value.map(show);
+    [
+        text(found.p99_before_us, &|p99| format!("p99 {p99:.0} µs before")),
+        found.failed.map(|failed| {
+            format!("{failed} failed, {} in flight", found.in_flight.unwrap_or_default())
+        }),
+        text(found.back_ms, &|ms| format!("back after {ms:.0} ms")),
+        text(found.share_before, &|share| format!("share {} before", percent(share))),
+        text(found.share, &|share| format!("share {}", percent(share))),
+        text(found.recovery_ms, &|ms| format!("well again after {ms:.0} ms")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The table of targets.
@@ -176,7 +195,7 @@ pub fn verdicts(verdicts: &[Verdict]) -> String {
 
 /// Pads every column to its widest cell; widths are counted in characters, since `µ` and `×` are
 /// one column wide.
-fn align(columns: &[Column], lines: &[Vec<String>]) -> String {
+pub fn align(columns: &[Column<'_>], lines: &[Vec<String>]) -> String {
     let width = |column: usize| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()
     };

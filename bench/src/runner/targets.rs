@@ -4,7 +4,7 @@
 //! number of the same run. A target whose numbers are missing is reported as such; it is neither
 //! met nor missed.
 
-use super::results::Outcome;
+use super::results::{Outcome, Sample};
 use super::rows::RPC_PEERS;
 
 /// Which number.
@@ -12,6 +12,8 @@ use super::rows::RPC_PEERS;
 pub enum Metric {
     /// The server's processor time a request, in nanoseconds.
     Cpu,
+    /// What a part of a request takes, in nanoseconds.
+    Part,
     /// Requests a second.
     Qps,
     /// In microseconds.
@@ -24,6 +26,16 @@ pub enum Metric {
     BytesEach,
     /// Requests without an answer.
     Lost,
+    /// Calls that failed and were not in flight on the instance that died; of all rounds the most.
+    FailedBeyond,
+    /// The p99 beside that before the trouble.
+    P99Growth,
+    /// Until an instance has its part again, in milliseconds.
+    Back,
+    /// An instance's part of the calls.
+    Share,
+    /// Until all is well after an overload, in milliseconds.
+    Recovery,
 }
 
 /// Which number of the run: a contestant at a cell of a row.
@@ -107,6 +119,14 @@ const fn http_cpu(cell: Option<(usize, usize, usize)>) -> Target {
     }
 }
 
+const fn trouble(row: &'static str, metric: Metric, most: f64) -> Target {
+    Target { at: at(row, None, "msec"), metric, bound: Bound::AtMost(most) }
+}
+
+const fn part(server: &'static str, ns_max: f64) -> Target {
+    Target { at: at("micro", None, server), metric: Metric::Part, bound: Bound::AtMost(ns_max) }
+}
+
 /// One second of standing still, at the percentile that only it can reach.
 const fn stop(server: &'static str) -> Target {
     let bound = Bound::Within(900_000.0, 1_100_000.0);
@@ -177,6 +197,16 @@ pub const TARGETS: &[Target] = &[
     },
     stop("floor-uring"),
     stop("msec"),
+    trouble("killed", Metric::FailedBeyond, 5.0),
+    trouble("killed", Metric::P99Growth, 2.0),
+    // An instance that was ejected is given its part back slowly.
+    trouble("killed", Metric::Back, 10_000.0),
+    trouble("slowed", Metric::Share, 0.05),
+    part("pick", 50.0),
+    part("histogram", 20.0),
+    part("report-call", 20.0),
+    part("attribute-add", 20.0),
+    part("log-filtered", 5.0),
 ];
 
 /// How a target came out.
@@ -272,13 +302,26 @@ fn find<'a>(at: &At, outcomes: &'a [Outcome]) -> Option<&'a Outcome> {
 fn number(at: &At, metric: Metric, outcomes: &[Outcome]) -> Option<f64> {
     let outcome = find(at, outcomes)?;
     match metric {
-        Metric::Cpu => outcome.median(|sample| sample.cpu_ns),
+        Metric::Cpu | Metric::Part => outcome.median(|sample| sample.cpu_ns),
         Metric::Qps => outcome.median(|sample| sample.qps),
         Metric::P99 => outcome.median(|sample| Some(sample.latency.p99_us)),
         Metric::P999 => outcome.median(|sample| Some(sample.latency.p999_us)),
         Metric::Syscalls => outcome.syscalls_per_request,
         Metric::BytesEach => outcome.median(|sample| sample.bytes_each),
         Metric::Lost => Some(outcome.samples.iter().map(|sample| sample.lost).sum::<u64>() as f64),
+        Metric::FailedBeyond => {
+            let beyond = |sample: &Sample| {
+                let found = &sample.aftermath;
+                found.failed.zip(found.in_flight).map(|(failed, flying)| (failed - flying) as f64)
+            };
+            outcome.spread(beyond).map(|[_, most]| most)
+        }
+        Metric::P99Growth => outcome.median(|sample| {
+            sample.aftermath.p99_before_us.map(|before| sample.latency.p99_us / before)
+        }),
+        Metric::Back => outcome.median(|sample| sample.aftermath.back_ms),
+        Metric::Share => outcome.median(|sample| sample.aftermath.share),
+        Metric::Recovery => outcome.median(|sample| sample.aftermath.recovery_ms),
     }
 }
 
@@ -289,12 +332,18 @@ fn subject(target: &Target) -> String {
     cell.push_str(&load_text(&target.at));
     let metric = match target.metric {
         Metric::Cpu => "CPU a request",
+        Metric::Part => "each",
         Metric::Qps => "requests a second",
         Metric::P99 => "p99",
         Metric::P999 => "p99.9",
         Metric::Syscalls => "system calls a request",
         Metric::BytesEach => "memory each",
         Metric::Lost => "lost calls",
+        Metric::FailedBeyond => "failed beyond those in flight",
+        Metric::P99Growth => "p99 beside that before",
+        Metric::Back => "has its part again after",
+        Metric::Share => "share of the slow one",
+        Metric::Recovery => "well again after",
     };
     format!("{}{cell}: {} {metric}", target.at.row, target.at.server)
 }
@@ -318,11 +367,15 @@ fn load_text(at: &At) -> String {
 fn show(metric: Metric, value: f64) -> String {
     match metric {
         Metric::Cpu => format!("{value:.0} ns"),
+        Metric::Part => format!("{value:.1} ns"),
         Metric::Qps => format!("{value:.0}/s"),
         Metric::P99 | Metric::P999 => format!("{value:.0} µs"),
         Metric::Syscalls => format!("{value:.3}"),
         Metric::BytesEach => format!("{value:.0} B"),
-        Metric::Lost => format!("{value:.0}"),
+        Metric::Lost | Metric::FailedBeyond => format!("{value:.0}"),
+        Metric::P99Growth => format!("{value:.2}×"),
+        Metric::Back | Metric::Recovery => format!("{value:.0} ms"),
+        Metric::Share => format!("{:.1} %", value * 100.0),
     }
 }
 
@@ -374,6 +427,16 @@ mod tests {
                 outcome("echo", 0, "floor-uring", &[1000.0]),
             ];
             assert_eq!(judge(&outcomes)[0].met, Some(met), "{cpu_ns}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_judged_by_its_nanoseconds() {
+        for (ns, met) in [(50.0, true), (50.1, false)] {
+            let outcomes = [outcome("micro", 0, "pick", &[ns])];
+            let verdict = judge(&outcomes).into_iter().find(|one| one.subject.contains("pick"));
+            let verdict = verdict.unwrap();
+            assert_eq!((verdict.met, verdict.demand.as_str()), (Some(met), "≤ 50.0 ns"), "{ns}");
         }
     }
 
