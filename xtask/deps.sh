@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis, curl and promtool
+#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis, curl, promtool and ip
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -34,6 +34,8 @@ test)
     need redis-server command -v redis-server
     # promtool, which says whether Prometheus would like our metrics.
     need prometheus command -v promtool
+    # Network namespaces, for a network that fails; to make them takes root.
+    need iproute2 command -v ip
     ;;
 demo) ;;
 bench)
