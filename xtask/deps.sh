@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     compilers for C and C++, valgrind, Redis, curl, promtool, shells
+#   xtask/deps.sh test     compilers for C and C++, valgrind, and what tests talk to
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -49,6 +49,8 @@ test)
     need fish command -v fish
     # Digests and filters of system calls, for what no crate of the tests does.
     need perl perl -MDigest::SHA -e 1
+    # Network namespaces, for a network that fails; to make them takes root.
+    need iproute2 command -v ip
     ;;
 demo) ;;
 bench)

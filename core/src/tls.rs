@@ -35,7 +35,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{BufRead, IoSlice, Write};
 use std::sync::Arc;
 
-use msec_protocol::limits;
+use msec_protocol::Limits;
 use msec_sys::output::Output;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Connection, ServerConfig};
@@ -167,7 +167,12 @@ impl Tls {
     }
 
     /// Takes what came, and appends to `plain` what it says.
-    pub(crate) fn received(&self, sealed: &[u8], plain: &mut Vec<u8>) -> Result<News, Closed> {
+    pub(crate) fn received(
+        &self,
+        sealed: &[u8],
+        plain: &mut Vec<u8>,
+        limits: &Limits,
+    ) -> Result<News, Closed> {
         let state = &mut *self.state.borrow_mut();
         if let State::Waiting(accepts) = state {
             if sealed.first() != Some(&HANDSHAKE) {
@@ -185,7 +190,7 @@ impl Tls {
         if !self.open.get() {
             // Of what comes now, part may be behind the handshake.
             let before = self.handshake_bytes.get();
-            if before > limits::TLS_HANDSHAKE_BYTES_MAX {
+            if before > limits.tls_handshake_bytes_max {
                 return Err(Closed::Tls("its handshake is too long".into()));
             }
             self.handshake_bytes.set(before + sealed.len());

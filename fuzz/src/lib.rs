@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 pub mod http;
 pub mod json;
+pub mod routes;
 
 /// A function that must not panic.
 pub type FuzzTarget = fn(&[u8]);
@@ -38,6 +39,7 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("metadata", metadata),
     ("calls", calls),
     ("route", route),
+    ("routes", routes::routes),
     ("http", http::http),
     ("json_read", json::json_read),
     ("json_write", json::json_write),

@@ -58,6 +58,18 @@ impl Child {
         Self::start(Self::command(test), role, variables)
     }
 
+    /// As [`Child::of_test`], in a network of its own.
+    pub fn within(
+        namespace: &crate::Namespace,
+        test: &str,
+        role: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut command = namespace.command(&std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        Self::start(command, role, variables)
+    }
+
     /// Runs a story of [`on_both`](crate::on_both) in a process of its own, where nothing else
     /// uses memory or fails on purpose. `module` is the story's `module_path!()`.
     #[track_caller]

@@ -95,6 +95,11 @@ impl HttpPeer {
         Self { stream: self.stream.try_clone().unwrap(), input: Vec::new() }
     }
 
+    /// Our end, as the server's log names it.
+    pub fn local_address(&self) -> String {
+        self.stream.local_addr().unwrap().to_string()
+    }
+
     /// Sends any bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -18,9 +18,12 @@ pub mod certificates;
 pub mod child;
 pub mod emulated;
 pub mod fleet;
+pub mod flow;
 pub mod gate;
 pub mod http;
+pub mod instances;
 pub mod load;
+pub mod namespace;
 pub mod peer;
 pub mod programs;
 pub mod proxy;
@@ -33,10 +36,12 @@ pub use certificates::{Authority, Wanted};
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
 pub use fleet::Fleet;
+pub use flow::Flow;
 pub use gate::Gate;
 pub use http::{HttpAnswer, HttpPeer, MIRROR, curl};
 pub use load::{Load, Tally, wait_on_core};
 pub use msec::log::Level;
+pub use namespace::Namespace;
 pub use peer::{Answer, End, Peer, UdpPeer};
 pub use proxy::Proxy;
 pub use stage::{Bystander, ECHO, Stage, config};
@@ -108,6 +113,12 @@ pub fn wait_at_most(patience: Duration, what: &str, mut holds: impl FnMut() -> b
 #[expect(clippy::disallowed_methods, reason = "the rest between two looks at a state")]
 fn wait_a_little() {
     std::thread::sleep(REST);
+}
+
+/// The distance of two looks of a generator of load at what is due.
+#[expect(clippy::disallowed_methods, reason = "load is made by time, and asserts nothing by it")]
+fn wait_a_tick() {
+    std::thread::sleep(Duration::from_micros(500));
 }
 
 /// A line that the engine has logged.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use msec::{CallOptions, Client, Code, Config, Engine};
 
-use crate::{now, wait_until};
+use crate::{now, wait_a_tick, wait_until};
 
 /// Blocks the thread, and with it its core, as a computation would.
 #[expect(clippy::disallowed_methods, reason = "to hold up a core is what this is for")]
@@ -149,9 +149,4 @@ impl Loader {
         let options = self.on_next_connection(&load.options);
         self.client.call_back::<(), ()>(load.method, &(), &options, done);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the distance of two looks at what is due")]
-fn wait_a_tick() {
-    std::thread::sleep(Duration::from_micros(500));
 }

@@ -39,11 +39,12 @@ impl Proxy {
     }
 
     /// Ends the oldest connection in both directions, in the way of TCP: without a word of what
-    /// goes over it.
-    pub fn cut(&self) {
+    /// goes over it. Returns the address that the target knew it by.
+    pub fn cut(&self) -> String {
         let (near, far) = self.streams.recv_timeout(crate::PATIENCE).unwrap();
         let _ = near.shutdown(Shutdown::Both);
         let _ = far.shutdown(Shutdown::Both);
+        far.local_addr().unwrap().to_string()
     }
 }
 

@@ -6,7 +6,7 @@
 use msec_protocol::{Code, Limits, limits};
 use msec_tests::http::{mirror, post, target};
 use msec_tests::{
-    End, Gate, HttpPeer, MIRROR, Stage, config, lines, on_both, wait_for_line, wait_until,
+    End, Gate, HttpPeer, Level, MIRROR, Stage, config, lines, on_both, wait_for_line, wait_until,
 };
 
 /// A stage with [`MIRROR`], and `test.Gate.Pass`, which waits at the gate.
@@ -29,8 +29,8 @@ fn at_gate() -> String {
     post("/test.Gate/Pass", "Content-Type: application/octet-stream\r\n", "")
 }
 
-/// Sends bytes behind a good request: that one is answered, then these with a status, and the
-/// connection ends.
+/// Sends bytes behind a good request: that one is answered, then these with a status, the
+/// connection ends, and the log says whose it was and why.
 fn is_refused(stage: &Stage, bytes: &str, status: u16) {
     let mut bystander = stage.bystander();
     let mut peer = HttpPeer::connect(stage.address());
@@ -40,7 +40,16 @@ fn is_refused(stage: &Stage, bytes: &str, status: u16) {
     assert_eq!(refused.status, status, "{bytes:?}: {refused:?}");
     assert!(!refused.keeps() && refused.json()["message"].is_string());
     peer.wait_for_end();
+    is_logged(&peer, refused.json()["message"].as_str().unwrap());
     bystander.is_served();
+}
+
+/// The log says that the connection was closed, and why, as the peer was told.
+#[track_caller]
+fn is_logged(peer: &HttpPeer, why: &str) {
+    let line = wait_for_line("connection", &peer.local_address());
+    assert_eq!(line.level, Level::Warn);
+    assert!(line.text.contains("closed: ") && line.text.contains(why), "`{}`: {why}", line.text);
 }
 
 on_both! {
@@ -171,6 +180,7 @@ on_both! {
             let refused = peer.answer();
             assert_eq!((refused.status, refused.keeps()), (status, false));
             peer.wait_for_end();
+            is_logged(&peer, refused.json()["message"].as_str().unwrap());
         }
         bystander.is_served();
     }
@@ -184,7 +194,7 @@ on_both! {
         let refused = slow.answer();
         assert_eq!((refused.status, refused.code()), (408, Code::TIMEOUT));
         assert_eq!(slow.wait_for_end(), End::Fin);
-        wait_for_line("connection", "its request comes too slowly");
+        is_logged(&slow, "its request comes too slowly");
         let mut idle = HttpPeer::connect(stage.address());
         assert_eq!(idle.call(MIRROR, "{}").status, 200);
         assert_eq!(idle.wait_for_end(), End::Fin);
@@ -192,6 +202,35 @@ on_both! {
         drop((slow, idle));
         stage.wait_for_connections(1);
         bystander.is_served();
+    }
+
+    fn slow_bodies_are_ended_but_may_take_longer_than_heads(io: msec::Io) {
+        let hasty = Limits { http_head_ms_max: 100, http_body_ms_max: 200, ..Limits::DEFAULT };
+        let stage = stage(config(io).limits(hasty), &Gate::new());
+        let mut bystander = stage.bystander();
+        let body = small(1);
+        let request = post(&target(MIRROR), "", &body);
+        let chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nx";
+        for begun in [&request[..request.len() - 1], chunked] {
+            let mut slow = HttpPeer::connect(stage.address());
+            slow.send(begun);
+            let refused = slow.answer();
+            assert_eq!((refused.status, refused.code()), (408, Code::TIMEOUT));
+            assert_eq!(slow.wait_for_end(), End::Fin);
+            is_logged(&slow, "its request comes too slowly");
+        }
+        bystander.is_served();
+        drop(stage);
+        // With time for bodies, one that has begun is waited for while heads are given up.
+        let patient = Limits { http_head_ms_max: 100, ..Limits::DEFAULT };
+        let stage = self::stage(config(io).limits(patient), &Gate::new());
+        let (mut head, mut with_body) =
+            (HttpPeer::connect(stage.address()), HttpPeer::connect(stage.address()));
+        with_body.send(&request[..request.len() - 1]);
+        head.send(&request[..10]);
+        assert_eq!(head.answer().status, 408);
+        with_body.send(&request[request.len() - 1..]);
+        assert_eq!(with_body.answer().body, body);
     }
 
     fn a_long_call_is_not_taken_for_an_idle_connection(io: msec::Io) {

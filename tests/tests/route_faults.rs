@@ -6,51 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use msec::naming::{Instance, Service, Standing, Table};
+use msec::naming::Standing;
 use msec::{CallOptions, Client, Code, Engine, Io};
-use msec_tests::child::test_name;
 use msec_tests::fleet::Call;
+use msec_tests::instances::{ROLE, SERVICE, VICTIM, WHO, named, serve, standing, table, victim};
 use msec_tests::{Child, Fleet, Stage, config, on_both, wait_until};
 
-const WHO: &str = "test.Who.Am";
 /// Callers at a time: that many calls may be in flight to whoever dies.
 const CALLERS: usize = 8;
 /// Failed calls that a process may have beyond those in flight.
 const FAILED_MAX: usize = 5;
 
-fn table(addresses: &[&str]) -> Table {
-    let instance = |address: &&str| Instance::new(address.parse().unwrap());
-    let mut table = Table::new();
-    table.add(Service::new("Demo.who", addresses.iter().map(instance).collect())).unwrap();
-    table
-}
-
-/// In a child: serves at the address that the parent says until it is killed.
-fn serve(io: Io) {
-    let at = std::env::var("ROUTE_TEST_AT").unwrap();
-    let stage = Stage::at(config(io), |builder| builder.listen(at).raw(WHO, |_| Ok("victim")));
-    Child::say(stage.address());
-    Child::wait_for_parent();
-}
-
-fn victim(module: &str, io: Io, at: &str) -> Child {
-    Child::of_test(&test_name(module, io), "server", &[("ROUTE_TEST_AT", at)])
-}
-
-fn named(io: Io, name: &'static str) -> Stage {
-    Stage::with(config(io), move |builder| builder.raw(WHO, move |_| Ok(name)))
-}
-
-fn standing(engine: &Engine, address: &str) -> Standing {
-    let services = engine.explain_routes();
-    let instances = services.into_iter().flat_map(|service| service.instances);
-    let mut of_address = instances.filter(|one| one.address.to_string() == address);
-    of_address.next().unwrap().standing
-}
-
 on_both! {
     fn an_instance_killed_under_load_costs_those_in_flight_and_returns_when_revived(io: Io) {
-        if Child::is_running("server") {
+        if Child::is_running(ROLE) {
             return serve(io);
         }
         let (a, b) = (named(io, "a"), named(io, "b"));
@@ -58,10 +27,10 @@ on_both! {
         let address = child.said();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), &address]));
-        let client = Client::new(&engine, "Demo.who").unwrap();
+        let client = Client::new(&engine, SERVICE).unwrap();
         let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
         wait_until("all three are called", || {
-            ["a", "b", "victim"].iter().all(|name| fleet.answered_count(name) > 300)
+            ["a", "b", VICTIM].iter().all(|name| fleet.answered_count(name) > 300)
         });
         child.signal("KILL");
         fleet.wait_for_more(5000);
@@ -84,7 +53,7 @@ on_both! {
         let again = victim(module_path!(), io, &address);
         again.said();
         wait_until("it has its part of the calls again", || {
-            fleet.part_of_last(600, "victim") > 0.2
+            fleet.part_of_last(600, VICTIM) > 0.2
         });
         let failed = &fleet.failures()[failed.len()..];
         assert!(failed.len() <= FAILED_MAX, "{failed:?}");
@@ -103,7 +72,7 @@ on_both! {
         let (a, b) = (named(io, "a"), named(io, "b"));
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), c.address()]));
-        let client = Client::new(&engine, "Demo.who").unwrap();
+        let client = Client::new(&engine, SERVICE).unwrap();
         let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
         wait_until("all three are called", || fleet.answered_count("c") > 300);
         delay_ms.store(50, Ordering::Release);
@@ -123,7 +92,7 @@ on_both! {
     }
 
     fn an_instance_that_stops_answering_is_left_alone_before_its_calls_time_out(io: Io) {
-        if Child::is_running("server") {
+        if Child::is_running(ROLE) {
             return serve(io);
         }
         let (a, b) = (named(io, "a"), named(io, "b"));
@@ -131,9 +100,9 @@ on_both! {
         let address = child.said();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), &address]));
-        let client = Client::new(&engine, "Demo.who").unwrap();
+        let client = Client::new(&engine, SERVICE).unwrap();
         let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
-        wait_until("all three are called", || fleet.answered_count("victim") > 300);
+        wait_until("all three are called", || fleet.answered_count(VICTIM) > 300);
         child.signal("STOP");
         wait_until("it is ejected", || {
             matches!(standing(&engine, &address), Standing::Ejected(_) | Standing::HalfOpen(_))
@@ -145,7 +114,7 @@ on_both! {
         let failed = fleet.failures();
         assert!(failed.len() <= CALLERS + FAILED_MAX, "{}: {failed:?}", failed.len());
         child.signal("CONT");
-        wait_until("it has its part again", || fleet.part_of_last(600, "victim") > 0.2);
+        wait_until("it has its part again", || fleet.part_of_last(600, VICTIM) > 0.2);
         fleet.stop();
     }
 
@@ -154,7 +123,7 @@ on_both! {
         let address = a.address().to_owned();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[&address, "127.0.0.1:1"]));
-        let client = Client::new(&engine, "Demo.who").unwrap();
+        let client = Client::new(&engine, SERVICE).unwrap();
         let fleet = Fleet::start(&engine, &client, WHO, 2);
         wait_until("one of two is called", || fleet.answered_count("a") > 100);
         assert_eq!(fleet.failures(), [""; 0], "what did not get there went elsewhere");

@@ -7,8 +7,8 @@ use std::process::Command;
 use msec::{CallOptions, Client, ClientTls, Code, Config, Engine, Io, ServerTls};
 use msec_tests::certificates::Issued;
 use msec_tests::{
-    Authority, ECHO, Gate, PATIENCE, Peer, Proxy, Stage, Wanted, config, on_both, wait_for_line,
-    wait_until,
+    Authority, ECHO, Fleet, Gate, PATIENCE, Peer, Proxy, Stage, Wanted, config, on_both,
+    wait_for_line, wait_until,
 };
 
 fn patient() -> CallOptions {
@@ -150,15 +150,33 @@ on_both! {
                 .listen("127.0.0.1:0@tls")
         });
         let proxy = Proxy::before(tcp(&stage));
+        let others = engine(io, ClientTls::new(authority.file()));
         let engine = engine(io, ClientTls::new(authority.file()));
         let client = Client::new(&engine, &format!("{}@tls", proxy.address())).unwrap();
         let pending = client.start_body::<()>("test.Gate.Wait", Vec::new(), &patient());
         stage.wait_for_requests(1);
-        proxy.cut();
+        let others_client = Client::new(&others, stage.address()).unwrap();
+        let fleet = Fleet::with(&others, &others_client, ECHO, 2, patient());
+        fleet.wait_for_more(20);
+        let far_address = proxy.cut();
         let error = pending.wait_raw().unwrap_err();
         assert_eq!(error.code(), Code::NETWORK);
         assert!(error.message().contains("cut"), "{error}");
         gate.open();
+        // There was an answer to send, which found nobody.
+        let line = wait_for_line("connection", &far_address);
+        assert!(line.text.contains("is dead"), "{}", line.text);
+        // With nothing to send it is the end itself that tells.
+        echo(&client, b"on another connection");
+        let far_address = proxy.cut();
+        let line = wait_for_line("connection", &far_address);
+        assert!(line.text.contains("TLS: the stream was cut"), "{}", line.text);
+        echo(&client, b"on a third");
+        drop((client, engine));
+        fleet.wait_for_more(20);
+        assert_eq!(fleet.failures(), [""; 0]);
+        fleet.stop();
+        drop((others_client, others));
         stage.wait_for_requests(0);
         stage.wait_for_connections(0);
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use msec::{CallOptions, Client, ClientTls, Code, Engine, Error, Io, ServerTls};
 use msec_tests::certificates::Issued;
-use msec_tests::{Authority, ECHO, PATIENCE, Stage, Wanted, config, on_both, wait_for_line};
+use msec_tests::{Authority, ECHO, Fleet, PATIENCE, Stage, Wanted, config, on_both, wait_for_line};
 
 const WHO: &str = "test.Who.Am";
 
@@ -58,20 +58,48 @@ fn refused(engine: &Engine, address: &str, parts: &[&str]) {
     }
 }
 
+/// Callers that are trusted and trust, and keep calling.
+fn others(engine: &Engine, address: &str) -> Fleet {
+    let client = Client::new(engine, address).unwrap();
+    let fleet = Fleet::with(engine, &client, WHO, 2, patient());
+    fleet.wait_for_more(20);
+    fleet
+}
+
+/// They did not notice.
+#[track_caller]
+fn are_served(fleet: Fleet) {
+    fleet.wait_for_more(20);
+    assert_eq!(fleet.failures(), [""; 0]);
+    fleet.stop();
+}
+
 on_both! {
     fn a_server_is_trusted_by_its_ca_name_and_time(io: Io) {
         let (good, evil) = (Authority::new(), Authority::new());
         let knows_good = engine(io, ClientTls::new(good.file()));
         let wrong_ca = stage(io, server_tls(&evil.server()));
+        let knows_evil = engine(io, ClientTls::new(evil.file()));
+        let of_evil = others(&knows_evil, wrong_ca.address());
         refused(&knows_good, wrong_ca.address(), &["of no CA that is trusted", "cannot connect"]);
         let line = wait_for_line("connection", "does not trust the CA");
         assert!(line.text.contains("refuses"), "{}", line.text);
+        are_served(of_evil);
         let wanted = Wanted { expired: true, ..Wanted::names(&["127.0.0.1"]) };
-        let expired = stage(io, server_tls(&good.issue("expired", &wanted)));
+        // Who asks for the shop is shown a certificate that is still good.
+        let shop = good.issue("shop", &Wanted::names(&["shop.example"]));
+        let tls = server_tls(&good.issue("expired", &wanted));
+        let expired = stage(io, tls.certificate(&shop.chain, &shop.key));
+        let of_shop = others(&knows_good, &format!("{}:shop.example", expired.address()));
         refused(&knows_good, expired.address(), &["its certificate has expired"]);
+        wait_for_line("connection", "it refuses: our certificate has expired");
+        are_served(of_shop);
         let named = stage(io, server_tls(&good.issue("named", &Wanted::names(&["a.example"]))));
-        refused(&knows_good, named.address(), &["another name", "127.0.0.1"]);
         let by_name = format!("{}:a.example", named.address());
+        let of_name = others(&knows_good, &by_name);
+        refused(&knows_good, named.address(), &["another name", "127.0.0.1"]);
+        wait_for_line("connection", "it refuses: it does not accept our certificate");
+        are_served(of_name);
         assert_eq!(ask(&knows_good, &by_name, WHO).unwrap(), "nobody");
         let by_config = engine(io, ClientTls::new(good.file()).server_name("a.example"));
         assert_eq!(ask(&by_config, named.address(), WHO).unwrap(), "nobody");
@@ -115,6 +143,9 @@ on_both! {
         let (servers, clients) = (Authority::new(), Authority::new());
         let stage = stage(io, server_tls(&servers.server()).client_ca(clients.file()));
         let trusts = ClientTls::new(servers.file());
+        let ann = clients.issue("ann", &Wanted::client("ann"));
+        let ann = engine(io, trusts.clone().certificate(&ann.chain, &ann.key));
+        let anns = others(&ann, stage.address());
         let nobody = engine(io, trusts.clone());
         refused(&nobody, stage.address(), &["TLS: it refuses"]);
         wait_for_line("connection", "it shows no certificate");
@@ -124,11 +155,10 @@ on_both! {
         wait_for_line("connection", "of no CA that is trusted");
         let wanted = Wanted { expired: true, ..Wanted::client("late") };
         let late = clients.issue("late", &wanted);
-        let late = trusts.clone().certificate(&late.chain, &late.key);
+        let late = trusts.certificate(&late.chain, &late.key);
         refused(&engine(io, late), stage.address(), &["TLS: it refuses"]);
-        wait_for_line("connection", "has expired");
-        let ann = clients.issue("ann", &Wanted::client("ann"));
-        let ann = engine(io, trusts.certificate(&ann.chain, &ann.key));
+        wait_for_line("connection", "its certificate has expired");
+        are_served(anns);
         assert_eq!(ask(&ann, stage.address(), WHO).unwrap(), "CN=ann,O=Example [] []");
     }
 
@@ -137,13 +167,16 @@ on_both! {
         let tls = server_tls(&servers.server()).client_ca_if_shown(clients.file());
         let stage = stage(io, tls);
         let trusts = ClientTls::new(servers.file());
-        assert_eq!(ask(&engine(io, trusts.clone()), stage.address(), WHO).unwrap(), "nobody");
+        let nobody = engine(io, trusts.clone());
+        let nobodies = others(&nobody, stage.address());
+        assert_eq!(ask(&nobody, stage.address(), WHO).unwrap(), "nobody");
         let stranger = servers.issue("stranger", &Wanted::client("stranger"));
         let stranger = trusts.clone().certificate(&stranger.chain, &stranger.key);
         refused(&engine(io, stranger), stage.address(), &["TLS: it refuses"]);
         let ann = clients.issue("ann", &Wanted::client("ann"));
         let ann = engine(io, trusts.certificate(&ann.chain, &ann.key));
         assert!(ask(&ann, stage.address(), WHO).unwrap().starts_with("CN=ann,"));
+        are_served(nobodies);
     }
 
     fn the_name_that_is_asked_for_decides_which_certificate_is_shown(io: Io) {

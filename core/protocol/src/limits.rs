@@ -96,12 +96,13 @@ pub const FILES_RESERVED: usize = 256;
 /// incomplete or wait to be sent.
 pub const BUFFERED_BYTES_DIVISOR: u64 = 4;
 
-/// Bytes of a TLS handshake that a peer may send. Chains of certificates are a few KiB, and large
-/// ones a few tens of them.
+/// Bytes of a TLS handshake that a peer may send, by default. Chains of certificates are a few KiB,
+/// and large ones a few tens of them.
 pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * KIB;
 
-/// How long a TLS handshake may take, in milliseconds: a few round trips, also over a bad network.
-pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// How long a TLS handshake may take, in milliseconds, by default: a few round trips, also over a
+/// bad network.
+pub const TLS_HANDSHAKE_MS_MAX: u32 = 10_000;
 
 /// Certificates of one server, of which the name that is asked for decides.
 pub const TLS_CERTIFICATES_MAX: usize = 64;
@@ -131,7 +132,7 @@ pub const HTTP_REQUESTS_PER_CONNECTION_MAX: u32 = 128;
 pub const HTTP_HEAD_MS_MAX: u32 = 10_000;
 
 /// How long the body of an HTTP request may take beyond what [`HTTP_BODY_BYTES_PER_S_MIN`] allows,
-/// in milliseconds.
+/// in milliseconds, by default.
 pub const HTTP_BODY_MS_MAX: u32 = 20_000;
 
 /// How slowly the body of an HTTP request may come on average, in bytes a second: below the worst
@@ -292,9 +293,17 @@ pub struct Limits {
     /// How long the head of an HTTP request may take, in milliseconds; 1 or more, default
     /// [`HTTP_HEAD_MS_MAX`].
     pub http_head_ms_max: u32,
+    /// How long the body of an HTTP request may take beyond what [`HTTP_BODY_BYTES_PER_S_MIN`] and
+    /// `http_head_ms_max` allow, in milliseconds; default [`HTTP_BODY_MS_MAX`].
+    pub http_body_ms_max: u32,
     /// How long an HTTP connection may be idle, in milliseconds; 1 or more, default
     /// [`HTTP_IDLE_MS_MAX`].
     pub http_idle_ms_max: u32,
+    /// Bytes of a TLS handshake that a peer may send; default [`TLS_HANDSHAKE_BYTES_MAX`].
+    pub tls_handshake_bytes_max: usize,
+    /// How long a TLS handshake may take, in milliseconds; 1 or more, default
+    /// [`TLS_HANDSHAKE_MS_MAX`].
+    pub tls_handshake_ms_max: u32,
 }
 
 impl Limits {
@@ -307,7 +316,10 @@ impl Limits {
         requests_per_process_max: REQUESTS_PER_PROCESS_MAX,
         deadline_ms_default: DEADLINE_MS_DEFAULT,
         http_head_ms_max: HTTP_HEAD_MS_MAX,
+        http_body_ms_max: HTTP_BODY_MS_MAX,
         http_idle_ms_max: HTTP_IDLE_MS_MAX,
+        tls_handshake_bytes_max: TLS_HANDSHAKE_BYTES_MAX,
+        tls_handshake_ms_max: TLS_HANDSHAKE_MS_MAX,
     };
 
     /// The nearest limits that the wire can carry: what is over a ceiling is lowered to it.
@@ -317,6 +329,7 @@ impl Limits {
         self.deadline_ms_default = self.deadline_ms_default.clamp(1, DEADLINE_MS_MAX);
         self.http_head_ms_max = self.http_head_ms_max.max(1);
         self.http_idle_ms_max = self.http_idle_ms_max.max(1);
+        self.tls_handshake_ms_max = self.tls_handshake_ms_max.max(1);
         self
     }
 }

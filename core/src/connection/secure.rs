@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use msec_protocol::limits;
 use msec_sys::output::Output;
 
 use super::{Connection, Phase, Role};
@@ -46,7 +45,8 @@ impl Connection {
                 connection.close(shard, &Closed::Tls(text.into()));
             }
         }));
-        let at_ns = shard.now_ns() + limits::TLS_HANDSHAKE_MS_MAX * 1_000_000;
+        let ms = shard.shared.config.limits.tls_handshake_ms_max;
+        let at_ns = shard.now_ns() + u64::from(ms) * 1_000_000;
         tls.set_timer(shard.timers.borrow_mut().insert(at_ns, give_up));
         self.read(shard);
         self.mark_dirty(shard);
@@ -69,7 +69,7 @@ impl Connection {
         sealed: &[u8],
         plain: &mut Vec<u8>,
     ) {
-        let news = match tls.received(sealed, plain) {
+        let news = match tls.received(sealed, plain, &shard.shared.config.limits) {
             Ok(news) => news,
             Err(why) => return self.close(shard, &why),
         };

@@ -7,7 +7,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use msec_protocol::{Code, limits};
+use msec_protocol::Code;
+use msec_protocol::limits::HTTP_BODY_BYTES_PER_S_MIN;
 
 use crate::closed::Closed;
 use crate::connection::{Connection, Role};
@@ -118,8 +119,8 @@ impl HttpSide {
         }
         if !cutter.at_boundary() {
             let bytes = cutter.kept_bytes() as u64;
-            let body_ms = bytes * 1000 / limits::HTTP_BODY_BYTES_PER_S_MIN;
-            let ms = head_ms + u64::from(limits::HTTP_BODY_MS_MAX) + body_ms;
+            let body_ms = bytes * 1000 / HTTP_BODY_BYTES_PER_S_MIN;
+            let ms = head_ms + u64::from(limits.http_body_ms_max) + body_ms;
             return if past(began_ns, ms) { Over::Request } else { Over::Nothing };
         }
         let idle_ms = u64::from(limits.http_idle_ms_max);
