@@ -72,7 +72,10 @@ fn of_limits(limits: &Limits, facts: &mut Vec<Fact>) {
         requests_per_process_max,
         deadline_ms_default,
         http_head_ms_max,
+        http_body_ms_max,
         http_idle_ms_max,
+        tls_handshake_ms_max,
+        tls_handshake_bytes_max,
     } = limits;
     facts.extend([
         ("requests_per_process_max", requests_per_process_max.to_string()),
@@ -82,7 +85,10 @@ fn of_limits(limits: &Limits, facts: &mut Vec<Fact>) {
         ("body_bytes_max", body_bytes_max.to_string()),
         ("deadline_ms_default", deadline_ms_default.to_string()),
         ("http_head_ms_max", http_head_ms_max.to_string()),
+        ("http_body_ms_max", http_body_ms_max.to_string()),
         ("http_idle_ms_max", http_idle_ms_max.to_string()),
+        ("tls_handshake_ms_max", tls_handshake_ms_max.to_string()),
+        ("tls_handshake_bytes_max", tls_handshake_bytes_max.to_string()),
     ]);
 }
 

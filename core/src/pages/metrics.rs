@@ -80,7 +80,6 @@ fn of_calls(key: &CallKey, counters: &Counters) -> Value {
         "codes": codes.collect::<Value>(),
         "retries": counters.efforts.retries,
         "hedges": counters.efforts.hedges,
-        "ejections": counters.efforts.ejections,
     })
 }
 
