@@ -341,21 +341,27 @@ fn the_tour_sells_lamps() {
 }
 
 #[test]
-fn the_readme_shows_the_tour_as_it_is_compiled() {
+fn the_readme_shows_code_as_it_is_compiled() {
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     let tour = repository().join("docs/tour");
     let sources = ["build.rs", "proto/shop.proto", "src/main.rs"];
     let sources = sources.map(|path| fs::read_to_string(tour.join(path)).unwrap());
+    let folder = repository().join("cpp-examples");
+    let examples = ["relay/main.cpp", "client/main.cpp"];
+    let examples = examples.map(|path| fs::read_to_string(folder.join(path)).unwrap());
     let mut blocks = 0;
     let mut rest = &readme[..];
     while let Some((_, after)) = rest.split_once("\n```") {
         let (language, after) = after.split_once('\n').unwrap();
         let (block, after) = after.split_once("\n```").expect("a block that ends");
         rest = after;
-        if matches!(language, "rust" | "proto") {
-            blocks += 1;
-            assert!(sources.iter().any(|text| text.contains(block)), "not in docs/tour:\n{block}");
-        }
+        let known = match language {
+            "rust" | "proto" => &sources[..],
+            "cpp" => &examples,
+            _ => continue,
+        };
+        blocks += 1;
+        assert!(known.iter().any(|text| text.contains(block)), "nowhere compiled:\n{block}");
     }
-    assert!(blocks >= 5, "{blocks} blocks");
+    assert!(blocks >= 7, "{blocks} blocks");
 }
