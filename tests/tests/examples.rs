@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier};
 
 use msec::{Client, Config, Engine, Server};
 use msec_tests::programs::{command, example, repository};
-use msec_tests::{Child, ECHO, Peer, wait_until};
+use msec_tests::{Child, ECHO, HttpPeer, Peer, wait_until};
 
 #[allow(missing_docs, unreachable_pub, unused_qualifications)]
 mod echo {
@@ -288,7 +288,47 @@ fn demo_spares_a_slow_instance_and_calls_one_again_that_came_back() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
     assert!(out.contains("b takes 50 ms longer") && out.contains("c was killed"), "{out}");
-    assert!(!out.contains("MISSED") && out.matches("  ok  ").count() == 7, "{out}");
+    assert!(!out.contains("MISSED") && out.matches("  ok  ").count() == 9, "{out}");
+}
+
+#[test]
+fn the_pages_of_the_demo_show_what_goes_on_while_it_does() {
+    let program = example("demo");
+    let program = program.to_str().unwrap();
+    let demo = Child::of_program(Path::new("env"), &["DEMO_SECONDS=10", program]);
+    let page = "http://";
+    let address = loop {
+        let line = demo.line();
+        let rest = line.trim_start().strip_prefix(page);
+        if let Some((address, _)) = rest.and_then(|rest| rest.split_once("/routes ")) {
+            break address.to_owned();
+        }
+    };
+    let get = |target: &str| {
+        let answer = HttpPeer::connect(&address).get(target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.body);
+        answer
+    };
+    wait_until("the relay to serve", || {
+        let status = get("/status?format=json&wait_ms=50").json();
+        let served = status["served"].as_array().unwrap();
+        served.iter().any(|row| row["method"] == ECHO && row["per_s"].as_f64() > Some(0.0))
+    });
+    // Whatever happens to an instance is seen there: that it is slow, or that it is gone.
+    let worst = |of: &str| {
+        let routes = get("/routes?format=json&service=Demo.echo").json();
+        let instances = routes[0]["instances"].as_array().unwrap().clone();
+        assert_eq!(instances.len(), 3, "{routes}");
+        instances.iter().map(|instance| instance[of].as_f64().unwrap()).fold(1.0, f64::min)
+    };
+    wait_until("a slow instance to be seen", || worst("speed") < 0.5);
+    wait_until("a dead instance to be seen", || {
+        let html = get("/routes").body;
+        html.contains("ejected") || html.contains("halfopen")
+    });
+    let html = get("/status?wait_ms=50").body;
+    assert!(html.contains(ECHO) && html.contains("Demo.echo"), "{html}");
+    while !demo.line().contains("all services drained") {}
 }
 
 #[test]

@@ -27,10 +27,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use msec::clock;
+use msec::{Histogram, clock};
 use msec_sys::process::TerminationSignals;
 
-use cluster::{Cluster, INSTANCES_COUNT, NAMES, Phase};
+use cluster::{Cluster, INSTANCES_COUNT, NAMES, Phase, SLOW_MS};
 use load::{CALLERS_COUNT, Load, MESSAGE_BYTES, Seen};
 use service::{Served, Service};
 use show::{Row, Screen, Second, count};
@@ -42,6 +42,15 @@ const RATE_LEAST: u64 = 1_000;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Of a hundred calls, so many may go to an instance that is much slower than the others.
 const SLOW_SHARE_MOST: u64 = 5;
+/// While an instance is slow or dead, the 99th percentile of the callers may be so many times that
+/// of calm times, and so much more.
+const P99_FACTOR_MOST: u64 = 5;
+/// See [`P99_FACTOR_MOST`]. Less than half of what the slow one takes longer, so that callers who
+/// were sent there show; more than a machine adds that is busy with other things (up to 15 ms with
+/// ten compilers on two CPUs).
+const P99_MORE_NS: u64 = 20_000_000;
+
+const _: () = assert!(P99_MORE_NS < SLOW_MS * 1_000_000 / 2);
 /// Of a hundred calls, so many must go to an instance that has come back.
 const REVIVED_SHARE_LEAST: u64 = 10;
 const CALL: &str = "call 127.0.0.1:7963 echo.EchoService.Echo '{\"message\":\"aGVsbG8=\"}'";
@@ -145,6 +154,17 @@ struct Day {
     last: [u64; INSTANCES_COUNT],
     /// How many seconds the phase has lasted.
     seconds: u64,
+    /// From the call to its answer, as the callers have seen it.
+    latency_ns: Histogram,
+}
+
+/// What was seen in the phases, the last time that they came.
+#[derive(Default)]
+struct Days {
+    calm: Day,
+    slow: Day,
+    dead: Day,
+    revived: Day,
 }
 
 impl Day {
@@ -152,21 +172,43 @@ impl Day {
     fn share(&self, index: usize) -> u64 {
         self.last[index] * 100 / self.last.iter().sum::<u64>().max(1)
     }
+
+    fn p99_ns(&self) -> u64 {
+        self.latency_ns.quantile(990_000)
+    }
+
+    fn note(&mut self, served: [u64; INSTANCES_COUNT], latency_ns: &Histogram) {
+        self.seconds += 1;
+        self.last = served;
+        self.latency_ns.merge(latency_ns);
+    }
 }
 
-/// Shows the load second by second until its time is over or a signal comes; what was seen of b
-/// being slow, and of c when it was back.
+impl Days {
+    fn of(&mut self, phase: Phase) -> &mut Day {
+        match phase {
+            Phase::Calm | Phase::CalmAgain => &mut self.calm,
+            Phase::Slow => &mut self.slow,
+            Phase::Dead => &mut self.dead,
+            Phase::Revived => &mut self.revived,
+        }
+    }
+}
+
+/// Shows the load second by second until its time is over or a signal comes; what was seen in the
+/// phases.
 fn watch(
     screen: &mut Screen,
     load: &Load,
     cluster: &mut Cluster,
     signals: &TerminationSignals,
     seconds: Option<u64>,
-) -> Result<[Day; 2], String> {
+) -> Result<Days, String> {
     screen.live_heading();
     let begun_ns = clock::now_ns();
     let mut looked_ns = begun_ns;
-    let mut days = [Day::default(), Day::default()];
+    let mut days = Days::default();
+    let mut last = Phase::Calm;
     for second in 1..=seconds.unwrap_or(u64::MAX) {
         let phase = Phase::of(second, seconds);
         cluster.enter(phase)?;
@@ -182,11 +224,11 @@ fn watch(
             break;
         }
         let served = cluster.look();
-        match phase {
-            Phase::Slow => days[0].note(served),
-            Phase::Revived => days[1].note(served),
-            Phase::Calm | Phase::CalmAgain | Phase::Dead => days[1] = Day::default(),
+        if phase == Phase::Calm && last != Phase::Calm {
+            days = Days::default();
         }
+        last = phase;
+        days.of(phase).note(served, &recent_ns);
         let rate = per_second(recent_ns.count(), now_ns - looked_ns);
         looked_ns = now_ns;
         let event = phase.text();
@@ -194,13 +236,6 @@ fn watch(
         screen.live(&Second { second, rate, latency_ns, failed, in_flight, served, event: &event });
     }
     Ok(days)
-}
-
-impl Day {
-    fn note(&mut self, served: [u64; INSTANCES_COUNT]) {
-        self.seconds += 1;
-        self.last = served;
-    }
 }
 
 /// The closing table, without CPU times.
@@ -225,29 +260,39 @@ fn rows(seen: &Seen, relay: &Served, time_ns: u64) -> [Row; 2] {
 }
 
 /// Says of each expectation whether it was met; whether all were.
-fn judge(screen: &mut Screen, seen: &Seen, [callers, relay]: &[Row; 2], days: &[Day; 2]) -> bool {
+fn judge(screen: &mut Screen, seen: &Seen, [callers, relay]: &[Row; 2], days: &Days) -> bool {
     let answers = format!("{} begun, {} answered", count(seen.begun), count(seen.answered));
     let counts = [callers, relay].map(|row| count(row.calls)).join(", ");
     let rate = format!("{} calls/s; at least {}", count(callers.rate), count(RATE_LEAST));
     let failed = callers.failed + relay.failed;
+    let all_answered = seen.in_flight() == 0 && seen.begun == seen.answered;
     let mut expectations = vec![
-        (seen.in_flight() == 0 && seen.begun == seen.answered, "every call was answered", answers),
-        (failed == 0, "no call failed", format!("{} failed", count(failed))),
-        (callers.calls == relay.calls, "callers and relay count the same", counts),
-        (callers.rate >= RATE_LEAST, "the rate is a decent one", rate),
+        (all_answered, "every call was answered".to_owned(), answers),
+        (failed == 0, "no call failed".to_owned(), format!("{} failed", count(failed))),
+        (callers.calls == relay.calls, "callers and relay count the same".to_owned(), counts),
+        (callers.rate >= RATE_LEAST, "the rate is a decent one".to_owned(), rate),
     ];
-    let [slow, revived] = days;
+    let Days { calm, slow, dead, revived } = days;
+    let most_ns = P99_FACTOR_MOST * calm.p99_ns() + P99_MORE_NS;
+    for (day, when) in [(slow, "one is slow"), (dead, "one is dead")] {
+        if day.seconds > 0 {
+            let what = format!("callers hardly notice that {when}");
+            let [p99, most] = [day.p99_ns(), most_ns].map(show::duration);
+            let text = format!("p99 {p99}; at most {most}");
+            expectations.push((day.p99_ns() <= most_ns, what, text));
+        }
+    }
     // A second of its own is what the callers get to notice it.
     if slow.seconds >= 2 {
         let share = slow.share(1);
         let text = format!("{} got {share} %; at most {SLOW_SHARE_MOST}", NAMES[1]);
-        expectations.push((share <= SLOW_SHARE_MOST, "a slow instance is spared", text));
+        expectations.push((share <= SLOW_SHARE_MOST, "a slow instance is spared".into(), text));
     }
     if revived.seconds >= 2 {
         let share = revived.share(2);
         let text = format!("{} got {share} %; at least {REVIVED_SHARE_LEAST}", NAMES[2]);
         let met = share >= REVIVED_SHARE_LEAST;
-        expectations.push((met, "one that came back is called again", text));
+        expectations.push((met, "one that came back is called again".into(), text));
     }
     for (met, what, figures) in &expectations {
         let mark = if *met { "ok    " } else { "MISSED" };
