@@ -175,7 +175,7 @@ impl ServerSide {
                 err_msg: text.as_bytes(),
                 ..AnswerHead::to(&head, head_bytes)
             };
-            self.append(shard, connection, &answer, |_| ());
+            self.append(shard, connection, (&answer, None), |_| ());
         }
         Ok(Taken::Yes)
     }
@@ -187,18 +187,20 @@ impl ServerSide {
         }
     }
 
-    /// Writes an answer, with what else the peer should know; returns the length of its frame.
+    /// Writes an answer, to that request if it became one, with what else the peer should know;
+    /// returns the length of its frame.
     #[inline]
     pub(crate) fn append(
         &self,
         shard: &Rc<Shard>,
         connection: &Rc<Connection>,
-        answer: &AnswerHead<'_>,
+        (answer, context): (&AnswerHead<'_>, Option<&Context>),
         write_body: impl FnOnce(&mut Writer<'_, '_>),
     ) -> usize {
         if let Some(http) = self.http() {
             let body = append::written(write_body);
-            return http.answer(shard, connection, self, answer, body);
+            let trace = context.and_then(Context::traceparent);
+            return http.answer(shard, connection, self, (answer, trace), body);
         }
         let mut answer = *answer;
         if !self.told_features.replace(true) || answer.compress != 0 {
@@ -237,7 +239,7 @@ impl ServerSide {
         }
         if self.server.is_draining() && self.is_idle() && self.new_peer.get() {
             // No call has sequence 0, so a peer takes only the news from this answer.
-            self.append(shard, connection, &AnswerHead::default(), |_| ());
+            self.append(shard, connection, (&AnswerHead::default(), None), |_| ());
         }
     }
 

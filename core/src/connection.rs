@@ -394,6 +394,7 @@ impl Connection {
         match &self.role {
             // What was read is still answered, also what is held.
             Role::Server(_) => {
+                self.note_if_cut();
                 self.phase.set(Phase::Ending);
                 self.close_if_done(shard);
             }

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use msec_protocol::trace::{TraceId, TraceParent};
 use msec_protocol::{BadHead, Code, Frame, Head, Priority, frame};
 
 use crate::budget::Charge;
@@ -336,6 +337,23 @@ impl Context {
     /// The id that this request has in all services; never 0.
     pub fn flow_id(&self) -> u64 {
         self.head.flow_id
+    }
+
+    /// Where this request is in its trace: what an HTTP request of the handler's own is to carry as
+    /// the header `traceparent`, and what answers by HTTP carry. `None` where spans are switched off
+    /// and the caller has sent none. Calls by a [`Client`](crate::Client) carry it by themselves.
+    ///
+    /// ```
+    /// # use msec::Context;
+    /// fn headers(context: &Context) -> Vec<String> {
+    ///     let parent = context.traceparent();
+    ///     parent.map(|parent| format!("traceparent: {parent}")).into_iter().collect()
+    /// }
+    /// ```
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        let trace_id = TraceId::of_head(&self.head.trace_id, self.head.flow_id);
+        let (span_id, sampled) = (self.span_id, self.head.sampled || self.is_dyed());
+        (span_id != 0).then_some(TraceParent { trace_id, span_id, sampled })
     }
 
     /// Whether the request is dyed: every log line of it is kept, at every hop.

@@ -21,10 +21,13 @@
 //! | `content-type: application/protobuf`, `…/octet-stream` | bodies are messages as they are |
 //! | `msec-timeout-ms: 250` | how long the caller waits: the deadline |
 //! | `msec-meta-<key>: value` | a user header; its key in lower case |
-//! | `traceparent` | the trace; the answer repeats it |
+//! | `traceparent` | the trace, and the caller's span in it |
 //! | `authorization: Bearer <token>` | the service token |
 //! | `caller: L1.L2` | who calls; `http.json` if absent |
 //! | `msec-dyed: 1` | the request is dyed |
+//!
+//! The answer to a call has a `traceparent` of its own: the trace, also where nobody else has named
+//! it, and the span of the request here.
 //!
 //! A request with `Origin` comes from a page in a browser. It is refused unless that page comes
 //! from here or from where [`cors`](crate::ServerBuilder::cors) allows, so that no site can make
@@ -38,6 +41,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use msec_protocol::http::{self, Arrival, BadRequest, Cutter, Method, Request, Target};
+use msec_protocol::trace::TraceParent;
 use msec_protocol::{AnswerHead, Code, Limits, TooLarge, head, limits, status};
 use msec_sys::clock;
 
@@ -374,16 +378,16 @@ impl HttpSide {
     ) {
         let err_msg = text.as_bytes();
         let answer = AnswerHead { sequence, err, err_msg, ..AnswerHead::default() };
-        self.answer(shard, connection, side, &answer, Vec::new());
+        self.answer(shard, connection, side, (&answer, None), Vec::new());
     }
 
-    /// Writes the answer to a call; how long its body is.
+    /// Writes the answer to a call, with where it is in its trace; how long its body is.
     pub(crate) fn answer(
         &self,
         shard: &Rc<Shard>,
         connection: &Rc<Connection>,
         side: &ServerSide,
-        answer: &AnswerHead<'_>,
+        (answer, trace): (&AnswerHead<'_>, Option<TraceParent>),
         body: Vec<u8>,
     ) -> usize {
         let Some(form) = self.form(answer.sequence) else { return 0 };
@@ -395,6 +399,8 @@ impl HttpSide {
         }
         let mut number = itoa(answer.result);
         let mut headers: Vec<(&str, &[u8])> = Vec::new();
+        let trace = trace.map(|trace| trace.to_bytes());
+        headers.extend(trace.as_ref().map(|trace| ("traceparent", &trace[..])));
         if answer.result != 0 {
             headers.push(("msec-result", number.make()));
         }

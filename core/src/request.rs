@@ -127,7 +127,7 @@ fn write_answer(
             if let Some(connection) = shard.connections.find(*connection)
                 && let Role::Server(side) = &connection.role
             {
-                let bytes = side.append(shard, &connection, &answer, write_body);
+                let bytes = side.append(shard, &connection, (&answer, Some(context)), write_body);
                 context.answer_bytes.set(bytes as u32);
             }
         }

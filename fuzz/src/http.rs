@@ -1,7 +1,8 @@
 //! HTTP: a stream cut in pieces is the stream cut as a whole, and nothing in it panics.
 
 use msec_protocol::Limits;
-use msec_protocol::http::{Arrival, BadRequest, Cutter, Target, Traceparent};
+use msec_protocol::http::{Arrival, BadRequest, Cutter, Target};
+use msec_protocol::trace::TraceParent;
 use msec_protocol::limits::{ASSEMBLY_BYTES_MIN, ASSEMBLY_GROWTH_FACTOR, HTTP_HEAD_BYTES_MAX};
 
 /// The requests of a stream (target, body, user headers, whether the connection is kept), and how
@@ -43,8 +44,8 @@ impl Stream {
         let target = request.of(head.target);
         let split = Target::split(target);
         let _ = (split.method_name(), split.service_and_method(), split.value("format"));
-        if let Some(trace) = Traceparent::parse(request.of(head.traceparent)) {
-            assert_eq!(Traceparent::parse(&trace.format()), Some(trace));
+        if let Some(trace) = TraceParent::parse(request.of(head.traceparent)) {
+            assert_eq!(TraceParent::parse(&trace.to_bytes()), Some(trace));
         }
         for place in [head.host, head.origin, head.caller, head.authorization, head.accept] {
             assert!(!request.of(place).iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));

@@ -13,6 +13,16 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy in front of `target`, an `ip:port`.
     pub fn before(target: &str) -> Self {
+        Self::of(target, usize::MAX)
+    }
+
+    /// As [`Proxy::before`], but a connection is ended when so many bytes have gone to the target:
+    /// in the way of TCP, in both directions.
+    pub fn cutting_after(target: &str, bytes_max: usize) -> Self {
+        Self::of(target, bytes_max)
+    }
+
+    fn of(target: &str, bytes_max: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (tell, streams) = mpsc::channel();
@@ -23,8 +33,8 @@ impl Proxy {
                 let pair = |near: &TcpStream, far: &TcpStream| {
                     (near.try_clone().unwrap(), far.try_clone().unwrap())
                 };
-                forward(pair(&near, &far));
-                forward(pair(&far, &near));
+                forward(pair(&near, &far), bytes_max);
+                forward(pair(&far, &near), usize::MAX);
                 if tell.send((near, far)).is_err() {
                     return;
                 }
@@ -38,6 +48,12 @@ impl Proxy {
         &self.address
     }
 
+    /// The address from which the target was called for the oldest connection; once each.
+    pub fn far_address(&self) -> String {
+        let (_, far) = self.streams.recv_timeout(crate::PATIENCE).unwrap();
+        far.local_addr().unwrap().to_string()
+    }
+
     /// Ends the oldest connection in both directions, in the way of TCP: without a word of what
     /// goes over it. Returns the address that the target knew it by.
     pub fn cut(&self) -> String {
@@ -48,11 +64,18 @@ impl Proxy {
     }
 }
 
-fn forward((mut from, mut to): (TcpStream, TcpStream)) {
+fn forward((mut from, mut to): (TcpStream, TcpStream), bytes_max: usize) {
     std::thread::spawn(move || {
         let mut memory = [0; 64 * 1024];
+        let mut left = bytes_max;
         while let Ok(count @ 1..) = from.read(&mut memory) {
+            let count = count.min(left);
+            left -= count;
             if to.write_all(&memory[..count]).is_err() {
+                break;
+            }
+            if left == 0 {
+                let _ = from.shutdown(Shutdown::Both);
                 break;
             }
         }

@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex};
 
 use msec_protocol::Code;
-use msec_tests::http::{mirror, post, target};
+use msec_protocol::trace::TraceParent;
+use msec_tests::http::{HttpAnswer, mirror, post, target};
 use msec_tests::{ECHO, Gate, HttpPeer, MIRROR, Stage, config, curl, on_both};
 use serde_json::json;
 
@@ -108,6 +109,8 @@ on_both! {
     fn headers_become_what_a_head_says(io: msec::Io) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
+        let parents = Arc::new(Mutex::new(Vec::new()));
+        let noted = parents.clone();
         let stage = Stage::with(config(io), |builder| {
             builder.raw("test.Seen.It", move |context| {
                 let metadata: Vec<_> = context
@@ -121,6 +124,7 @@ on_both! {
                     metadata,
                 );
                 let remaining_ms = context.remaining_ms();
+                noted.lock().unwrap().push(context.traceparent());
                 sink.lock().unwrap().push((said, remaining_ms));
                 context.set_result(-7);
                 Ok("")
@@ -135,10 +139,24 @@ on_both! {
         );
         peer.send(post("/test.Seen/It", &headers, ""));
         let answer = peer.answer();
-        assert_eq!((answer.status, answer.header("traceparent")), (200, Some(trace)));
+        assert_eq!(answer.status, 200);
+        let parent = |text: &str| TraceParent::parse(text.as_bytes()).unwrap();
+        let of = |answer: &HttpAnswer| parent(answer.header("traceparent").unwrap());
+        // The trace of the caller, and in it the span of the request here.
+        let (theirs, ours) = (parent(trace), of(&answer));
+        let span = &stage.engine.trace(theirs.trace_id.low)[0];
+        assert_eq!((span.trace_id, span.parent_id), (theirs.trace_id, theirs.span_id));
+        assert_eq!((ours.trace_id, ours.span_id), (theirs.trace_id, span.span_id));
+        assert!(ours.sampled);
         assert_eq!(answer.header("msec-result"), Some("-7"));
         peer.send(post("/test.Seen/It", kind, ""));
-        assert_eq!(peer.answer().header("traceparent"), None);
+        // Nobody has named the trace: it is found by what the answer says.
+        let named = of(&peer.answer());
+        let span = &stage.engine.trace(named.trace_id.low)[0];
+        assert_eq!((span.trace_id, span.span_id), (named.trace_id, named.span_id));
+        assert_eq!((span.parent_id, named.sampled), (0, false));
+        // What the handler would pass on is the same.
+        assert_eq!(parents.lock().unwrap()[..], [Some(ours), Some(named)]);
         let seen = seen.lock().unwrap();
         let (said, remaining_ms) = &seen[0];
         let metadata = vec![("tenant".to_string(), "blue".to_string())];

@@ -181,6 +181,36 @@ on_both! {
         stage.wait_for_connections(0);
     }
 
+    fn a_request_that_a_cut_has_shortened_is_told_and_never_served(io: Io) {
+        let authority = Authority::new();
+        let stage = stage(io, server_tls(&authority.server()));
+        let engine = engine(io, ClientTls::new(authority.file()));
+        let bystander = Client::new(&engine, stage.address()).unwrap();
+        echo(&bystander, b"before");
+        let served = stage.server.report()[0].counters.ended();
+        // By SRPC: the first part of a frame.
+        let proxy = Proxy::cutting_after(tcp(&stage), 200_000);
+        let client = Client::new(&engine, &format!("{}@tls", proxy.address())).unwrap();
+        let error = client.call_raw(ECHO, &body(1_000_000), &patient()).unwrap_err();
+        assert_eq!(error.code(), Code::NETWORK, "{error}");
+        let line = wait_for_line("connection", &proxy.far_address());
+        assert!(line.text.contains("inside a request: TLS: the stream was cut"), "{}", line.text);
+        // By HTTP: the head and the first part of a body.
+        let proxy = Proxy::cutting_after(tcp(&stage), 200_000);
+        let url = format!("https://{}/echo.EchoService/Echo", proxy.address());
+        let file = authority.path("large");
+        std::fs::write(&file, body(1_000_000)).unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["-sk", "--max-time", "15", "-H", "content-type: application/octet-stream"]);
+        curl.args(["-H", "Expect:", "--data-binary", &format!("@{}", file.display()), &url]);
+        let output = curl.output().expect("curl is installed");
+        assert!(!output.status.success() && output.stdout.is_empty(), "no answer to half of it");
+        let line = wait_for_line("connection", &proxy.far_address());
+        assert!(line.text.contains("inside a request: TLS: the stream was cut"), "{}", line.text);
+        assert_eq!(stage.server.report()[0].counters.ended(), served, "neither was served");
+        echo(&bystander, b"after");
+    }
+
     fn a_peer_that_does_not_speak_tls_is_told_apart(io: Io) {
         let authority = Authority::new();
         let plain = Stage::echo(io);

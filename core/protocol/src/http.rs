@@ -41,7 +41,6 @@ mod cutter;
 mod date;
 mod head;
 mod target;
-mod traceparent;
 
 pub use answer::{Answer, CONTINUE, encode, reason};
 pub use bad::BadRequest;
@@ -49,7 +48,6 @@ pub use cutter::{Arrival, Cutter, Request};
 pub use date::imf_fixdate;
 pub use head::{Head, Method, USER_HEADER_PREFIX};
 pub use target::Target;
-pub use traceparent::Traceparent;
 
 /// Whether a connection whose first byte this is speaks HTTP: all its methods are upper-case
 /// letters, and a frame of SRPC begins with a parenthesis.

@@ -84,6 +84,12 @@ impl fmt::Display for TraceId {
 }
 
 /// What a `traceparent` header says (W3C Trace Context, version 00).
+///
+/// ```text
+/// 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+/// │  │ trace id                       │ span id         └ flags: 1 sampled
+/// └ version
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
     /// The trace; never none.
@@ -115,11 +121,29 @@ impl TraceParent {
         let is_valid = !trace_id.is_none() && span_id != 0;
         is_valid.then_some(TraceParent { trace_id, span_id, sampled })
     }
+
+    /// The value of a header, of version 00.
+    pub fn to_bytes(&self) -> [u8; TRACE_PARENT_BYTES] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        put_hex(&mut text[3..19], self.trace_id.high);
+        put_hex(&mut text[19..35], self.trace_id.low);
+        put_hex(&mut text[36..52], self.span_id);
+        text[54] = b'0' + u8::from(self.sampled);
+        text
+    }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "00-{}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        self.to_bytes().iter().try_for_each(|byte| fmt::Write::write_char(out, char::from(*byte)))
+    }
+}
+
+/// Sixteen digits.
+fn put_hex(digits: &mut [u8], mut word: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(word & 15) as usize];
+        word >>= 4;
     }
 }
 
@@ -199,6 +223,8 @@ mod tests {
         assert_eq!((parent.span_id, parent.sampled), (0xb7ad_6b71_6920_3331, true));
         assert_eq!(parent.trace_id.high, 0x0af7_6519_16cd_43dd);
         assert_eq!(parent.to_string(), text);
+        let unsampled = TraceParent { sampled: false, ..parent };
+        assert_eq!(TraceParent::parse(&unsampled.to_bytes()), Some(unsampled));
         let later = std::format!("01{}-more", &text[2..]);
         assert_eq!(TraceParent::parse(later.as_bytes()), Some(parent));
     }

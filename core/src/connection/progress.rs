@@ -20,7 +20,7 @@ impl Connection {
     }
 
     /// Whether all that has come is complete.
-    fn at_boundary(&self) -> bool {
+    pub(super) fn at_boundary(&self) -> bool {
         match &self.role {
             Role::Server(server) => server.http().map(HttpSide::at_boundary),
             Role::Client(_) | Role::Raw(_) => None,

@@ -125,6 +125,24 @@ impl Connection {
         }
     }
 
+    /// Whoever calls has ended, or somebody on the way made it look so: says it in the log where a
+    /// request has lost its end. What was whole is answered all the same. Many end between requests
+    /// without a word of TLS, and lose nothing by it.
+    pub(super) fn note_if_cut(&self) {
+        let why = self.why_ended();
+        if why != Closed::Cut {
+            return;
+        }
+        let peer = &self.peer;
+        if self.at_boundary() {
+            let text = format_args!("connection from {peer} ends between requests: {why}");
+            crate::log::debug("connection", text);
+        } else {
+            let text = format_args!("connection from {peer} ends inside a request: {why}");
+            crate::log::warn("connection", text);
+        }
+    }
+
     /// Says what is to be said before the connection is closed at once, if the kernel takes it.
     pub(super) fn say_last_words(&self) {
         // Behind half a record nothing could be read.

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use msec_protocol::http::{self, Answer, Request, Target, Traceparent};
+use msec_protocol::http::{self, Answer, Request, Target};
+use msec_protocol::trace::TraceParent;
 use msec_protocol::{Code, Metadata, RequestHead, limits};
 
 use crate::coding::Coding;
@@ -49,7 +50,6 @@ pub(super) struct Exchange {
     pub(super) is_refused_page: bool,
     version_minor: u8,
     without_body: bool,
-    trace: Option<Traceparent>,
     /// The whole answer, which waits for those before it.
     pub(super) answer: Option<Vec<u8>>,
 }
@@ -66,7 +66,6 @@ impl Exchange {
             is_refused_page: is_page && !may_call(plan, origin, request.of(head.host)),
             version_minor: head.version_minor,
             without_body: head.method == http::Method::Head,
-            trace: Traceparent::parse(request.of(head.traceparent)),
             answer: None,
         }
     }
@@ -80,19 +79,16 @@ impl Exchange {
             is_refused_page: false,
             version_minor: 1,
             without_body: false,
-            trace: None,
             answer: None,
         }
     }
 
     /// Appends the answer.
     pub(super) fn encode(&self, told: &Told<'_>, date: &[u8], plan: &Plan, out: &mut Vec<u8>) {
-        let trace = self.trace.map(|trace| trace.format());
         let none: (&str, &[u8]) = ("", b"");
         let mut headers = [none; HEADERS_COUNT_MAX];
         let mut count = 0;
         let own = [
-            trace.as_ref().map(|trace| ("traceparent", &trace[..])),
             self.cors.map(|index| ("access-control-allow-origin", plan.cors[index].as_bytes())),
             // The same answer to another page would say something else.
             self.cors.map(|_| ("vary", &b"origin"[..])),
@@ -131,7 +127,7 @@ pub(super) struct Asked<'a> {
     method_name: Vec<u8>,
     caller: &'a [u8],
     deadline_ms: u32,
-    trace: Traceparent,
+    trace: Option<TraceParent>,
     dyed: bool,
     metadata: Metadata,
     auth: &'a [u8],
@@ -162,7 +158,7 @@ impl<'a> Asked<'a> {
             method_name,
             caller: if caller.is_empty() { CALLER } else { caller },
             deadline_ms: deadline_ms(request.of(head.timeout_ms))?,
-            trace: Traceparent::parse(request.of(head.traceparent)).unwrap_or_default(),
+            trace: TraceParent::parse(request.of(head.traceparent)),
             dyed: request.of(head.dyed) == b"1",
             metadata: metadata(request)?,
             auth: if is_bearer { auth[7..].trim_ascii() } else { b"" },
@@ -171,15 +167,16 @@ impl<'a> Asked<'a> {
 
     /// The same as the head of SRPC says it.
     pub(super) fn head(&self, sequence: u64) -> RequestHead<'_> {
+        let trace = self.trace.as_ref();
         RequestHead {
             sequence,
             coloring: self.dyed.into(),
             caller: self.caller,
             method_name: &self.method_name,
             deadline_ms: self.deadline_ms,
-            trace_id: self.trace.trace_id,
-            span_id: self.trace.span_id,
-            sampled: self.trace.sampled,
+            trace_id: trace.map_or([0; 16], |trace| trace.trace_id.to_bytes()),
+            span_id: trace.map_or(0, |trace| trace.span_id),
+            sampled: trace.is_some_and(|trace| trace.sampled),
             metadata: self.metadata.encoded(),
             auth: self.auth,
             ..RequestHead::default()

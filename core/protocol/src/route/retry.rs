@@ -7,7 +7,8 @@
 //! calls in flight, up to a bound.
 //!
 //! Each core has a budget for each service. A share is a share on every core, so the process keeps
-//! it as well; only what a budget begins with is divided by the number of cores.
+//! it as well; what a budget begins with, and what it keeps at most, is divided by the number of
+//! cores.
 use crate::report::Histogram;
 
 /// What one call earns, in thousandths of an attempt: 10 %.
@@ -16,7 +17,7 @@ const EARNED: u32 = 100;
 const COST: u32 = 1000;
 /// Attempts that a process may make before its calls have earned any.
 const START_COUNT: u32 = 10;
-/// Attempts that are kept at most.
+/// Attempts that a process keeps at most; but each of its cores keeps one.
 const KEPT_COUNT_MAX: u32 = 100;
 
 /// The attempts that a service's calls have earned.
@@ -24,6 +25,8 @@ const KEPT_COUNT_MAX: u32 = 100;
 pub struct RetryBudget {
     /// In thousandths of an attempt.
     earned: u32,
+    /// The most that is kept, in the same.
+    earned_max: u32,
     spent_count: u64,
     refused_count: u64,
 }
@@ -32,13 +35,18 @@ impl RetryBudget {
     /// With what one of `cores_count` cores begins.
     pub fn new(cores_count: usize) -> RetryBudget {
         let cores = u32::try_from(cores_count).unwrap_or(u32::MAX).max(1);
-        RetryBudget { earned: START_COUNT * COST / cores, spent_count: 0, refused_count: 0 }
+        RetryBudget {
+            earned: START_COUNT * COST / cores,
+            earned_max: (KEPT_COUNT_MAX * COST / cores).max(COST),
+            spent_count: 0,
+            refused_count: 0,
+        }
     }
 
     /// A call is made.
     #[inline]
     pub fn earn(&mut self) {
-        self.earned = (self.earned + EARNED).min(KEPT_COUNT_MAX * COST);
+        self.earned = (self.earned + EARNED).min(self.earned_max);
     }
 
     /// Whether one more attempt may be made; if so it is spent.
@@ -128,12 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
-        let mut budget = RetryBudget::new(2);
-        assert_eq!(budget.left_count(), START_COUNT / 2);
-        (0..100_000).for_each(|_| budget.earn());
-        let attempts = (0..1000).filter(|_| budget.spend()).count();
-        assert_eq!(attempts, KEPT_COUNT_MAX as usize);
+    fn what_is_kept_is_bounded_for_the_process_whatever_its_cores() {
+        for cores_count in [1, 2, 3, 16, 100, 1000] {
+            let attempts = (0..cores_count).map(|_| {
+                let mut budget = RetryBudget::new(cores_count);
+                assert_eq!(budget.left_count(), START_COUNT / cores_count as u32);
+                (0..10_000).for_each(|_| budget.earn());
+                (0..1000).filter(|_| budget.spend()).count()
+            });
+            let attempts = attempts.sum::<usize>();
+            // Rounded down on each core, but at least one each.
+            let most = (KEPT_COUNT_MAX as usize).max(cores_count);
+            assert!(attempts <= most, "{attempts} on {cores_count} cores");
+            assert!(attempts + cores_count > most, "{attempts} on {cores_count} cores");
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@
 //! gets faster has shown what usual is nowadays, and that is learnt.
 //!
 //! Each core keeps its own, for its own requests: what is scarce answers all cores alike, as a
-//! bottleneck does the connections that share it.
+//! bottleneck does the connections that share it. The process has the sum of the limits (see
+//! docs/decisions/0004-overload.md for what that costs).
 
 /// The limit is not closed further than this: some always try, and are how recovery is noticed.
 pub const FLOOR: u32 = 8;
