@@ -96,6 +96,17 @@ impl Flow {
         self.notes.lock().unwrap().in_flight_most
     }
 
+    /// The time within which 99 % of those calls were answered that were made in a time, and
+    /// answered with another text than that.
+    pub fn p99_of_others(&self, from: Instant, until: Instant, answer: &str) -> Duration {
+        let notes = self.notes.lock().unwrap();
+        let made = notes.ended.iter().filter(|ended| (from..until).contains(&ended.made));
+        let others = made.filter(|ended| ended.outcome.as_ref().is_ok_and(|text| text != answer));
+        let mut took: Vec<_> = others.map(|ended| ended.took).collect();
+        took.sort_unstable();
+        took[took.len() * 99 / 100]
+    }
+
     /// Waits until so many more calls were made and those before them have ended.
     #[track_caller]
     pub fn wait_for_more(&self, count: usize) {

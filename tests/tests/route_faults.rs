@@ -9,13 +9,19 @@ use std::time::Duration;
 use msec::naming::Standing;
 use msec::{CallOptions, Client, Code, Engine, Io};
 use msec_tests::fleet::Call;
-use msec_tests::instances::{ROLE, SERVICE, VICTIM, WHO, named, serve, standing, table, victim};
-use msec_tests::{Child, Fleet, Stage, config, on_both, wait_until};
+use msec_tests::instances::{
+    NAME, ROLE, SERVICE, VICTIM, WHO, named, serve, standing, table, victim,
+};
+use msec_tests::{Child, Fleet, Flow, Stage, config, on_both, wait_until};
 
 /// Callers at a time: that many calls may be in flight to whoever dies.
 const CALLERS: usize = 8;
 /// Failed calls that a process may have beyond those in flight.
 const FAILED_MAX: usize = 5;
+/// Calls a second of a flow, where the machine gives it the time.
+const FLOW_RATE: f64 = 20_000.0;
+/// How often an instance is killed until the machine is quiet enough to tell what that does.
+const ROUNDS_MAX: usize = 8;
 
 on_both! {
     fn an_instance_killed_under_load_costs_those_in_flight_and_returns_when_revived(io: Io) {
@@ -58,6 +64,40 @@ on_both! {
         let failed = &fleet.failures()[failed.len()..];
         assert!(failed.len() <= FAILED_MAX, "{failed:?}");
         fleet.stop();
+    }
+
+    fn an_instance_killed_under_a_flow_costs_the_others_calls_no_time(io: Io) {
+        if Child::is_running(ROLE) {
+            return serve(io);
+        }
+        let (a, b) = (named(io, "a"), named(io, "b"));
+        let mut child = victim(module_path!(), io, "127.0.0.1:0");
+        let address = child.said();
+        let engine = Engine::with(config(io)).unwrap();
+        engine.set_routes(table(&[a.address(), b.address(), &address]));
+        let client = Client::new(&engine, SERVICE).unwrap();
+        let options = CallOptions::new().timeout(Duration::from_secs(1));
+        let flow = Flow::start(&client, NAME, FLOW_RATE, &options);
+        let mut ratios = Vec::new();
+        // What else the machine does comes and goes, and doubles a p99 by itself; what the engine
+        // does to the others' calls would be there each time.
+        while ratios.iter().all(|ratio| *ratio > 2.0) {
+            assert!(ratios.len() < ROUNDS_MAX, "p99 after to p99 before: {ratios:?}");
+            wait_until("it has its part", || flow.part_of_last(600, VICTIM) > 0.2);
+            let failed_before = flow.failures().len();
+            let before = msec_tests::now();
+            flow.wait_for_more(FLOW_RATE as usize / 2);
+            let killed = msec_tests::now();
+            let in_flight = flow.in_flight_most(|| child.signal("KILL"));
+            flow.wait_for_more(FLOW_RATE as usize / 2);
+            let failed = &flow.failures()[failed_before..];
+            assert!(failed.len() <= in_flight + FAILED_MAX, "{} of {in_flight}", failed.len());
+            assert!(failed.iter().all(|error| error.starts_with("-11")), "{failed:?}");
+            let p99 = |from, until| flow.p99_of_others(from, until, VICTIM).as_secs_f64();
+            ratios.push(p99(killed, msec_tests::now()) / p99(before, killed));
+            child = victim(module_path!(), io, &address);
+            child.said();
+        }
     }
 
     fn an_instance_made_slow_gets_next_to_nothing_within_a_second(io: Io) {
