@@ -62,6 +62,8 @@ pub enum Fault {
     Slow(f64),
     /// It answers this part of the calls with a fault, quickly.
     Failing(f64),
+    /// It refuses this part of the calls, quickly: a limit of its own is reached.
+    Refusing(f64),
 }
 
 /// A fault of some instances for some callers, over a span of time.
@@ -113,7 +115,7 @@ pub struct World {
     pub callers: Vec<Callers>,
     /// What goes wrong.
     pub plans: Vec<Plan>,
-    /// Whether callers send calls again that surely did not start.
+    /// Whether callers send calls again that surely did not start: not sent, or refused.
     pub retries: bool,
 }
 
@@ -253,7 +255,7 @@ enum Happening {
     Joined,
 }
 
-const ENDS: [End; 4] = [End::Answered, End::Faulted, End::Lost, End::Unsent];
+const ENDS: [End; 5] = [End::Answered, End::Faulted, End::Lost, End::Unsent, End::Refused];
 
 struct Run<'a> {
     world: &'a World,
@@ -388,7 +390,9 @@ impl Run<'_> {
             let (connected, after_ns) = match self.fault(dialled, caller) {
                 Fault::Dead => (false, NETWORK_NS),
                 Fault::Dark => (false, SECOND),
-                Fault::None | Fault::Slow(_) | Fault::Failing(_) => (true, NETWORK_NS),
+                Fault::None | Fault::Slow(_) | Fault::Failing(_) | Fault::Refusing(_) => {
+                    (true, NETWORK_NS)
+                }
             };
             let instance = dialled as u32;
             self.at(self.now_ns + after_ns, Happening::Dialled { caller, instance, connected });
@@ -441,7 +445,10 @@ impl Run<'_> {
             Fault::Failing(part) if self.random.fraction() < part => {
                 self.at(back_ns, Happening::Back { attempt: place, end: 1 });
             }
-            Fault::None | Fault::Slow(_) | Fault::Failing(_) => {
+            Fault::Refusing(part) if self.random.fraction() < part => {
+                self.at(back_ns, Happening::Back { attempt: place, end: 4 });
+            }
+            Fault::None | Fault::Slow(_) | Fault::Failing(_) | Fault::Refusing(_) => {
                 let machine = &mut self.machines[instance as usize];
                 if machine.working < self.world.places {
                     machine.working += 1;
@@ -457,7 +464,7 @@ impl Run<'_> {
         let Attempt { caller, instance, .. } = self.attempts[place as usize];
         let slow = match self.fault(instance as usize, caller) {
             Fault::Slow(factor) => factor,
-            Fault::None | Fault::Dead | Fault::Dark | Fault::Failing(_) => 1.0,
+            Fault::None | Fault::Dead | Fault::Dark | Fault::Failing(_) | Fault::Refusing(_) => 1.0,
         };
         let (cold, warm_ns) = self.world.cold;
         let joined_ns = self.machines[instance as usize].joined_ns;
@@ -490,7 +497,7 @@ impl Run<'_> {
         let end = match self.fault(instance as usize, caller) {
             Fault::Dead => 2,
             Fault::Dark => return self.attempts[place as usize].over = true,
-            Fault::None | Fault::Slow(_) | Fault::Failing(_) => 0,
+            Fault::None | Fault::Slow(_) | Fault::Failing(_) | Fault::Refusing(_) => 0,
         };
         self.at(self.now_ns + NETWORK_NS / 2, Happening::Back { attempt: place, end });
     }
@@ -531,7 +538,8 @@ impl Run<'_> {
             latency_ns,
             self.now_ns,
         );
-        if end == End::Unsent && self.world.retries && attempt.tried_count < 2 {
+        let is_repeatable = matches!(end, End::Unsent | End::Refused);
+        if is_repeatable && self.world.retries && attempt.tried_count < 2 {
             let mut tried = attempt.tried;
             tried[usize::from(attempt.tried_count)] = attempt.number;
             let tried = &tried[..=usize::from(attempt.tried_count)];

@@ -361,6 +361,88 @@ fn a_key_stays_with_its_instance_and_spills_under_load() {
 }
 
 #[test]
+fn the_policy_changes_live_with_calls_in_flight() {
+    let mut all = instances(4);
+    for (n, instance) in all.iter_mut().enumerate() {
+        instance.zone = if n == 2 { "there" } else { "here" }.into();
+    }
+    let mut stage = Stage::of(service(Policy::Adaptive, all.clone()), "here");
+    stage.good_calls(200);
+    let dead = |index| (if index == 3 { End::Unsent } else { End::Answered }, MS);
+    stage.calls(100, dead);
+    let mut held: Vec<(usize, Ticket)> = vec![];
+    let order = [Policy::Wrr, Policy::P2c, Policy::Hash, Policy::ZoneFirst, Policy::Adaptive];
+    for policy in order.into_iter().chain(order.into_iter().rev()) {
+        stage.balancer.update(Arc::new(service(policy, all.clone())), stage.now_ns);
+        for call in 0..30u64 {
+            let (index, ticket, why) = stage.pick_with(Some(call), &[]).unwrap();
+            let fits = match policy {
+                Policy::Wrr => why == Why::Turn,
+                Policy::Hash => matches!(why, Why::Key | Why::KeySpill),
+                Policy::P2c | Policy::Adaptive => matches!(why, Why::Drawn | Why::Cheaper),
+                Policy::ZoneFirst => matches!(why, Why::Drawn | Why::Cheaper) && index != 2,
+            };
+            assert!(fits, "{policy:?}: {why} for {index}");
+            // What one policy has learnt the next one knows.
+            assert_ne!(index, 3, "{policy:?} calls who is dead");
+            if call < 3 {
+                held.push((index, ticket));
+            } else {
+                stage.now_ns += MS / 2;
+                stage.end(ticket, End::Answered);
+            }
+        }
+        let explained = stage.balancer.explain(stage.now_ns);
+        assert_eq!(explained.policy, policy);
+        for (index, instance) in explained.instances.iter().enumerate() {
+            let count = held.iter().filter(|(of, _)| *of == index).count();
+            assert_eq!(instance.in_flight as usize, count, "{policy:?}, {index}");
+        }
+    }
+    // They end under another policy than the one that they began under.
+    for (_, ticket) in held {
+        stage.end(ticket, End::Answered);
+    }
+    let explained = stage.balancer.explain(stage.now_ns);
+    assert!(explained.instances.iter().all(|one| one.in_flight == 0), "{explained:?}");
+}
+
+#[test]
+fn with_most_in_trouble_nobody_else_is_lowered() {
+    let fails_of = |dead: usize| {
+        let mut stage = Stage::adaptive(5);
+        stage.good_calls(200);
+        let turn = core::cell::Cell::new(0u64);
+        let ends = |index: usize| {
+            // Each third of its own calls: never in a row.
+            turn.set(turn.get() + u64::from(index == 4));
+            let fails = index == 4 && turn.get().is_multiple_of(3);
+            let end = match index < dead {
+                true => End::Unsent,
+                false if fails => End::Faulted,
+                false => End::Answered,
+            };
+            (end, MS)
+        };
+        let mut least = 1.0f32;
+        for _ in 0..600 {
+            stage.calls(1, ends);
+            let explained = stage.balancer.explain(stage.now_ns);
+            // Until the dead are known, all are judged alike.
+            if explained.is_protective == (dead > 2) {
+                least = least.min(explained.instances[4].success);
+            }
+        }
+        let explained = stage.balancer.explain(stage.now_ns);
+        assert!(dead < 3 || explained.instances[4].standing == Standing::Live, "{explained:?}");
+        (explained.is_protective, least)
+    };
+    let (protective, success) = fails_of(0);
+    assert!(!protective && success < 0.75, "{success}: one that fails is lowered");
+    assert_eq!(fails_of(3), (true, 1.0), "but not the rest of those that are left");
+}
+
+#[test]
 fn cores_eject_together_what_fails_a_little_on_each() {
     let service = Arc::new(service(Policy::Adaptive, instances(3)));
     let stage = || {

@@ -1,7 +1,8 @@
 //! The product's balancer, as a router of the simulator.
 use super::Router;
 use crate::route::balancer::{Ask, Balancer, Ticket};
-use crate::route::table::{Instance, Service};
+use crate::route::ring::mix;
+use crate::route::table::{Instance, Policy, Service};
 use crate::route::{Address, End};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -19,7 +20,12 @@ pub struct Adaptive {
 impl Adaptive {
     /// For so many instances.
     pub fn new(count: usize) -> Adaptive {
-        let balancer = Balancer::new(service(count), "", 0);
+        Adaptive::with(Policy::Adaptive, count)
+    }
+
+    /// The same with another policy; each call has a key of its own.
+    pub fn with(policy: Policy, count: usize) -> Adaptive {
+        let balancer = Balancer::new(service(policy, count), "", 0);
         Adaptive { balancer, tickets: Vec::new(), free: VecDeque::new() }
     }
 
@@ -30,12 +36,13 @@ impl Adaptive {
 }
 
 /// A service of so many instances; the index is the port.
-fn service(count: usize) -> Arc<Service> {
+fn service(policy: Policy, count: usize) -> Arc<Service> {
     let instance = |index| {
         let text = format!("10.0.0.1:{}", index + 1);
         Instance::new(text.parse().expect("an address is written above"))
     };
-    Arc::new(Service::new("Sim.service", (0..count).map(instance).collect()))
+    let instances = (0..count).map(instance).collect();
+    Arc::new(Service { policy, ..Service::new("Sim.service", instances) })
 }
 
 fn index_of(address: &Address) -> usize {
@@ -49,7 +56,7 @@ impl Router for Adaptive {
     fn pick(&mut self, now_ns: u64, random: u64, tried: &[u64]) -> Option<(usize, u64)> {
         let ticket_of = |number: &u64| self.tickets[*number as usize].map(|(ticket, _)| ticket);
         let tried: Vec<Ticket> = tried.iter().filter_map(ticket_of).collect();
-        let ask = Ask { now_ns, random, key: None, tried: &tried };
+        let ask = Ask { now_ns, random, key: Some(mix(!random)), tried: &tried };
         let picked = self.balancer.pick(&ask)?;
         let entry = Some((picked.ticket, index_of(picked.address)));
         let index = index_of(picked.address);
@@ -84,6 +91,7 @@ impl Router for Adaptive {
     }
 
     fn resized(&mut self, count: usize, now_ns: u64) {
-        self.balancer.update(service(count), now_ns);
+        let policy = self.balancer.service().policy;
+        self.balancer.update(service(policy, count), now_ns);
     }
 }

@@ -1,7 +1,8 @@
 //! Regressions: each trouble from one seed, with the bounds that it must stay within. The bounds
 //! leave a little room over what is measured, and none for another order of magnitude.
-use super::scenarios::{all, quiet};
+use super::scenarios::{Scenario, all, quiet};
 use super::*;
+use crate::route::Policy;
 use std::vec;
 
 /// The seed of a regression; another one by hand, when looking for trouble.
@@ -127,4 +128,95 @@ fn with_retries_a_dead_instance_costs_next_to_nothing() {
     let world = World { retries: true, ..scenario.world };
     let felt = run(&world, |count, _| Box::new(Adaptive::new(count)));
     assert!(felt.failed <= 20, "{} of a thousand callers' calls", felt.failed);
+}
+
+#[test]
+fn one_that_refuses_is_avoided_and_not_ejected_and_retries_hide_it() {
+    let refusing = Plan {
+        first: 0,
+        count: 1,
+        from_ns: 5 * SECOND,
+        to_ns: u64::MAX,
+        flap_ns: 0,
+        fault: Fault::Refusing(0.5),
+        callers: usize::MAX,
+    };
+    let world = World {
+        duration_ns: 20 * SECOND,
+        callers: vec![Callers { count: 20, rate: 100.0 }],
+        plans: vec![refusing],
+        ..quiet(seed())
+    };
+    let alone = run(&world, |count, _| Box::new(Adaptive::new(count)));
+    let share = alone.share(15, 0);
+    assert!((0.005..0.06).contains(&share), "half of a tenth or less, but not nothing: {share}");
+    let again = World { retries: true, ..world };
+    let again = run(&again, |count, _| Box::new(Adaptive::new(count)));
+    assert!(alone.failed > 200 && again.failed <= 2, "{}, then {}", alone.failed, again.failed);
+}
+
+#[test]
+fn whatever_the_policy_a_dead_instance_costs_each_caller_about_one_call() {
+    let scenario = all(seed()).into_iter().find(|one| one.name == "one of ten dead").unwrap();
+    let callers = vec![Callers { count: 100, rate: 6.0 }];
+    let world = World { duration_ns: 15 * SECOND, callers, ..scenario.world };
+    for (name, policy) in Policy::ALL {
+        let felt = run(&world, |count, _| Box::new(Adaptive::with(policy, count)));
+        assert!((50..=110).contains(&felt.failed), "{name}: {} of 100 callers' calls", felt.failed);
+        assert!(felt.share(12, 0) < 0.02, "{name}: {}", felt.share(12, 0));
+    }
+}
+
+#[test]
+fn thousands_of_callers_and_thirty_instances_are_as_well_off() {
+    let plan = |first, fault| Plan {
+        first,
+        count: 1,
+        from_ns: 3 * SECOND,
+        to_ns: u64::MAX,
+        flap_ns: 0,
+        fault,
+        callers: usize::MAX,
+    };
+    let world = World {
+        duration_ns: 9 * SECOND,
+        instances: 30,
+        callers: vec![Callers { count: 3000, rate: 3.0 }],
+        plans: vec![plan(0, Fault::Dead), plan(1, Fault::Slow(4.0))],
+        ..quiet(seed())
+    };
+    let felt = run(&world, |count, _| Box::new(Adaptive::new(count)));
+    assert!(felt.calls > 75_000, "{}", felt.calls);
+    // Each caller meets the dead one about once, if at all: it has a thirtieth of eighteen calls.
+    assert!(felt.failed <= 1500, "{}", felt.failed);
+    assert!(felt.share(8, 0) < 0.03, "{}", felt.share(8, 0));
+    let evenly = (2..30).all(|instance| (0.025..0.045).contains(&felt.share(2, instance)));
+    assert!(evenly, "{:?}", felt.shares[2]);
+}
+
+#[test]
+fn the_bounds_hold_whatever_the_seed() {
+    for seed in 1..=8 {
+        for Scenario { name, world } in all(seed) {
+            let callers = vec![Callers { count: 60, rate: 8.0 }];
+            let world = World { duration_ns: 16 * SECOND, callers, ..world };
+            let felt = run(&world, |count, _| Box::new(Adaptive::new(count)));
+            let late: u64 = felt.failed_by_second[14..].iter().sum();
+            let (failed_max, late_max) = match name {
+                "nothing wrong" | "one of ten 10x slow" | "slow start" => (0, 0),
+                "one of ten dead" | "one of ten dark" => (66, 5),
+                "dead for 10 s, then back" | "5,000/s and 5/s, dead + slow" => (70, 5),
+                "one of ten fails 30 %" => (130, 25),
+                "flapping, 2 s" => (130, 35),
+                // Ten of some fifteen seconds, or all of five.
+                "all fail 30 %" => (1900, 400),
+                "total outage, 5 s" => (2800, 0),
+                "partial partition" => (200, 10),
+                other => panic!("`{other}` has no bounds"),
+            };
+            let told = (felt.failed, late);
+            std::println!("seed {seed}, {name}: {told:?}");
+            assert!(felt.failed <= failed_max && late <= late_max, "seed {seed}, {name}: {told:?}");
+        }
+    }
 }
