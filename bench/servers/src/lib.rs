@@ -27,6 +27,10 @@ pub struct Flags {
     pub burn_us: u64,
     /// `--heavy`: mark the burning method as heavy.
     pub heavy: bool,
+    /// `--certificate`: file of the server's certificate.
+    pub certificate: String,
+    /// `--key`: file of its private key.
+    pub key: String,
 }
 
 impl Flags {
@@ -52,6 +56,8 @@ impl Flags {
                 Long("cores") => flags.cores = Some(parser.value()?.parse()?),
                 Long("burn-us") => flags.burn_us = parser.value()?.parse()?,
                 Long("heavy") => flags.heavy = true,
+                Long("certificate") => flags.certificate = parser.value()?.string()?,
+                Long("key") => flags.key = parser.value()?.string()?,
                 Short(_) | Long(_) | Value(_) => return Err(argument.unexpected()),
             }
         }

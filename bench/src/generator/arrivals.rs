@@ -40,6 +40,12 @@ impl Arrivals {
         self.next_ns as u64
     }
 
+    /// From the next request on, so many a second.
+    pub fn change(&mut self, rate: f64) {
+        assert!(rate > 0.0);
+        self.distance_ns = 1e9 / rate;
+    }
+
     /// Moves on to the request after it.
     pub fn advance(&mut self) {
         self.next_ns += match self.spacing {

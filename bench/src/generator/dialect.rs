@@ -1,8 +1,7 @@
 //! What the loop needs to know of a protocol, and no more: requests to bytes, bytes to checked
 //! answers.
 
-use std::io;
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
 
 /// Requests in flight on one connection at most; slots are numbered below it.
 pub const SLOTS_MAX: usize = 4096;
@@ -46,13 +45,18 @@ pub struct Found {
     pub strays: u64,
 }
 
+/// What a dialect says hello on: a socket that blocks, or TLS over it.
+pub trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
 /// A protocol, as the client of one method sees it.
 pub trait Dialect {
     /// The state of one connection.
     type Session;
 
     /// Says hello on a fresh, blocking connection, for at most `depth` requests at once.
-    fn open(&self, stream: &mut TcpStream, depth: usize) -> io::Result<Self::Session>;
+    fn open(&self, wire: &mut dyn Wire, depth: usize) -> io::Result<Self::Session>;
 
     /// Appends a request that occupies `slot` until its answer.
     fn request(&self, session: &mut Self::Session, slot: u16, kind: Kind, output: &mut Vec<u8>);

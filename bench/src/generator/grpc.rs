@@ -20,10 +20,11 @@
 //! table is still taken is passed over (ids may be skipped, RFC 9113 §5.1.1).
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 
-use super::dialect::{Answer, Broken, Dialect, Found, Kind, SLOTS_MAX, Verdict, echo_message};
+use super::dialect::{
+    Answer, Broken, Dialect, Found, Kind, SLOTS_MAX, Verdict, Wire, echo_message,
+};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
@@ -225,7 +226,7 @@ impl Grpc {
 impl Dialect for Grpc {
     type Session = Session;
 
-    fn open(&self, stream: &mut TcpStream, _depth: usize) -> io::Result<Session> {
+    fn open(&self, wire: &mut dyn Wire, _depth: usize) -> io::Result<Session> {
         let mut session = Session {
             streams: vec![Stream::default(); SLOTS_MAX],
             next_id: 1,
@@ -238,12 +239,12 @@ impl Dialect for Grpc {
             frame: None,
             partial: Vec::new(),
         };
-        stream.write_all(&self.hello())?;
+        wire.write_all(&self.hello())?;
         let mut buffer = [0; 4096];
         // The windows that count are in the server's settings, so no call starts before they are
         // read.
         while !session.greeted {
-            let count = stream.read(&mut buffer)?;
+            let count = wire.read(&mut buffer)?;
             if count == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
@@ -253,7 +254,7 @@ impl Dialect for Grpc {
             let (mut output, mut found) = (Vec::new(), Found::default());
             self.answers(&mut session, &buffer[..count], &mut output, &mut found)
                 .map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken.0))?;
-            stream.write_all(&output)?;
+            wire.write_all(&output)?;
         }
         Ok(session)
     }

@@ -6,9 +6,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::TcpStream;
 
-use super::dialect::{Answer, Broken, Dialect, Found, Kind, SLOTS_MAX, Verdict};
+use super::dialect::{Answer, Broken, Dialect, Found, Kind, SLOTS_MAX, Verdict, Wire};
 
 /// More than any server of the bench writes; a longer head means that the stream is out of step.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -61,7 +60,7 @@ impl Http {
 impl Dialect for Http {
     type Session = Session;
 
-    fn open(&self, _stream: &mut TcpStream, depth: usize) -> io::Result<Session> {
+    fn open(&self, _wire: &mut dyn Wire, depth: usize) -> io::Result<Session> {
         assert!(depth <= SLOTS_MAX);
         Ok(Session { waiting: VecDeque::with_capacity(depth), partial: Vec::new() })
     }

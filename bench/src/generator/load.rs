@@ -24,6 +24,7 @@ use super::arrivals::{Arrivals, Random};
 use super::dialect::{Answer, Dialect, Found, Kind, Verdict};
 use super::options::{Mode, Options};
 use super::report::{Latency, Report, histogram, record};
+use super::secure::{Secure, Trust};
 use super::window::{Reading, read_memory};
 use super::{connect, wait_at_gate};
 use crate::process::now_ns;
@@ -47,6 +48,7 @@ struct Slot {
 
 struct Connection<S> {
     stream: TcpStream,
+    secure: Option<Secure>,
     session: S,
     /// To be sent.
     output: Vec<u8>,
@@ -87,6 +89,8 @@ struct Load<'a, D: Dialect> {
     open: Option<Open>,
     random: Random,
     phase: Phase,
+    /// When the last request is due: the end of the window, or of the relief behind it.
+    ends_ns: u64,
     /// The window, in nanoseconds of the monotonic clock.
     window: std::ops::Range<u64>,
     start: Option<Reading>,
@@ -94,13 +98,17 @@ struct Load<'a, D: Dialect> {
     last_answer_ns: u64,
     tally: Tally,
     found: Found,
+    /// What received bytes hold, where they are sealed.
+    plain: Vec<u8>,
 }
 
 /// Connects, loads, measures.
 pub fn run<D: Dialect>(dialect: &D, options: &Options) -> io::Result<Report> {
+    let trust = options.tls.as_deref().map(|path| Trust::file(path, options.protocol()));
+    let trust = trust.transpose()?;
     let mut connections = Vec::with_capacity(options.connections);
     for nth in 0..options.connections {
-        connections.push(Connection::open(dialect, options, nth)?);
+        connections.push(Connection::open(dialect, options, trust.as_ref(), nth)?);
     }
     wait_at_gate(options)?;
     let start_ns = now_ns();
@@ -113,6 +121,8 @@ pub fn run<D: Dialect>(dialect: &D, options: &Options) -> io::Result<Report> {
         }),
         Mode::Closed | Mode::Once | Mode::Short | Mode::Idle => None,
     };
+    let window = opens_ns..opens_ns + options.measure.as_nanos() as u64;
+    let relief_ns = options.relief.map_or(0, |relief| relief.time.as_nanos() as u64);
     let mut load = Load {
         dialect,
         options,
@@ -122,17 +132,19 @@ pub fn run<D: Dialect>(dialect: &D, options: &Options) -> io::Result<Report> {
         open,
         random: Random(!SEED),
         phase: Phase::Warm,
-        window: opens_ns..opens_ns + options.measure.as_nanos() as u64,
+        ends_ns: window.end + relief_ns,
+        window,
         start: None,
         in_flight: 0,
         last_answer_ns: start_ns,
         tally: Tally {
-            report: Report::default(),
+            report: Report { recovery_ns: options.relief.map(|_| 0), ..Report::default() },
             first: histogram(),
             second: histogram(),
             dispatch_late: histogram(),
         },
         found: Found::default(),
+        plain: Vec::new(),
     };
     let driven = load.drive();
     let report = load.finish();
@@ -143,15 +155,24 @@ impl<S> Connection<S> {
     fn open<D: Dialect<Session = S>>(
         dialect: &D,
         options: &Options,
+        trust: Option<&Trust>,
         nth: usize,
     ) -> io::Result<Self> {
         let mut stream = connect(options.to, nth)?;
-        let session = dialect.open(&mut stream, options.depth)?;
+        let (secure, session) = match trust {
+            None => (None, dialect.open(&mut stream, options.depth)?),
+            Some(trust) => {
+                let (secure, session) =
+                    trust.open(dialect, options.to, &mut stream, options.depth)?;
+                (Some(secure), session)
+            }
+        };
         let slots = (0..options.depth)
             .map(|_| Slot { due_ns: 0, kind: Kind::First, in_flight: false })
             .collect();
         Ok(Connection {
             stream,
+            secure,
             session,
             output: Vec::new(),
             sending: Vec::new(),
@@ -162,6 +183,10 @@ impl<S> Connection<S> {
             free: (0..options.depth as u16).rev().collect(),
         })
     }
+
+    fn wants_write(&self) -> bool {
+        !self.output.is_empty() || self.secure.as_ref().is_some_and(Secure::wants_write)
+    }
 }
 
 impl<D: Dialect> Load<'_, D> {
@@ -171,7 +196,7 @@ impl<D: Dialect> Load<'_, D> {
             self.ring.receive(socket, RECEIVE | index as u64);
         }
         if self.open.is_none() {
-            self.fill();
+            self.fill()?;
         }
         loop {
             let now = now_ns();
@@ -180,7 +205,7 @@ impl<D: Dialect> Load<'_, D> {
             if self.advance(now)? {
                 return Ok(());
             }
-            self.flush();
+            self.flush()?;
             let completions = self.ring.wait(Some(self.patience(now)))?;
             let now = now_ns();
             for completion in &completions {
@@ -191,7 +216,7 @@ impl<D: Dialect> Load<'_, D> {
     }
 
     /// Closed loop and once: a request in every slot.
-    fn fill(&mut self) {
+    fn fill(&mut self) -> io::Result<()> {
         let now = now_ns();
         for index in 0..self.connections.len() {
             for _ in 0..self.options.depth {
@@ -200,8 +225,9 @@ impl<D: Dialect> Load<'_, D> {
             }
         }
         if self.options.mode == Mode::Once {
-            self.flush();
+            self.flush()?;
         }
+        Ok(())
     }
 
     /// Moves to the phase that the clock says; true when the run is over.
@@ -229,8 +255,10 @@ impl<D: Dialect> Load<'_, D> {
         }
         let waiting = self.open.as_ref().map_or(0, |open| open.backlog.len() as u64);
         let drained = self.in_flight + waiting == 0;
-        let drain_ends = self.window.end + DRAIN_MAX.as_nanos() as u64;
-        Ok(self.phase == Phase::Draining && (drained || once || now >= drain_ends))
+        let drain_ends = self.ends_ns + DRAIN_MAX.as_nanos() as u64;
+        let all_sent = now >= self.ends_ns || once;
+        let is_draining = self.phase == Phase::Draining && all_sent;
+        Ok(is_draining && (drained || once || now >= drain_ends))
     }
 
     /// How long to wait for completions: until something is due.
@@ -238,9 +266,10 @@ impl<D: Dialect> Load<'_, D> {
         let mut until = match self.phase {
             Phase::Warm => self.window.start,
             Phase::Measuring => self.window.end,
-            Phase::Draining => self.window.end + DRAIN_MAX.as_nanos() as u64,
+            Phase::Draining if now < self.ends_ns => self.ends_ns,
+            Phase::Draining => self.ends_ns + DRAIN_MAX.as_nanos() as u64,
         };
-        if let (Some(open), true) = (&self.open, self.phase != Phase::Draining) {
+        if let (Some(open), true) = (&self.open, now < self.ends_ns) {
             until = until.min(open.arrivals.next_due_ns());
         }
         Duration::from_nanos(until.saturating_sub(now).max(1))
@@ -256,8 +285,11 @@ impl<D: Dialect> Load<'_, D> {
     /// Open loop: what is due goes to the backlog, and from there to free slots.
     fn dispatch_due(&mut self, now: u64) {
         let Some(mut open) = self.open.take() else { return };
-        while open.arrivals.next_due_ns() <= now && open.arrivals.next_due_ns() < self.window.end {
+        while open.arrivals.next_due_ns() <= now && open.arrivals.next_due_ns() < self.ends_ns {
             let due = open.arrivals.next_due_ns();
+            if let (Some(relief), true) = (self.options.relief, due >= self.window.end) {
+                open.arrivals.change(relief.rate);
+            }
             open.arrivals.advance();
             let kind = self.draw();
             open.backlog.push_back((due, kind));
@@ -294,22 +326,32 @@ impl<D: Dialect> Load<'_, D> {
         }
     }
 
-    fn flush(&mut self) {
-        for index in self.dirty.drain(..) {
+    fn flush(&mut self) -> io::Result<()> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
             let connection = &mut self.connections[index];
             connection.dirty = false;
-            if connection.sending_now || connection.output.is_empty() {
+            if connection.sending_now || !connection.wants_write() {
                 continue;
             }
             connection.sending.clear();
-            std::mem::swap(&mut connection.sending, &mut connection.output);
-            connection.sending_now = true;
-            let (socket, bytes) =
-                (connection.stream.as_raw_fd(), &raw const connection.sending[..]);
-            // SAFETY: `sending` changes only when `sending_now` is false again, which the
-            // completion does.
-            unsafe { self.ring.send(socket, bytes, SEND | index as u64) };
+            match &mut connection.secure {
+                None => std::mem::swap(&mut connection.sending, &mut connection.output),
+                Some(secure) => secure.seal(&mut connection.output, &mut connection.sending)?,
+            }
+            self.send(index);
         }
+        self.dirty = dirty;
+        Ok(())
+    }
+
+    fn send(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        connection.sending_now = true;
+        let (socket, bytes) = (connection.stream.as_raw_fd(), &raw const connection.sending[..]);
+        // SAFETY: `sending` changes only when `sending_now` is false again, which the completion
+        // does.
+        unsafe { self.ring.send(socket, bytes, SEND | index as u64) };
     }
 
     fn handle(&mut self, completion: &Completion, now: u64) -> io::Result<()> {
@@ -346,10 +388,8 @@ impl<D: Dialect> Load<'_, D> {
         if (result as usize) < connection.sending.len() {
             // MSG_WAITALL or not, a send may end early: the rest goes first.
             connection.sending.drain(..result as usize);
-            connection.sending.append(&mut connection.output);
-            std::mem::swap(&mut connection.sending, &mut connection.output);
-        }
-        if !connection.output.is_empty() {
+            self.send(index);
+        } else if connection.wants_write() {
             self.mark_dirty(index);
         }
         Ok(())
@@ -364,15 +404,21 @@ impl<D: Dialect> Load<'_, D> {
     ) -> io::Result<()> {
         let connection = &mut self.connections[index];
         let mut found = std::mem::take(&mut self.found);
+        let mut bytes = self.ring.bytes(buffer, count);
+        if let Some(secure) = &mut connection.secure {
+            self.plain.clear();
+            secure.open(bytes, &mut self.plain)?;
+            bytes = &self.plain;
+        }
         let read = self.dialect.answers(
             &mut connection.session,
-            self.ring.bytes(buffer, count),
+            bytes,
             &mut connection.output,
             &mut found,
         );
         self.ring.give_back(buffer);
         read.map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken.0))?;
-        if !connection.output.is_empty() {
+        if connection.wants_write() {
             self.mark_dirty(index);
         }
         self.tally.report.strays += std::mem::take(&mut found.strays);
@@ -403,6 +449,9 @@ impl<D: Dialect> Load<'_, D> {
         let deadline_ns = self.options.deadline.map_or(u64::MAX, |time| time.as_nanos() as u64);
         let good = answer.verdict == Verdict::Right && now - due_ns <= deadline_ns;
         report.good += u64::from(measured && good);
+        if !good {
+            self.tally.report.missed(due_ns, self.window.end);
+        }
         if measured && (good || self.options.deadline.is_none()) {
             record(self.tally.of(kind), now - due_ns);
         }
@@ -418,6 +467,7 @@ impl<D: Dialect> Load<'_, D> {
         for slot in self.connections.iter().flat_map(|connection| &connection.slots) {
             if slot.in_flight {
                 self.tally.report.lost += 1;
+                self.tally.report.missed(slot.due_ns, self.window.end);
                 if self.options.deadline.is_none() {
                     record(self.tally.of(slot.kind), now - slot.due_ns);
                 }
@@ -425,6 +475,7 @@ impl<D: Dialect> Load<'_, D> {
         }
         for &(due, kind) in self.open.iter().flat_map(|open| &open.backlog) {
             self.tally.report.lost += 1;
+            self.tally.report.missed(due, self.window.end);
             if self.options.deadline.is_none() {
                 record(self.tally.of(kind), now - due);
             }

@@ -2,7 +2,7 @@
 //!
 //! It is not the engine's own `press`, because a yardstick must not share the faults of what it
 //! measures. It speaks three dialects, SRPC, gRPC and HTTP with JSON, below one loop, so that
-//! servers of all kinds meet the same load, clock and histogram.
+//! servers of all kinds meet the same load, clock and histogram; each of them by TLS as well.
 //!
 //! ```text
 //!   arrivals (open loop) ──► backlog of due times ─┐
@@ -27,6 +27,7 @@ pub mod idle;
 pub mod load;
 pub mod options;
 pub mod report;
+pub mod secure;
 pub mod short;
 pub mod srpc;
 mod window;

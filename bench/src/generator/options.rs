@@ -1,6 +1,7 @@
 //! The generator's flags.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ECHO_METHOD;
@@ -13,6 +14,9 @@ usage: generator --to ADDRESS:PORT [flags]
   what to send      --method M (echo.EchoService.Echo)  --payload BYTES (64)
                     --deadline-ms N: the server is told, may refuse, and answers within it are good
                     --mix M=PERCENT  --grpc  --http
+                    --tls FILE: by TLS, trusting the certificates in this file
+                    --relief RATE,MS: after the window so many a second for so long, to see when
+                    all is answered rightly and in time again
   how               closed loop; --open RATE [--poisson]; --short; --idle; --once
   how much          --connections N (64)  --depth N (1)
   how long          --warm-ms N (500)  --measure-ms N (2000)
@@ -50,6 +54,15 @@ pub struct Mix {
     pub share: f64,
 }
 
+/// Another load, behind the measured window of an open loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Relief {
+    /// Requests a second.
+    pub rate: f64,
+    /// How long.
+    pub time: Duration,
+}
+
 /// What to do to whom.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,6 +72,8 @@ pub struct Options {
     pub grpc: bool,
     /// HTTP/1.1 with JSON instead of SRPC.
     pub http: bool,
+    /// By TLS, trusting the certificates in this PEM file.
+    pub tls: Option<PathBuf>,
     /// The method that is measured.
     pub method: String,
     /// A second method beside it.
@@ -79,17 +94,29 @@ pub struct Options {
     pub server_pid: Option<u32>,
     /// Every request says how long it waits, and only answers within that count as good.
     pub deadline: Option<Duration>,
+    /// After the window.
+    pub relief: Option<Relief>,
     /// Wait for a line on standard input before the load starts.
     pub gate: bool,
 }
 
 impl Options {
+    /// The name of what is spoken, as ALPN knows it; SRPC has none.
+    pub fn protocol(&self) -> Option<&'static str> {
+        match (self.grpc, self.http) {
+            (true, _) => Some("h2"),
+            (false, true) => Some("http/1.1"),
+            (false, false) => None,
+        }
+    }
+
     /// Defaults towards `to`.
     pub fn new(to: SocketAddr) -> Self {
         Options {
             to,
             grpc: false,
             http: false,
+            tls: None,
             method: ECHO_METHOD.to_owned(),
             mix: None,
             payload: 64,
@@ -100,6 +127,7 @@ impl Options {
             measure: Duration::from_millis(2000),
             server_pid: None,
             deadline: None,
+            relief: None,
             gate: false,
         }
     }
@@ -114,6 +142,7 @@ impl Options {
                 Long("to") => options.to = parser.value()?.parse()?,
                 Long("grpc") => options.grpc = true,
                 Long("http") => options.http = true,
+                Long("tls") => options.tls = Some(parser.value()?.into()),
                 Long("method") => options.method = parser.value()?.string()?,
                 Long("mix") => options.mix = Some(mix(&parser.value()?.string()?)?),
                 Long("payload") => options.payload = parser.value()?.parse()?,
@@ -128,6 +157,7 @@ impl Options {
                 Long("measure-ms") => options.measure = milliseconds(&mut parser)?,
                 Long("server-pid") => options.server_pid = Some(parser.value()?.parse()?),
                 Long("deadline-ms") => options.deadline = Some(milliseconds(&mut parser)?),
+                Long("relief") => options.relief = Some(relief(&parser.value()?.string()?)?),
                 Long("gate") => options.gate = true,
                 Short(_) | Long(_) | Value(_) => return Err(argument.unexpected()),
             }
@@ -152,6 +182,12 @@ impl Options {
         if self.http && (self.grpc || self.mix.is_some() || self.deadline.is_some()) {
             return Err("--http goes with neither --grpc, --mix nor --deadline-ms".into());
         }
+        if self.relief.is_some() && self.deadline.is_none() {
+            return Err("--relief goes with --deadline-ms".into());
+        }
+        if self.tls.is_some() && matches!(self.mode, Mode::Short | Mode::Idle) {
+            return Err("--tls goes with neither --short nor --idle".into());
+        }
         if let Mode::Open { rate, .. } = self.mode
             && !(rate > 0.0 && rate.is_finite())
         {
@@ -166,6 +202,15 @@ fn milliseconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> 
     Ok(Duration::from_millis(parser.value()?.parse()?))
 }
 
+fn relief(text: &str) -> Result<Relief, lexopt::Error> {
+    let parsed = text.split_once(',').and_then(|(rate, ms)| {
+        let rate: f64 = rate.parse().ok()?;
+        let time = Duration::from_millis(ms.parse().ok()?);
+        (rate > 0.0 && rate.is_finite()).then_some(Relief { rate, time })
+    });
+    parsed.ok_or_else(|| format!("--relief {text}: RATE,MS is expected").into())
+}
+
 fn mix(text: &str) -> Result<Mix, lexopt::Error> {
     let parsed = text.rsplit_once('=').and_then(|(method, percent)| {
         let percent: f64 = percent.parse().ok()?;
@@ -173,4 +218,27 @@ fn mix(text: &str) -> Result<Mix, lexopt::Error> {
         (0.0..=1.0).contains(&share).then(|| Mix { method: method.to_owned(), share })
     });
     parsed.ok_or_else(|| format!("--mix {text}: METHOD=PERCENT is expected").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
+        let all = ["--to", "127.0.0.1:1"].iter().chain(words);
+        Options::parse(lexopt::Parser::from_args(all))
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        assert!(parse(&["--tls", "x.pem"]).is_ok());
+        assert!(parse(&["--tls", "x.pem", "--short"]).is_err());
+        assert!(parse(&["--open", "10", "--relief", "5,100"]).is_err());
+        for bad in ["5", "0,100", "x,100", "5,x"] {
+            let words = ["--open", "10", "--deadline-ms", "9", "--relief", bad];
+            assert!(parse(&words).is_err(), "{bad}");
+        }
+        let options = parse(&["--open", "10", "--deadline-ms", "9", "--relief", "5,100"]).unwrap();
+        assert_eq!(options.relief, Some(Relief { rate: 5.0, time: Duration::from_millis(100) }));
+    }
 }

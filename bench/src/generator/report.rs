@@ -78,6 +78,9 @@ pub struct Report {
     /// With deadlines: requests due in the window that were answered rightly and in time. Latencies
     /// are theirs alone.
     pub good: u64,
+    /// With relief: from the end of the window until the last request was due that was not answered
+    /// rightly and in time; 0 where all were.
+    pub recovery_ns: Option<u64>,
     /// With deadlines: refusals with a code that says so. Elsewhere they are wrong.
     pub refused: u64,
     /// Answers to nothing that was in flight.
@@ -108,6 +111,13 @@ impl Report {
     /// The server's processor time a request, in nanoseconds.
     pub fn cpu_ns_per_request(&self) -> f64 {
         self.server_cpu_ns as f64 / self.requests.max(1) as f64
+    }
+
+    /// Notes a request that was not answered rightly and in time, in nanoseconds.
+    pub fn missed(&mut self, due_ns: u64, window_end_ns: u64) {
+        if let Some(recovery_ns) = &mut self.recovery_ns {
+            *recovery_ns = (*recovery_ns).max(due_ns.saturating_sub(window_end_ns));
+        }
     }
 
     /// Whether every request was answered once and rightly.

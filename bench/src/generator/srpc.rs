@@ -17,10 +17,9 @@
 //! measured, so that comparing does not make the generator slower than the server.
 
 use std::io;
-use std::net::TcpStream;
 
 use super::dialect::{
-    Answer, Broken, Dialect, Found, Kind, SLOTS_MAX, Verdict, echo_message, put_varint,
+    Answer, Broken, Dialect, Found, Kind, SLOTS_MAX, Verdict, Wire, echo_message, put_varint,
 };
 
 /// Longer bodies are compared now and then only.
@@ -169,7 +168,7 @@ impl Srpc {
 impl Dialect for Srpc {
     type Session = Session;
 
-    fn open(&self, _stream: &mut TcpStream, depth: usize) -> io::Result<Session> {
+    fn open(&self, _wire: &mut dyn Wire, depth: usize) -> io::Result<Session> {
         Ok(self.session(depth))
     }
 

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::certificate::Certificate;
 use super::launch::Site;
 use super::rows::Program;
 
@@ -30,7 +31,8 @@ pub fn site(server_cpu: usize, generator_cpu: usize) -> Result<Site, String> {
     std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
     let release = target.join("release");
     let (examples, msec) = (release.join("examples"), release.join("msec"));
-    Ok(Site { bench, examples, msec, grpc_cpp, logs, server_cpu, generator_cpu })
+    let certificate = Certificate::make(&logs)?;
+    Ok(Site { bench, examples, msec, grpc_cpp, logs, certificate, server_cpu, generator_cpu })
 }
 
 /// The checkout.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use super::certificate::Certificate;
 use super::rows::{Contestant, Cpus, Program};
 use crate::process;
 
@@ -27,6 +28,8 @@ pub struct Site {
     pub grpc_cpp: PathBuf,
     /// Standard error of the servers.
     pub logs: PathBuf,
+    /// What servers with TLS show.
+    pub certificate: Certificate,
     /// The server's processor.
     pub server_cpu: usize,
     /// The generator's, and that of the far ends of chains.
@@ -101,6 +104,9 @@ impl Server {
         let mut command = Command::new(site.path(contestant.program));
         command.args(contestant.arguments);
         command.envs(contestant.environment.iter().copied());
+        if contestant.tls {
+            command.args(site.certificate.flags());
+        }
         if let Some(to) = to {
             command.args(["--to", &to.to_string()]);
         }

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use super::launch::{Dialogue, Server, Site, start_generator};
-use super::results::Sample;
+use super::results::{Aftermath, Sample};
 use super::rows::{Cell, Contestant, Measure, Row, Tool};
 use super::{faults, stop};
 use crate::generator::report::Report;
@@ -15,6 +15,12 @@ use crate::process;
 const PARK_MAX: Duration = Duration::from_secs(120);
 /// How long an overload lasts before it is measured, at least.
 const GOODPUT_WARM: Duration = Duration::from_millis(600);
+/// After an overload of so much, in percent, the load falls, to see how long the server minds.
+const RELIEF_AFTER_PERCENT: u32 = 300;
+/// To this share of what the server can do.
+const RELIEF_SHARE: f64 = 0.5;
+/// For so long.
+const RELIEF: Duration = Duration::from_secs(2);
 const PARK_POLL: Duration = Duration::from_millis(20);
 
 /// How long a run takes.
@@ -96,6 +102,10 @@ fn goodput(
     let pace = Pace { warm: pace.warm.max(GOODPUT_WARM), ..pace };
     let mut flags = open_flags(capacity * f64::from(cell.load_percent) / 100.0);
     flags.extend(["--deadline-ms".to_owned(), deadline_ms.to_string()]);
+    if cell.load_percent == RELIEF_AFTER_PERCENT {
+        let relief = format!("{:.0},{}", capacity * RELIEF_SHARE, RELIEF.as_millis());
+        flags.extend(["--relief".to_owned(), relief]);
+    }
     let report = load(site, server, contestant, cell, pace, &flags)?;
     let sample = open(report.clone())?;
     let seconds = pace.measure.as_secs_f64();
@@ -104,6 +114,10 @@ fn goodput(
         cpu_ns: (report.good > 0).then(|| report.server_cpu_ns as f64 / report.good as f64),
         qps: Some(report.good as f64 / seconds),
         refused: report.refused,
+        aftermath: Aftermath {
+            recovery_ms: report.recovery_ns.map(|ns| ns as f64 / 1e6),
+            ..Aftermath::default()
+        },
         ..sample
     })
 }
@@ -129,7 +143,13 @@ fn open(report: Report) -> Result<Sample, String> {
 }
 
 /// The generator's command line.
-pub fn flags(contestant: &Contestant, cell: Cell, address: SocketAddr, pid: u32) -> Vec<String> {
+pub fn flags(
+    site: &Site,
+    contestant: &Contestant,
+    cell: Cell,
+    address: SocketAddr,
+    pid: u32,
+) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
     for (name, value) in [
         ("--to", address.to_string()),
@@ -145,6 +165,9 @@ pub fn flags(contestant: &Contestant, cell: Cell, address: SocketAddr, pid: u32)
     }
     if contestant.tool == Tool::Http {
         flags.push("--http".to_owned());
+    }
+    if contestant.tls {
+        flags.extend(["--tls".to_owned(), site.certificate.chain.display().to_string()]);
     }
     flags.extend(contestant.generator.iter().map(|&flag| flag.to_owned()));
     flags
@@ -168,7 +191,7 @@ fn load(
     pace: Pace,
     more: &[String],
 ) -> Result<Report, String> {
-    let mut arguments = flags(contestant, cell, server.address, server.pid());
+    let mut arguments = flags(site, contestant, cell, server.address, server.pid());
     arguments.extend(pace_flags(pace));
     arguments.extend_from_slice(more);
     let generator = start_generator(site, &arguments)?;
@@ -214,7 +237,7 @@ fn parked(site: &Site, contestant: &Contestant, cell: Cell) -> Result<Sample, St
     let mut server = Server::start(site, contestant, Some(far_end.address))?;
     let before = memory(server.pid())?;
     let calls = (cell.connections * cell.depth) as u64;
-    let mut arguments = flags(contestant, cell, server.address, server.pid());
+    let mut arguments = flags(site, contestant, cell, server.address, server.pid());
     let limit = (PARK_MAX * 2).as_millis().to_string();
     arguments.extend(["--once", "--measure-ms", &limit].map(str::to_owned));
     let mut generator = start_generator(site, &arguments)?;

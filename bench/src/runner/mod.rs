@@ -11,6 +11,7 @@
 //! list for other programs, to `results/`.
 
 pub mod build;
+pub mod certificate;
 pub mod curve;
 pub mod faults;
 pub mod launch;
@@ -87,7 +88,7 @@ impl Options {
             }
         }
         let (default_rounds, default_seconds, warm_ms) =
-            if options.quick { (3, 0.4, 150) } else { (5, 1.0, 300) };
+            if options.quick { (3, 0.4, 150) } else { (5, 0.8, 300) };
         options.rounds = rounds.unwrap_or(default_rounds).max(1);
         let seconds = seconds.unwrap_or(default_seconds);
         let measure = Duration::try_from_secs_f64(seconds).map_err(|_| "--seconds is a time")?;
@@ -232,8 +233,8 @@ impl Session<'_> {
         for round in 0..self.options.rounds {
             for index in 0..self.outcomes.len() {
                 let outcome = &self.outcomes[index];
-                let skipped = round > 0 && outcome.row.is_once();
-                if takes(outcome.row) && !skipped && outcome.troubles.is_empty() {
+                let takes_part = round < outcome.row.rounds_max();
+                if takes(outcome.row) && takes_part && outcome.troubles.is_empty() {
                     self.run_one(index, round);
                 }
             }

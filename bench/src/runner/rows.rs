@@ -63,6 +63,8 @@ pub struct Contestant {
     pub tool: Tool,
     /// More flags for the generator.
     pub generator: &'static [&'static str],
+    /// By TLS; the program then takes `--certificate` and `--key`.
+    pub tls: bool,
     /// Takes part in the quick run.
     pub quick: bool,
 }
@@ -135,18 +137,18 @@ pub struct Row {
 }
 
 impl Row {
-    /// Rows that are measured once a run, however many rounds there are.
-    pub fn is_once(&self) -> bool {
+    /// Rounds that it takes part in, however many there are: memory is the same in each, and where
+    /// a run takes several seconds the whole would take too long.
+    pub fn rounds_max(&self) -> usize {
         match self.measure {
-            Measure::Idle | Measure::Parked | Measure::Stop(_) => true,
+            Measure::Idle | Measure::Parked | Measure::Stop(_) => 1,
+            Measure::Goodput { .. } | Measure::Fault(..) => 3,
             Measure::Closed
             | Measure::Relay
             | Measure::Short
             | Measure::OpenShare(_)
             | Measure::OpenRate(_)
-            | Measure::Goodput { .. }
-            | Measure::Fault(..)
-            | Measure::Micro => false,
+            | Measure::Micro => usize::MAX,
         }
     }
 
@@ -168,6 +170,7 @@ const fn bench(name: &'static str, program: &'static str) -> Contestant {
         cpus: Cpus::One,
         tool: Tool::Srpc,
         generator: &[],
+        tls: false,
         quick: false,
     }
 }
@@ -311,6 +314,19 @@ pub const ROWS: &[Row] = &[
         yardstick: "axum",
     },
     Row {
+        name: "tls",
+        title: "the same call by TLS 1.3, with rustls and ring on both sides",
+        measure: Measure::Closed,
+        cells: &[cell(64, 64, 1, true)],
+        contestants: &[
+            Contestant { tls: true, ..msec_mode("msec", "msec-tls") },
+            Contestant { name: "msec-plain", ..MSEC },
+            Contestant { tls: true, ..TONIC },
+        ],
+        counts_syscalls: false,
+        yardstick: "msec-plain",
+    },
+    Row {
         name: "callback",
         title: "the same call answered by a plain callback, without a coroutine",
         measure: Measure::Closed,
@@ -412,7 +428,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "goodput",
-        title: "200 µs a call, deadline 200 ms: answers in time under overload",
+        title: "200 µs a call, deadline 200 ms: answers in time under overload, then 0.5×",
         measure: Measure::Goodput { deadline_ms: 200 },
         cells: &[
             overload(50, false),

@@ -38,7 +38,7 @@ pub fn run(
     let tool = if contestant.tool == Tool::Press {
         start_press(site, server, cell, pace, &rate)?
     } else {
-        let mut arguments = flags(contestant, cell, server.address, server.pid());
+        let mut arguments = flags(site, contestant, cell, server.address, server.pid());
         arguments.extend(pace_flags(pace));
         arguments.extend(["--open".to_owned(), rate]);
         start_generator(site, &arguments)?

@@ -46,7 +46,7 @@ pub fn count(
         .transpose()?;
     let to = far_end.as_ref().map(|far_end| far_end.address);
     let server = Server::start(site, contestant, to)?;
-    let mut arguments = flags(contestant, cell, server.address, server.pid());
+    let mut arguments = flags(site, contestant, cell, server.address, server.pid());
     arguments.extend(pace_flags(pace));
     arguments.push("--gate".to_owned());
     if row.measure == Measure::Short {

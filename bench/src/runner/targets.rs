@@ -149,6 +149,11 @@ pub const TARGETS: &[Target] = &[
         metric: Metric::Cpu,
         bound: Bound::TimesAtMost(1.25, at("echo", PING, "msec")),
     },
+    Target {
+        at: at("tls", PING, "msec"),
+        metric: Metric::Cpu,
+        bound: Bound::TimesAtMost(1.0, at("tls", PING, "tonic")),
+    },
     whole(PING, 1.1),
     whole(PIPE, 1.3),
     Target {
@@ -195,6 +200,9 @@ pub const TARGETS: &[Target] = &[
         metric: Metric::Qps,
         bound: Bound::TimesAtLeast(0.9, overload(100, "msec")),
     },
+    Target { at: overload(300, "msec"), metric: Metric::Recovery, bound: Bound::AtMost(1000.0) },
+    // Who is not served is told so, by a code.
+    Target { at: overload(300, "msec"), metric: Metric::Lost, bound: Bound::AtMost(0.0) },
     stop("floor-uring"),
     stop("msec"),
     trouble("killed", Metric::FailedBeyond, 5.0),

@@ -1,7 +1,8 @@
 //! gRPC by tonic on tokio's current-thread runtime: `echo.EchoService/Echo`, the service every RPC
-//! peer offers.
+//! peer offers. With `--certificate` and `--key` by TLS.
 
-use msec_bench_peers::listen_address;
+use msec_bench_peers::flags;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 /// `message EchoRequest { bytes message = 1; }`; the answer has the same shape.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -33,9 +34,12 @@ fn main() -> Result<(), tonic::transport::Error> {
         .enable_all()
         .build()
         .expect("a runtime needs a file descriptor and no more");
-    runtime.block_on(
-        tonic::transport::Server::builder()
-            .add_service(service::echo_service_server::EchoServiceServer::new(Echo))
-            .serve(listen_address()),
-    )
+    let flags = flags();
+    let mut server = Server::builder();
+    if let Some((certificate, key)) = flags.tls {
+        let identity = Identity::from_pem(certificate, key);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    let echo = service::echo_service_server::EchoServiceServer::new(Echo);
+    runtime.block_on(server.add_service(echo).serve(flags.listen))
 }
