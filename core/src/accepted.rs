@@ -245,7 +245,9 @@ impl ServerSide {
     pub(crate) fn closed(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, why: &Closed) {
         match why {
             Closed::Ended | Closed::Stopped => {}
-            Closed::Failed(_) => crate::log::debug(
+            // Many clients do not bother to end TLS. What was complete is answered all the same, and
+            // what was not is never run.
+            Closed::Failed(_) | Closed::Cut => crate::log::debug(
                 "connection",
                 format_args!("connection from {} is dead: {why}", connection.peer),
             ),
@@ -253,7 +255,6 @@ impl ServerSide {
             | Closed::BadHead(_)
             | Closed::Tls(_)
             | Closed::NotTls
-            | Closed::Cut
             | Closed::Stalled
             | Closed::Silent
             | Closed::TooMuch => {

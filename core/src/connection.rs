@@ -428,6 +428,7 @@ impl Connection {
                     self.socket.end_sending();
                 }
             }
+            Role::Server(_) if self.was_cut() => self.close(shard, &Closed::Cut),
             Role::Server(_) | Role::Client(_) | Role::Raw(_) => self.close(shard, &Closed::Ended),
         }
     }

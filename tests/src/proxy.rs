@@ -42,8 +42,8 @@ impl Proxy {
     /// goes over it. Returns the address that the target knew it by.
     pub fn cut(&self) -> String {
         let (near, far) = self.streams.recv_timeout(crate::PATIENCE).unwrap();
-        let _ = near.shutdown(Shutdown::Both);
-        let _ = far.shutdown(Shutdown::Both);
+        let _ = near.shutdown(Shutdown::Write);
+        let _ = far.shutdown(Shutdown::Write);
         far.local_addr().unwrap().to_string()
     }
 }

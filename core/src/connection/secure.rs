@@ -125,6 +125,12 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has ended a stream that TLS says goes on.
+    pub(super) fn was_cut(&self) -> bool {
+        let is_cut = |tls: &Tls| tls.is_open() && !tls.peer_has_closed();
+        self.peer_ended.get() && self.secure().is_some_and(is_cut)
+    }
+
     /// Says what is to be said before the connection is closed at once, if the kernel takes it.
     pub(super) fn say_last_words(&self) {
         // Behind half a record nothing could be read.
