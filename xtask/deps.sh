@@ -1,7 +1,8 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis, curl, promtool and ip
+#   xtask/deps.sh test     a linker, valgrind to count instructions, Redis, curl, promtool, ip
+#                          and a browser
 #   xtask/deps.sh demo     a linker
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -34,6 +35,10 @@ test)
     need redis-server command -v redis-server
     # promtool, which says whether Prometheus would like our metrics.
     need prometheus command -v promtool
+    # Looks at the pages, and calls methods from them.
+    need chromium command -v chromium
+    # Makes the certificates of the guide.
+    need openssl command -v openssl
     # Network namespaces, for a network that fails; to make them takes root.
     need iproute2 command -v ip
     ;;
