@@ -49,6 +49,10 @@ test)
     need fish command -v fish
     # Digests and filters of system calls, for what no crate of the tests does.
     need perl perl -MDigest::SHA -e 1
+    # Looks at the pages, and calls methods from them.
+    need chromium command -v chromium
+    # Makes the certificates of the guide.
+    need openssl command -v openssl
     # Network namespaces, for a network that fails; to make them takes root.
     need iproute2 command -v ip
     ;;

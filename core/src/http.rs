@@ -21,6 +21,7 @@
 //! | `content-type: application/protobuf`, `…/octet-stream` | bodies are messages as they are |
 //! | `msec-timeout-ms: 250` | how long the caller waits: the deadline |
 //! | `msec-meta-<key>: value` | a user header; its key in lower case |
+//! | `msec-meta-msec-priority: critical` | who goes first under overload; also `sheddable` |
 //! | `traceparent` | the trace, and the caller's span in it |
 //! | `authorization: Bearer <token>` | the service token |
 //! | `caller: L1.L2` | who calls; `http.json` if absent |

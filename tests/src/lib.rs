@@ -14,6 +14,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod browser;
 pub mod certificates;
 pub mod child;
 pub mod emulated;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier};
 
 use msec::{Client, Config, Engine, Server};
 use msec_tests::programs::{command, example, repository};
-use msec_tests::{Child, ECHO, HttpPeer, Peer, wait_until};
+use msec_tests::{Child, ECHO, HttpPeer, Peer, curl, wait_until};
 
 #[allow(missing_docs, unreachable_pub, unused_qualifications)]
 mod echo {
@@ -77,6 +77,23 @@ fn echo_answers_on_tcp_and_udp_and_counts_what_it_served() {
     drop(engine);
     let lines = service.stop(1);
     assert!(lines[0].starts_with(&format!("served {ECHO} calls=2 failed=0 ")), "{lines:?}");
+}
+
+#[test]
+fn a_generated_service_is_called_with_json_by_curl() {
+    let service = Service::start("echo", &["--listen", "127.0.0.1:0", "--cores", "1"]);
+    let url = |rest: &str| format!("http://{}{rest}", service.address());
+    let say = ["-d", r#"{"message":"aGVsbG8="}"#];
+    let modern = url("/echo.EchoService/Echo");
+    assert_eq!(curl(&[&[&modern[..]], &say[..]].concat(), ""), r#"{"message":"aGVsbG8="}"#);
+    let original = url("/?methodName=echo.EchoService.Echo");
+    let expect = r#"{"ret":0,"errmsg":"","resultObj":{"message":"aGVsbG8="}}"#;
+    assert_eq!(curl(&[&[&original[..]], &say[..]].concat(), ""), expect);
+    let status = ["-o", "/dev/null", "-w", "%{http_code}"];
+    let wrong = [&[&modern[..], "-d", r#"{"massage":1}"#], &status[..]].concat();
+    assert_eq!(curl(&wrong, ""), "400");
+    let lines = service.stop(1);
+    assert!(lines[0].starts_with(&format!("served {ECHO} ")), "{lines:?}");
 }
 
 #[test]
