@@ -109,8 +109,8 @@ on_both! {
             go_on.store(false, Ordering::Release);
             calling.map(|thread| thread.join().unwrap())
         });
-        assert!(sheddable.1 > sheddable.0, "{} sheddable served, {} refused", sheddable.0, sheddable.1);
-        assert!(critical.0 > 2 * critical.1, "{} critical served, {} refused", critical.0, critical.1);
+        assert!(sheddable.1 > sheddable.0, "served and refused: {sheddable:?} sheddable");
+        assert!(critical.0 > 2 * critical.1, "served and refused: {critical:?} critical");
         msec_tests::wait_for_line("overload", "core 0 is overloaded: requests wait");
         stage.bystander().is_served();
     }

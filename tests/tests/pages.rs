@@ -182,7 +182,8 @@ on_both! {
         client.call_raw(ECHO, b"", &CallOptions::new().dyed(true)).unwrap();
         let traces = page(&stage, "/traces?format=json&reason=dyed");
         let spans = traces[0].as_array().unwrap();
-        let why = |role: &str| spans.iter().find(|span| span["role"] == role).unwrap()["why"].clone();
+        let of = |role: &str| spans.iter().find(|span| span["role"] == role).unwrap();
+        let why = |role: &str| of(role)["why"].clone();
         assert_eq!((why("client"), why("server")), ("nobody else".into(), Value::Null), "{traces}");
         let html = HttpPeer::connect(stage.address()).get("/traces").body;
         let at = format!("calls {ECHO} {} [nobody else]", stage.address());
@@ -256,7 +257,8 @@ on_both! {
         assert_eq!(core("stacks"), 4);
         assert!(core("stacks_high_water_bytes") > 64 * 1024);
         let text = HttpPeer::connect(stage.address()).get("/metrics").body;
-        for line in ["msec_stacks{core=\"0\"} 4\n", "msec_own_lines_lost_total{reason=\"stderr\"} "] {
+        let own_lines = "msec_own_lines_lost_total{reason=\"stderr\"} ";
+        for line in ["msec_stacks{core=\"0\"} 4\n", own_lines] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("msec_stalls_total{core=\"0\"} 0\n"), "{text}");
