@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use msec::sync::Semaphore;
 use msec::{CallOptions, Code};
 use msec_tests::load::Loader;
-use msec_tests::{ECHO, Load, Stage, config, on_both, wait_on_core, wait_until};
+use msec_tests::{ECHO, Gate, Load, PATIENCE, Stage, config, on_both, wait_on_core, wait_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,6 +65,60 @@ on_both! {
         let echo = report.iter().find(|method| method.name == ECHO).unwrap();
         let counted = echo.counters.ended_with(Code::RATE_LIMITED) as usize;
         assert_eq!(counted, batch.count(Code::RATE_LIMITED));
+    }
+
+    fn a_limit_of_a_method_holds_on_two_cores_of_which_one_is_busy(io: msec::Io) {
+        let _alone = alone();
+        const MOST: usize = 8;
+        const CONNECTIONS: u16 = 64;
+        let (gate, busy) = (Gate::new(), Arc::new(AtomicBool::new(true)));
+        let (inner, is_busy) = (gate.clone(), busy.clone());
+        let held = Gate::new();
+        let holds = held.clone();
+        let stage = Stage::with(config(io), |builder| {
+            builder
+                .raw("test.Gate.Wait", move |_| inner.pass().map(|()| []))
+                .method("test.Gate.Wait", |options| {
+                    options.requests_max(MOST as u32);
+                })
+                .raw("test.Core.Hold", move |_| {
+                    holds.arrive();
+                    while is_busy.load(Ordering::Acquire) {
+                        wait_on_core(Duration::from_millis(1));
+                    }
+                    Ok([])
+                })
+        });
+        let loader = Loader::new(stage.address(), CONNECTIONS);
+        let patient = CallOptions::new().timeout(PATIENCE);
+        let start = |method: &str, lane: u16| {
+            loader.client().start::<(), ()>(method, &(), &patient.clone().lane(lane))
+        };
+        // All connections are there before one core is held up.
+        for lane in 0..CONNECTIONS {
+            start(ECHO, lane).wait().unwrap();
+        }
+        let hold = start("test.Core.Hold", 0);
+        // A core that is held up cannot be asked.
+        held.wait_for_arrivals(1);
+        let calls: Vec<_> = (0..2 * CONNECTIONS)
+            .map(|n| start("test.Gate.Wait", 1 + n % (CONNECTIONS - 1)))
+            .collect();
+        // The other core alone has all of it: that is the process's, and not its half.
+        gate.wait_for_arrivals(MOST);
+        busy.store(false, Ordering::Release);
+        hold.wait().unwrap();
+        let refused = calls.len() - MOST;
+        wait_until("all others are refused", || {
+            let report = stage.server.report();
+            let method = report.iter().find(|method| method.name == "test.Gate.Wait").unwrap();
+            method.counters.ended_with(Code::OVERLOADED) as usize == refused
+        });
+        assert_eq!(gate.arrived_count(), MOST);
+        gate.open();
+        let codes = calls.into_iter().map(|call| call.wait().map_or_else(|e| e.code(), |()| Code::OK));
+        let good = codes.filter(|code| *code == Code::OK).count();
+        assert_eq!(good, MOST);
     }
 
     fn five_thousand_that_merely_wait_are_not_limited(io: msec::Io) {

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use msec::naming::Standing;
+use msec::naming::{Instance, Policy, Service, Standing, Table};
 use msec::{CallOptions, Client, Code, Engine, Io};
 use msec_tests::fleet::Call;
 use msec_tests::instances::{
@@ -131,6 +131,79 @@ on_both! {
         fleet.stop();
     }
 
+    fn of_two_drawn_the_slow_one_is_not_taken(io: Io) {
+        let c = Stage::with(config(io), |builder| {
+            builder.raw(WHO, |_| {
+                msec::sleep(Duration::from_millis(50))?;
+                Ok("c")
+            })
+        });
+        let (a, b) = (named(io, "a"), named(io, "b"));
+        let engine = Engine::with(config(io)).unwrap();
+        let instance = |stage: &Stage| Instance::new(stage.address().parse().unwrap());
+        let service = Service::new(SERVICE, [&a, &b, &c].map(instance).to_vec());
+        let mut routes = Table::new();
+        routes.add(Service { policy: Policy::P2c, ..service }).unwrap();
+        engine.set_routes(routes);
+        let client = Client::new(&engine, SERVICE).unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        wait_until("the slow one gets less than half of a third", || {
+            fleet.count() > 600 && fleet.part_of_last(600, "c") < 0.16
+        });
+        assert_eq!(fleet.failures(), [""; 0]);
+        fleet.stop();
+    }
+
+    fn what_one_core_ejects_is_out_on_the_other_one(io: Io) {
+        let fails = Arc::new(AtomicBool::new(false));
+        let now = fails.clone();
+        let c = Stage::with(config(io), move |builder| {
+            builder.raw(WHO, move |_| match now.load(Ordering::Acquire) {
+                true => Err(msec::Error::failed("as it was told to")),
+                false => Ok("c"),
+            })
+        });
+        let (a, b) = (named(io, "a"), named(io, "b"));
+        let engine = Engine::with(config(io).cores(2)).unwrap();
+        engine.set_routes(table(&[a.address(), b.address(), c.address()]));
+        let client = Client::new(&engine, SERVICE).unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        wait_until("both cores call", || engine.explain_routes()[0].cores_count == 2);
+        fleet.wait_for_more(300);
+        fleet.stop();
+        // One core alone makes calls, and sees how it fails.
+        fails.store(true, Ordering::Release);
+        let failed = engine.run(move || {
+            let failed = |_: &usize| client.call_raw(WHO, b"", &CallOptions::new()).is_err();
+            (0..200).filter(failed).count()
+        });
+        let failed = failed.unwrap();
+        // Three in a row, and those that have seen that it still fails.
+        assert!((1..20).contains(&failed), "{failed} of 200 failed");
+        wait_until("the other core has it out, too", || {
+            let service = engine.explain_routes().remove(0);
+            let mut of_c = service.instances.iter();
+            let of_c = of_c.find(|one| one.address.to_string() == c.address()).unwrap();
+            // The share is the mean of the cores.
+            service.cores_count == 2 && of_c.share == 0.0
+        });
+    }
+
+    fn with_most_gone_the_others_are_protected(io: Io) {
+        let a = named(io, "a");
+        let engine = Engine::with(config(io)).unwrap();
+        engine.set_routes(table(&[a.address(), "127.0.0.1:1", "127.0.0.1:2"]));
+        let client = Client::new(&engine, SERVICE).unwrap();
+        let fleet = Fleet::start(&engine, &client, WHO, 2);
+        wait_until("the two dead are seen", || {
+            let service = engine.explain_routes().remove(0);
+            service.is_protective && !service.is_all_dead
+        });
+        fleet.wait_for_more(100);
+        assert!(fleet.part_of_last(100, "a") == 1.0);
+        fleet.stop();
+    }
+
     fn an_instance_that_stops_answering_is_left_alone_before_its_calls_time_out(io: Io) {
         if Child::is_running(ROLE) {
             return serve(io);
@@ -185,7 +258,7 @@ on_both! {
     fn calls_that_fail_at_once_in_a_loop_do_not_keep_the_core_to_themselves(io: Io) {
         let engine = Engine::with(config(io).cores(1)).unwrap();
         let nobody = Client::new(&engine, "127.0.0.1:1").unwrap();
-        let go_on = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let go_on = Arc::new(AtomicBool::new(true));
         let (stop, inside) = (go_on.clone(), engine.clone());
         let looping = std::thread::spawn(move || {
             inside.run(move || {

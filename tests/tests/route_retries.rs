@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use msec::naming::{HedgeDelay, Instance, Policy, Service, Table};
@@ -181,6 +183,37 @@ on_both! {
         let outcomes = call(&client, 4, &options);
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
         assert!(!mute.seen().is_empty());
+    }
+
+    fn calls_are_hedged_when_they_are_later_than_most(io: Io) {
+        let mute = Arc::new(AtomicBool::new(false));
+        let now = mute.clone();
+        let moody = Emulated::start(move |seen, wire| {
+            if !now.load(Ordering::Acquire) {
+                wire.echo(seen);
+            }
+        });
+        let good = echoing();
+        let (engine, client) = client(io, &[&moody.address(), &good.address()]);
+        let service = engine.routes().find("Demo.echo").map(|service| Service {
+            hedge: Some(HedgeDelay::P95),
+            ..Service::clone(service)
+        });
+        let mut table = Table::new();
+        table.add(service.unwrap()).unwrap();
+        engine.set_routes(table);
+        let options = CallOptions::new().timeout(PATIENCE).idempotent(true);
+        let outcomes = call(&client, 100, &options);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        // Nobody has said how late is late: the calls before have shown it.
+        mute.store(true, Ordering::Release);
+        let late = client.call_raw(ECHO, b"late", &options);
+        let other = client.call_raw(ECHO, b"other", &options);
+        assert!(late.is_ok() && other.is_ok(), "{late:?} {other:?}");
+        let seen: Vec<_> = [b"late".as_slice(), b"other"].into_iter()
+            .filter(|body| times(&moody, body) > 0).collect();
+        assert!(!seen.is_empty(), "one of two has its turn there");
+        assert!(seen.iter().all(|body| times(&good, body) == 1), "and is answered elsewhere");
     }
 
     fn calls_with_one_key_go_to_one_instance(io: Io) {

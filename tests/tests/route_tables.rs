@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use msec::naming::{BadDelta, Change, Delta, Instance, Service, Standing, Table};
 use msec::{CallOptions, Client, Code, Config, Engine, Io};
-use msec_tests::{PATIENCE, Stage, config, on_both, wait_for_line, wait_until};
+use msec_tests::{Fleet, PATIENCE, Stage, config, on_both, wait_for_line, wait_until};
 
 const WHO: &str = "test.Who.Am";
 
@@ -155,6 +155,67 @@ on_both! {
             assert!(who.instances.iter().all(|one| one.standing == Standing::Live), "{who:?}");
             assert!(who.instances.iter().any(|one| one.recent_count > 1.0), "{who:?}");
         }
+    }
+
+    fn the_policy_is_switched_live_and_no_call_is_lost(io: Io) {
+        let (a, b, c) = (named(io, "a"), named(io, "b"), named(io, "c"));
+        let text = |policy: &str| {
+            let mut text = format!("[[service]]\nname = 'Demo.who'\npolicy = '{policy}'\n");
+            for (stage, zone) in [(&a, "north"), (&b, "north"), (&c, "south")] {
+                let address = stage.address();
+                text += &format!("[[service.instance]]\naddress = '{address}'\nzone = '{zone}'\n");
+            }
+            text
+        };
+        let file = TestFile::new(&format!("policies-{io:?}"), &text("adaptive"));
+        let engine = Engine::with(config(io).zone("north").routes(&file.0)).unwrap();
+        let client = Client::new(&engine, "Demo.who").unwrap();
+        let options = CallOptions::new().timeout(PATIENCE).key(b"ann");
+        let fleet = Fleet::with(&engine, &client, WHO, 6, options);
+        let part = |name: &str| fleet.part_of_last(600, name);
+        let everybody = || ["a", "b", "c"].iter().all(|name| part(name) > 0.15);
+        for policy in ["wrr", "hash", "p2c", "zone-first", "adaptive"] {
+            file.write(&text(policy));
+            let is_in_force = || engine.explain_routes()[0].policy.name() == policy;
+            wait_until(&format!("{policy} is in force"), is_in_force);
+            wait_until(&format!("calls go as {policy} has it"), || match policy {
+                "hash" => ["a", "b", "c"].iter().any(|name| part(name) > 0.95),
+                "zone-first" => part("c") == 0.0 && part("a") > 0.15 && part("b") > 0.15,
+                _ => everybody(),
+            });
+        }
+        assert_eq!(fleet.failures(), [""; 0]);
+        fleet.stop();
+    }
+
+    fn a_canary_gets_its_percent_of_the_calls(io: Io) {
+        let (a, b, c) = (named(io, "a"), named(io, "b"), named(io, "c"));
+        let text = format!(
+            "[[service]]\nname = 'Demo.who'\ncanary = {{ labels = {{ version = '2' }}, percent = 10 }}\n\
+             [[service.instance]]\naddress = '{}'\n\
+             [[service.instance]]\naddress = '{}'\n\
+             [[service.instance]]\naddress = '{}'\nlabels = {{ version = '2' }}\n",
+            a.address(),
+            b.address(),
+            c.address(),
+        );
+        let file = TestFile::new(&format!("canary-{io:?}"), &text);
+        let engine = Engine::with(config(io).routes(&file.0)).unwrap();
+        let client = Client::new(&engine, "Demo.who").unwrap();
+        let fleet = Fleet::with(&engine, &client, WHO, 4, CallOptions::new().timeout(PATIENCE));
+        fleet.wait_for_more(4000);
+        let part = fleet.answered_count("c") as f64 / fleet.count() as f64;
+        // Six standard deviations of so many draws.
+        assert!((0.07..0.13).contains(&part), "{part} of {}", fleet.count());
+        // One user stays on his side.
+        for user in 0..20 {
+            let options = CallOptions::new().timeout(PATIENCE).key(format!("{user}").as_bytes());
+            let side = || client.call_raw(WHO, b"", &options).unwrap().body == "c";
+            let first = side();
+            assert!((0..10).all(|_| side() == first), "user {user}");
+        }
+        assert_eq!(fleet.failures(), [""; 0]);
+        fleet.stop();
     }
 
     fn calls_stay_in_the_zone_of_the_configuration(io: Io) {
