@@ -12,6 +12,9 @@ export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 PREFIX ?= /usr/local
 PROFILE ?= release
 
+# Packages of bench/ that `make test` looks at.
+BENCH_TESTED := -p msec-bench -p msec-bench-micro -p msec-bench-routing -p msec-bench-servers
+
 # Seconds of `make soak`; `make test` does 30 of them.
 SOAK_SECONDS ?= 600
 
@@ -59,6 +62,8 @@ fmt:
 ## clippy: lints as errors
 clippy:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	cd fuzz && $(CARGO) clippy --locked --all-targets -- -D warnings
+	cd bench && $(CARGO) clippy --locked $(BENCH_TESTED) --all-targets -- -D warnings
 
 ## tidy: what the compiler cannot check; `cargo xtask gen` mends stale generated files
 tidy:
@@ -89,10 +94,9 @@ unit:
 fuzz-replay:
 	cd fuzz && $(CARGO) test --locked
 
-# The harness itself; the peers are built by `make bench` only.
+# The harness itself; the peers, which bring whole runtimes, are built by `make bench` only.
 bench-unit:
-	cd bench && $(CARGO) test --locked -p msec-bench -p msec-bench-micro \
-	-p msec-bench-routing -p msec-bench-servers
+	cd bench && $(CARGO) test --locked $(BENCH_TESTED)
 
 release:
 	$(CARGO) build --locked --release -p msec -p msec-cli --bins --examples

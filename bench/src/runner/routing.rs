@@ -3,7 +3,7 @@
 //! It is no row of the table: nothing in it is a server or depends on this machine. Where
 //! `adaptive` has the fewest failed calls, or the lowest p99, it is `first`; within two percent of
 //! the best, which is what another seed changes, it is `level`; everything else is said as it is.
-//! The others are never sent again, so `adaptive+retry` is shown and not judged.
+//! The others never send calls again, so `adaptive+retry` is shown and not judged.
 
 use std::fmt::Write;
 use std::process::Command;
