@@ -22,10 +22,10 @@ SOAK_SECONDS ?= 600
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
 .PHONY: help test demo bench bench-quick install soak deps fmt clippy tidy doc
-.PHONY: deps-test deps-demo deps-bench fmt-check unit fuzz-replay bench-unit release
+.PHONY: deps-test deps-demo deps-bench fmt-check unit without fuzz-replay bench-unit release
 
 ## test: everything a change must pass
-test: deps-test fmt-check clippy unit fuzz-replay bench-unit tidy doc
+test: deps-test fmt-check clippy unit without fuzz-replay bench-unit tidy doc
 
 ## demo: services under load on this machine, for DEMO_SECONDS if it is set
 demo: deps-demo release
@@ -89,6 +89,18 @@ fmt-check:
 unit:
 	$(CARGO) build --locked --workspace --lib --bins --examples
 	$(CARGO) test --locked --workspace
+
+# What the ring does is told apart by these stories; a test compares the list with the engine's.
+URING_FEATURES := defer coop no_sqarray registered multishot buf_ring
+WITHOUT_STORIES := without server_flow server_cancel server_accept client_faults client_calls
+
+# The same programs once more for each feature of io_uring, which is switched off.
+without:
+	@set -e; for feature in $(URING_FEATURES); do \
+	  echo "-- io_uring without $$feature"; \
+	  MSEC_IO_WITHOUT=$$feature $(CARGO) test --locked --quiet --workspace \
+	    $(WITHOUT_STORIES:%=--test %) -- uring; \
+	done
 
 # Every decoder over everything its fuzzer has found so far.
 fuzz-replay:

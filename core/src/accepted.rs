@@ -145,9 +145,7 @@ impl ServerSide {
             shard.spares.give_context(context);
             return Ok(Taken::Yes);
         }
-        // Kept for the refusals, which are written before there is a flight.
-        let core = shard.index as u16;
-        context.origin = Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
+        context.origin = self.origin(shard, connection);
         self.server.admit(shard, context, Some((self, connection)));
         let most = shard.shared.config.limits.requests_per_connection_max;
         // A few small requests may have large answers: what came in one piece is not all answered
@@ -156,7 +154,14 @@ impl ServerSide {
         Ok(if is_full { Taken::LastForNow } else { Taken::Yes })
     }
 
-    /// A request came whose body is thrown away.
+    /// Where a request came from that has no flight: not yet, or it is refused.
+    #[inline]
+    fn origin(&self, shard: &Shard, connection: &Connection) -> Origin {
+        let core = shard.index as u16;
+        Origin::Stream { core, connection: connection.id(), flight: flight::NONE }
+    }
+
+    /// A request came whose body is thrown away: it is answered and counted like any refusal.
     pub(crate) fn refused(
         &self,
         shard: &Rc<Shard>,
@@ -164,19 +169,22 @@ impl ServerSide {
         head_bytes: &[u8],
         code: Code,
     ) -> Result<Taken, BadHead> {
-        let head = head::decode_request(head_bytes)?;
-        if !head.one_way && !head.cancel {
-            let text = match code {
-                Code::TOO_LARGE => "the request's body is over the limit",
-                _ => "too many bytes of requests are held in this process",
-            };
-            let answer = AnswerHead {
-                err: code,
-                err_msg: text.as_bytes(),
-                ..AnswerHead::to(&head, head_bytes)
-            };
-            self.append(shard, connection, (&answer, None), |_| ());
+        let mut context = shard.spares.context();
+        let filled = context.fill_head(head_bytes);
+        if filled.is_err() || context.head().cancel {
+            shard.spares.give_context(context);
+            return filled.map(|()| Taken::Yes);
         }
+        let text = match code {
+            Code::TOO_LARGE => "the request's body is over the limit",
+            _ => "too many bytes of requests are held in this process",
+        };
+        if code == Code::OVERLOADED {
+            let from = &connection.peer;
+            crate::log::warn("memory", format_args!("a request from {from} was refused: {text}"));
+        }
+        context.origin = self.origin(shard, connection);
+        self.server.refuse_unread(shard, context, self, (code, text));
         Ok(Taken::Yes)
     }
 
@@ -245,25 +253,11 @@ impl ServerSide {
 
     /// The connection is dead: nobody waits for its requests any more.
     pub(crate) fn closed(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, why: &Closed) {
-        match why {
-            Closed::Ended | Closed::Stopped => {}
-            Closed::Failed(_) => crate::log::debug(
-                "connection",
-                format_args!("connection from {} is dead: {why}", connection.peer),
-            ),
-            Closed::Bad(_)
-            | Closed::BadHead(_)
-            | Closed::Tls(_)
-            | Closed::NotTls
-            | Closed::Cut
-            | Closed::Stalled
-            | Closed::Silent
-            | Closed::TooMuch => {
-                crate::log::warn(
-                    "connection",
-                    format_args!("connection from {} closed: {why}", connection.peer),
-                );
-            }
+        let from = &connection.peer;
+        if why.is_a_breach() {
+            crate::log::warn("connection", format_args!("connection from {from} closed: {why}"));
+        } else if let Closed::Failed(_) = why {
+            crate::log::debug("connection", format_args!("connection from {from} is dead: {why}"));
         }
         shard.leases.connections.give(1);
         if !self.is_admin {

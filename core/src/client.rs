@@ -440,6 +440,9 @@ impl ClientSide {
         // those in flight keep this one until their answers or deadlines.
         if self.calls.borrow().is_silent() && !self.leaving.replace(true) {
             shard.peers.forget(&self.address, connection.id());
+            let (address, why) = (&self.address, Closed::Silent);
+            let text = format_args!("connection to {address} is given up: {why}");
+            crate::log::warn("peer", text);
         }
         self.close_if_left(shard, connection);
     }
@@ -483,6 +486,9 @@ impl ClientSide {
             shard.timers.borrow_mut().cancel(timer);
         }
         let connected = connection.was_connected();
+        if why.is_a_breach() {
+            crate::log::warn("peer", format_args!("connection to {} closed: {why}", self.address));
+        }
         // A peer that accepts and hangs up at once is no better than one that refuses.
         let theirs = why.is_the_peers();
         let in_vain = !connected || (theirs && !self.heard.get());

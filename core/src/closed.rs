@@ -38,6 +38,16 @@ impl Closed {
             Self::Stalled | Self::Silent | Self::TooMuch | Self::Stopped => false,
         }
     }
+
+    /// Whether the peer did what no sane one does: the operator is told.
+    pub(crate) fn is_a_breach(&self) -> bool {
+        match self {
+            Self::Bad(_) | Self::BadHead(_) | Self::Tls(_) | Self::NotTls | Self::Cut => true,
+            Self::Stalled | Self::TooMuch => true,
+            // Silence is told when the connection is given up, which may be long before it ends.
+            Self::Ended | Self::Failed(_) | Self::Silent | Self::Stopped => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Closed {
@@ -50,7 +60,7 @@ impl std::fmt::Display for Closed {
             Self::Tls(why) => write!(out, "TLS: {why}"),
             Self::NotTls => out.write_str("it speaks plainly, and TLS is demanded here"),
             Self::Cut => out.write_str("TLS: the stream was cut; the peer has not ended it"),
-            Self::Stalled => out.write_str("no progress for a minute"),
+            Self::Stalled => out.write_str("no progress for too long"),
             Self::Silent => out.write_str("calls time out and no byte comes back"),
             Self::TooMuch => out.write_str("the answer is over the limit of bytes"),
             Self::Stopped => out.write_str("closed on our side"),

@@ -14,8 +14,8 @@
 //! * `finish`: we send what is written, then end our side, and close when the peer has seen it.
 //! * `close`: at once. Requests in flight are cancelled, calls in flight fail.
 //!
-//! A connection that makes no progress for a minute while it should (a frame half received, output
-//! that is not taken, input that is not read for want of answers) is closed. Bytes that are kept
+//! A connection that makes no progress for long (`Limits::stall_ms_max`) while it should (a frame
+//! half received, output that is not taken, input that is not read for want of answers) is closed. Bytes that are kept
 //! for it are leased from the process-wide budget; what does not fit is answered with a code.
 //!
 //! Memory of an idle connection: this object, its entry in the table and one in the ring.
@@ -27,7 +27,7 @@ mod speaks_http;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use msec_protocol::{Arrival, BadFrame, Cutter, http, limits};
+use msec_protocol::{Arrival, BadFrame, Cutter, http};
 use msec_sys::buffer::Buffer;
 use msec_sys::output::Output;
 use msec_sys::ring::Op;
@@ -130,8 +130,6 @@ pub(crate) struct Connection {
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
 /// Below this many bytes nothing is leased: it is less than the connection's fixed cost.
 const LEASE_BYTES_MIN: usize = 16 * 1024;
-/// How often progress is looked at.
-const STALL_CHECK_NS: u64 = limits::STALL_MS_MAX * 1_000_000 / 4;
 
 impl Connection {
     /// Puts a new connection into the table.

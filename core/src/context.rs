@@ -148,15 +148,34 @@ impl Context {
         } else {
             self.frame = FrameBytes::Large(frame_memory::share(bytes));
         }
-        self.result.set(0);
-        self.dyed.set(false);
-        self.answer_bytes.set(0);
+        self.begin();
         self.coding = match self.head.compress {
             0 => Coding::Plain,
             // What is no kind was refused by admission.
             number => Compress::of(number).map_or(Coding::Plain, Coding::Compressed),
         };
+        Ok(())
+    }
+
+    /// Nothing has happened to the request yet.
+    #[inline]
+    fn begin(&mut self) {
+        self.result.set(0);
+        self.dyed.set(false);
+        self.answer_bytes.set(0);
         (self.received_ns, self.started_ns) = (0, 0);
+    }
+
+    /// Takes in the head of a request whose body was thrown away: as if it had none.
+    pub(crate) fn fill_head(&mut self, head_bytes: &[u8]) -> Result<(), BadHead> {
+        self.head.decode_request(head_bytes)?;
+        let mut frame = head_bytes.to_vec();
+        (self.head_start, self.head_end) = (0, frame.len() as u32);
+        frame.push(frame::END);
+        self.frame = FrameBytes::Small(frame);
+        self.begin();
+        // There is nothing to be decompressed.
+        self.coding = Coding::Plain;
         Ok(())
     }
 

@@ -34,6 +34,8 @@ use crate::shard::{Shard, Timer};
 const REST_MS_MIN: u64 = 10;
 /// The longest rest.
 const REST_MS_MAX: u64 = 1000;
+/// So many failures of a peer in a row are told to the operator, and again when they have doubled.
+const FAILURES_COUNT_NEWS: u32 = 4;
 /// How long a connect may take.
 const CONNECT_NS_MAX: u64 = 1_000_000_000;
 /// With so many peers known, those that are nothing but known are forgotten before another comes.
@@ -328,7 +330,15 @@ impl Peers {
         peer.failures = peer.failures.saturating_add(1);
         peer.rest_until_ns = shard.now_ns() + (rest_ms / 2 + random_ms) * 1_000_000;
         peer.reason = reason;
+        // Peers restart, and then fail a few times; who fails for longer is news, but no storm.
+        let count = peer.failures;
+        let is_news = count >= FAILURES_COUNT_NEWS && count.is_power_of_two();
+        let reason = if is_news { peer.reason.clone() } else { String::new() };
         drop(peers);
+        if is_news {
+            let text = format_args!("cannot reach {address}, {count} times in a row: {reason}");
+            crate::log::warn("peer", text);
+        }
         shard.routes.reached(shard, address, false);
     }
 

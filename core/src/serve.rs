@@ -392,10 +392,6 @@ impl ServerShard {
     ) {
         context.server = self.plan.number;
         context.received_ns = shard.now_ns();
-        if context.head().flow_id == 0 {
-            let flow_id = shard.random().max(1);
-            context.set_flow_id(flow_id);
-        }
         let Some(method) = self.recognize(shard, &mut context, connection.map(|of| of.0)) else {
             let name = context.head().method_name.of(context.head_bytes());
             let text = format!("there is no method `{}` here", String::from_utf8_lossy(name));
@@ -455,6 +451,22 @@ impl ServerShard {
         }
     }
 
+    /// Refuses a request whose body was thrown away as it came.
+    pub(crate) fn refuse_unread(
+        &self,
+        shard: &Rc<Shard>,
+        mut context: Box<Context>,
+        side: &ServerSide,
+        (code, text): (Code, &str),
+    ) {
+        context.server = self.plan.number;
+        context.received_ns = shard.now_ns();
+        // What does not exist is counted with all that does not.
+        let method = self.recognize(shard, &mut context, Some(side));
+        context.method = method.unwrap_or_default();
+        self.refuse(shard, context, code, text);
+    }
+
     /// Finds out what is asked for and by whom, and so how the request is reported.
     #[inline]
     fn recognize(
@@ -463,6 +475,10 @@ impl ServerShard {
         context: &mut Context,
         side: Option<&ServerSide>,
     ) -> Option<u32> {
+        if context.head().flow_id == 0 {
+            let flow_id = shard.random().max(1);
+            context.set_flow_id(flow_id);
+        }
         dye::admit(shard, context);
         let (head, reporter, forgotten) = (context.head(), &shard.reporter, Cell::new(0));
         let method = self.find_method(head.method_name.of(context.head_bytes()), side);

@@ -85,7 +85,7 @@ pub struct Loader {
 impl Loader {
     /// Towards an address, on `connections` connections.
     pub fn new(address: &str, connections: u16) -> Self {
-        let engine = Engine::with(Config::new().cores(1)).unwrap();
+        let engine = Engine::with(Config::from_env().unwrap().cores(1)).unwrap();
         let client = Client::new(&engine, address).unwrap();
         Self { _engine: engine, client, connections, next: AtomicU16::new(0) }
     }

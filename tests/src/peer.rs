@@ -340,6 +340,11 @@ impl UdpPeer {
         Self { socket }
     }
 
+    /// Our end: `ip:port`.
+    pub fn local_address(&self) -> String {
+        self.socket.local_addr().unwrap().to_string()
+    }
+
     /// Sends one datagram of any bytes.
     #[track_caller]
     pub fn send_bytes(&self, bytes: &[u8]) {

@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use msec::{CallOptions, Client, Code, Engine, Io, Pending};
+use msec::{CallOptions, Client, Code, Config, Engine, Io, Pending};
 use msec_protocol::{AnswerHead, Limits};
 use msec_tests::emulated::{old_cpp, old_java, resetting, silent};
 use msec_tests::peer::framed_raw;
-use msec_tests::{ECHO, Emulated, PATIENCE, Seen, Stage, Wire, config, now, on_both, wait_until};
+use msec_tests::{
+    ECHO, Emulated, Level, PATIENCE, Seen, Stage, Wire, config, lines, now, on_both, wait_for_line,
+    wait_until,
+};
 
 /// A client's engine of one core, so that it has one connection to each peer, and a healthy server.
 struct Caller {
@@ -20,8 +24,12 @@ struct Caller {
 
 impl Caller {
     fn new(io: Io) -> Self {
-        let engine = Engine::with(config(io).cores(1)).unwrap();
-        Self { engine, healthy: Stage::echo(io) }
+        Self::with(config(io), io)
+    }
+
+    fn with(config: Config, io: Io) -> Self {
+        let healthy = Stage::echo(io);
+        Self { engine: Engine::with(config.cores(1)).unwrap(), healthy }
     }
 
     fn to(&self, address: &str) -> Client {
@@ -33,6 +41,34 @@ impl Caller {
     fn others_are_served(&self) {
         let reply = self.to(self.healthy.address()).call_raw(ECHO, b"well", &patient());
         assert_eq!(reply.unwrap().body, &b"well"[..]);
+    }
+
+    /// The operator is told why a connection to the peer was closed.
+    #[track_caller]
+    fn tells_of_breach(&self, address: &str, why: &str) {
+        let line = wait_for_line("peer", &format!("connection to {address} closed: {why}"));
+        assert_eq!(line.level, Level::Warn);
+    }
+
+    /// The operator is told that the peer cannot be reached, once it has failed for a while.
+    #[track_caller]
+    fn tells_of_failures(&self, address: &str, why: &str) {
+        let client = self.to(address);
+        let part = format!("cannot reach {address}, 4 times in a row: ");
+        wait_until("a line about a peer that keeps failing", || {
+            let _ = code(&client, b"again", &patient());
+            !lines("peer", &part).is_empty()
+        });
+        let line = wait_for_line("peer", &part);
+        assert!(line.text.contains(why), "`{}` does not say `{why}`", line.text);
+        assert_eq!(line.level, Level::Warn);
+    }
+
+    /// What the callers are told by a code is no news for the operator.
+    #[track_caller]
+    fn says_nothing_of(&self, address: &str) {
+        let found = lines("peer", address);
+        assert!(found.is_empty(), "{found:?}");
     }
 
     /// Nothing is left of the calls made.
@@ -118,6 +154,7 @@ on_both! {
         let (took_ms, dials) = (begin.elapsed().as_millis() as u64, caller.engine.vitals().dials);
         assert!(dials <= 3 + took_ms / 5, "{dials} dials in {took_ms} ms");
         caller.others_are_served();
+        caller.tells_of_failures(&address, "refused");
         // Somebody listens again.
         let _server = Emulated::at(&address, old_cpp);
         wait_until("calls succeed again", || code(&client, b"", &patient()) == Code::OK);
@@ -138,6 +175,8 @@ on_both! {
         assert_eq!(error.code(), Code::NETWORK);
         assert!(error.message().contains("cannot connect"), "{error}");
         assert!(start.elapsed() < PATIENCE / 3);
+        // Once is no news.
+        caller.says_nothing_of(&hole.address());
         caller.is_at_rest();
     }
 
@@ -155,6 +194,7 @@ on_both! {
         all_die_at_once(calls);
         assert_eq!(server.accepted_count(), 1);
         caller.others_are_served();
+        caller.says_nothing_of(&server.address());
         caller.is_at_rest();
     }
 
@@ -167,6 +207,7 @@ on_both! {
         server.end_all();
         all_die_at_once(calls);
         caller.others_are_served();
+        caller.says_nothing_of(&server.address());
         caller.is_at_rest();
     }
 
@@ -190,6 +231,8 @@ on_both! {
         wait_until("calls succeed again", || code(&client, b"after", &patient()) == Code::OK);
         // And from then on each of them.
         (0..100).for_each(|_| assert_eq!(code(&client, b"after", &patient()), Code::OK));
+        // Had it stayed away for longer, that would be told; that it went is not.
+        assert!(lines("peer", &format!("{address} closed")).is_empty());
         caller.is_at_rest();
     }
 
@@ -204,6 +247,7 @@ on_both! {
         let (took_ms, dials) = (begin.elapsed().as_millis() as u64, caller.engine.vitals().dials);
         assert!(dials <= 3 + took_ms / 5, "{dials} dials in {took_ms} ms");
         caller.others_are_served();
+        caller.tells_of_failures(&server.address(), "");
         caller.is_at_rest();
     }
 
@@ -230,6 +274,8 @@ on_both! {
             assert_eq!(reply.body, number.to_be_bytes()[..]);
         }
         assert_eq!(server.accepted_count(), 1);
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
         caller.is_at_rest();
     }
 
@@ -248,6 +294,8 @@ on_both! {
         for (number, call) in calls.into_iter().enumerate() {
             assert_eq!(call.wait_raw().unwrap().body, vec![number as u8; 20]);
         }
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
     }
 
     fn a_silent_peer_gets_a_new_connection_and_slow_calls_keep_theirs(io: Io) {
@@ -277,6 +325,9 @@ on_both! {
         assert_eq!(slow.wait_raw().unwrap().body, &b"slow"[..]);
         caller.others_are_served();
         wait_until("the old one is closed", || caller.engine.vitals().connections == 2);
+        let address = server.address();
+        let line = wait_for_line("peer", &format!("connection to {address} is given up: "));
+        assert!(line.text.contains("calls time out and no byte comes back"), "{}", line.text);
     }
 
     fn garbage_closes_the_connection_and_fails_its_calls(io: Io) {
@@ -299,21 +350,24 @@ on_both! {
             let calls: Vec<_> = bodies.iter().map(|body| begin(&client, body)).collect();
             all_die_at_once(calls);
             caller.others_are_served();
+            caller.tells_of_breach(&server.address(), "not the protocol");
         }
         caller.is_at_rest();
     }
 
     fn a_promise_of_too_much_costs_its_call_alone(io: Io) {
         let limits = Limits { body_bytes_max: 1000, ..Limits::DEFAULT };
-        let engine = Engine::with(config(io).cores(1).limits(limits)).unwrap();
+        let caller = Caller::with(config(io).limits(limits), io);
         let server = Emulated::start(|seen, wire| match seen.body.as_slice() {
             b"big" => wire.bytes(&framed_raw(&seen.head_bytes, &[0; 2000])),
             _ => wire.echo(seen),
         });
-        let client = Client::new(&engine, &server.address()).unwrap();
+        let client = caller.to(&server.address());
         assert_eq!(code(&client, b"big", &patient()), Code::TOO_LARGE);
         assert_eq!(code(&client, b"small", &patient()), Code::OK);
         assert_eq!(server.accepted_count(), 1);
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
     }
 
     fn an_old_server_that_echoes_heads_works_and_gets_no_cancel(io: Io) {
@@ -337,6 +391,8 @@ on_both! {
         assert!(server.seen().iter().all(|seen| !seen.head.cancel));
         assert_eq!(server.seen().len(), 53);
         assert_eq!(server.accepted_count(), 1);
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
     }
 
     fn a_server_that_has_said_so_gets_cancels(io: Io) {
@@ -360,6 +416,8 @@ on_both! {
         drop(dropped);
         let seen = server.wait_for(6);
         assert!(seen[5].head.cancel && seen[5].head.sequence == seen[4].head.sequence);
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
     }
 
     fn an_old_java_server_answers_with_bare_heads_and_its_own_codes(io: Io) {
@@ -372,6 +430,8 @@ on_both! {
         assert_eq!(error.message(), "java.lang.NullPointerException");
         assert_eq!(code(&client, b"fail", &patient()), Code::INVALID_PARAMETER);
         assert_eq!(code(&client, b"fine", &patient()), Code::OK);
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
     }
 
     fn lost_and_doubled_datagrams_cost_their_calls_alone(io: Io) {
@@ -408,6 +468,9 @@ on_both! {
         assert_eq!(error.code(), Code::TOO_LARGE);
         assert_eq!(code(&client, b"stop", &patient()), Code::OK);
         server.join().unwrap();
+        caller.others_are_served();
+        // Networks lose datagrams, and anybody may send some.
+        caller.says_nothing_of(&address);
         caller.is_at_rest();
     }
 
@@ -424,6 +487,7 @@ on_both! {
         }
         assert!(start.elapsed() < PATIENCE / 3);
         caller.others_are_served();
+        caller.says_nothing_of(&address);
         caller.is_at_rest();
     }
 
@@ -437,6 +501,7 @@ on_both! {
         }
         let error = client.call_raw("echo.EchoService.Absent", b"", &patient()).unwrap_err();
         assert_eq!(error.code(), Code::INVALID_METHOD);
+        caller.others_are_served();
     }
 
     fn a_connection_that_never_was_used_may_go_and_come_back(io: Io) {
@@ -451,5 +516,74 @@ on_both! {
         let _again = Stage::at(config(io), |builder| builder.listen(port.as_str()));
         assert!(TcpStream::connect(&port).is_ok());
         assert_eq!(code(&client, b"again", &patient()), Code::OK);
+        caller.others_are_served();
+        caller.says_nothing_of(&port);
+    }
+
+    fn half_an_answer_and_then_nothing_costs_the_connection(io: Io) {
+        let limits = Limits { stall_ms_max: 100, ..Limits::DEFAULT };
+        let caller = Caller::with(config(io).limits(limits), io);
+        let server = Emulated::start(|seen, wire| match seen.body.as_slice() {
+            b"half" => wire.bytes(&framed_raw(&seen.head_bytes, &[0; 2000])[..1000]),
+            _ => wire.echo(seen),
+        });
+        let client = caller.to(&server.address());
+        // An idle connection may be quiet for as long as it likes.
+        assert_eq!(code(&client, b"well", &patient()), Code::OK);
+        let start = now();
+        wait_until("thrice the time", || start.elapsed() > Duration::from_millis(300));
+        assert_eq!(code(&client, b"well", &patient()), Code::OK);
+        assert_eq!(server.accepted_count(), 1);
+        all_die_at_once(vec![begin(&client, b"half")]);
+        caller.tells_of_breach(&server.address(), "no progress for too long");
+        assert_eq!(code(&client, b"anew", &patient()), Code::OK);
+        caller.others_are_served();
+        caller.is_at_rest();
+    }
+
+    fn a_refusal_for_being_late_is_told_as_it_is_through_a_relay(io: Io) {
+        let late = Emulated::start(|seen, wire| {
+            let (err, err_msg) = (Code::DEADLINE_EXCEEDED, b"too late for this one");
+            let answer = AnswerHead { err, err_msg, ..AnswerHead::to(&seen.head, &seen.head_bytes) };
+            wire.answer(&answer, b"");
+        });
+        let caller = Caller::new(io);
+        let next = caller.to(&late.address());
+        let relay = Stage::with(config(io), move |builder| {
+            builder.raw("test.Relay.Pass", move |context| {
+                Ok(next.call_raw(ECHO, context.body(), &patient())?.body)
+            })
+        });
+        for client in [caller.to(&late.address()), caller.to(relay.address())] {
+            let error = client.call_raw("test.Relay.Pass", b"", &patient()).unwrap_err();
+            assert_eq!(error.code(), Code::DEADLINE_EXCEEDED, "{error}");
+            assert!(error.message().contains("too late for this one"), "{error}");
+        }
+        caller.others_are_served();
+        caller.says_nothing_of(&late.address());
+    }
+
+    fn as_many_connections_as_asked_for_share_the_calls(io: Io) {
+        let count = 3;
+        let caller = Caller::with(config(io).connections_per_peer(count), io);
+        let server = Emulated::start(|seen, wire| wire.echo(seen));
+        let client = caller.to(&server.address());
+        let used = || server.seen().iter().map(|seen| seen.connection).collect::<BTreeSet<_>>();
+        // One more is opened by a call while the others are there.
+        wait_until("calls on each connection", || {
+            assert_eq!(code(&client, b"x", &patient()), Code::OK);
+            used().len() == count
+        });
+        for _ in 0..100 {
+            assert_eq!(code(&client, b"x", &patient()), Code::OK);
+        }
+        assert_eq!(server.accepted_count(), count);
+        let seen = server.seen();
+        for connection in 1..=count {
+            let of = seen.iter().filter(|seen| seen.connection == connection).count();
+            assert!(of >= 30, "{of} calls on connection {connection}");
+        }
+        caller.others_are_served();
+        caller.is_at_rest();
     }
 }

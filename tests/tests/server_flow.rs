@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use msec_protocol::{Code, Limits, RequestHead};
 use msec_tests::peer::{framed, promised, request};
-use msec_tests::{ECHO, End, Gate, Peer, Stage, config, lines, on_both};
+use msec_tests::{ECHO, End, Gate, Level, Peer, Stage, config, lines, on_both, wait_for_line};
 
 const MIB: usize = 1 << 20;
 
@@ -20,6 +20,25 @@ fn gated(config: msec::Config, gate: &Gate) -> Stage {
             Ok(context.body_bytes())
         })
     })
+}
+
+/// Nothing of what that peer does is news for the operator.
+#[track_caller]
+fn is_no_news(peer: &Peer) {
+    let found = lines("connection", &peer.local_address());
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// The peer is closed for want of progress, and the operator told.
+#[track_caller]
+fn is_closed_for_no_progress(peer: &Peer) {
+    let from = format!("connection from {} closed: no progress", peer.local_address());
+    assert_eq!(wait_for_line("connection", &from).level, Level::Warn);
+}
+
+/// A connection of that server makes no progress for 100 ms at most.
+fn hasty(config: msec::Config) -> msec::Config {
+    config.limits(Limits { stall_ms_max: 100, ..Limits::DEFAULT })
 }
 
 /// Reads so many answers, which are all OK; their sequences.
@@ -48,6 +67,7 @@ on_both! {
         peer.send_bytes(&frames[last..]);
         assert_eq!(peer.answer().head.sequence, 2);
         bystander.is_served();
+        is_no_news(&peer);
     }
 
     fn large_bodies_in_pieces_come_back_whole(io: msec::Io) {
@@ -77,10 +97,12 @@ on_both! {
         assert_eq!(peer.wait_for_end(), End::Fin);
         assert_eq!(gate.passed_count(), 20, "an end of the requests cancels none of them");
         bystander.is_served();
+        is_no_news(&peer);
     }
 
     fn half_closed_in_mid_frame_the_whole_frames_are_answered(io: msec::Io) {
         let stage = Stage::echo(io);
+        let mut bystander = stage.bystander();
         let mut peer = stage.peer();
         let mut bytes = framed(&request(1, ECHO), b"whole");
         bytes.extend(&framed(&request(2, ECHO), b"cut off")[..20]);
@@ -88,7 +110,9 @@ on_both! {
         peer.end();
         assert_eq!(peer.answer().body, b"whole");
         assert_eq!(peer.wait_for_end(), End::Fin);
-        stage.wait_for_connections(0);
+        bystander.is_served();
+        stage.wait_for_connections(1);
+        is_no_news(&peer);
     }
 
     fn a_reset_in_mid_frame_frees_everything(io: msec::Io) {
@@ -128,20 +152,26 @@ on_both! {
         gate.open();
         assert_eq!(sequences(&mut peer, count as usize).len(), count as usize);
         stage.wait_for_requests(0);
+        bystander.is_served();
+        is_no_news(&peer);
     }
 
     fn more_than_the_limit_in_flight_then_half_closed_is_answered(io: msec::Io) {
         let gate = Gate::new();
         let stage = gated(config(io), &gate);
+        let mut bystander = stage.bystander();
         let mut peer = stage.peer();
         let frames: Vec<u8> =
             (1..=3000).flat_map(|n| framed(&request(n, "test.Gate.Pass"), b"x")).collect();
         peer.send_bytes(&frames);
         peer.end();
         gate.wait_for_arrivals(1024);
+        bystander.is_served();
         gate.open();
         assert_eq!(sequences(&mut peer, 3000).len(), 3000);
         assert_eq!(peer.wait_for_end(), End::Fin);
+        bystander.is_served();
+        is_no_news(&peer);
     }
 
     fn more_bytes_than_receive_buffers_at_once_all_arrive(io: msec::Io) {
@@ -149,6 +179,7 @@ on_both! {
         // One core, and so one pool of buffers: while the core is kept, 64 MiB pile up in front
         // of it, which is several times the pool.
         let stage = kept(config(io).cores(1), &gate);
+        let mut bystander = stage.bystander();
         let mut blocker = stage.peer();
         blocker.send(&request(1, "test.Core.Keep"), b"");
         gate.wait_for_arrivals(1);
@@ -166,7 +197,53 @@ on_both! {
             peer.send_bytes(&frame[*sent..]);
             let answer = peer.answer();
             assert_eq!((answer.code(), answer.body == body), (Code::OK, true));
+            // The kernel ran out of our buffers, and got them back: all in a day's work.
+            is_no_news(peer);
         }
+        stage.wait_for_requests(0);
+        bystander.is_served();
+    }
+
+    fn half_a_request_and_then_nothing_is_closed(io: msec::Io) {
+        let stage = Stage::with(hasty(config(io)), |builder| builder);
+        let mut bystander = stage.bystander();
+        let mut peer = stage.peer();
+        peer.echo(b"well");
+        peer.send_bytes(&framed(&request(2, ECHO), &[0; 1000])[..500]);
+        peer.wait_for_end();
+        is_closed_for_no_progress(&peer);
+        // The bystander has been quiet as well, but owes nothing.
+        bystander.is_served();
+        stage.wait_for_connections(1);
+    }
+
+    fn who_takes_no_answers_is_closed(io: msec::Io) {
+        let stage = Stage::with(hasty(config(io)), |builder| {
+            builder.raw("test.Size.Big", |_| Ok(vec![0; 8 * MIB]))
+        });
+        let mut bystander = stage.bystander();
+        let mut peer = stage.peer();
+        for sequence in 1..=4 {
+            peer.send(&request(sequence, "test.Size.Big"), b"");
+        }
+        is_closed_for_no_progress(&peer);
+        bystander.is_served();
+        stage.wait_for_connections(1);
+        stage.wait_for_requests(0);
+    }
+
+    fn who_is_over_the_limit_for_too_long_is_closed_and_its_requests_cancelled(io: msec::Io) {
+        let gate = Gate::new();
+        let stage = gated(hasty(config(io)), &gate);
+        let mut bystander = stage.bystander();
+        let mut peer = stage.peer();
+        let frames: Vec<u8> =
+            (1..=1100).flat_map(|n| framed(&request(n, "test.Gate.Pass"), b"x")).collect();
+        peer.send_bytes(&frames);
+        is_closed_for_no_progress(&peer);
+        let failed = gate.wait_for_failures(1024);
+        assert!(failed.iter().all(|code| *code == Code::CANCELLED));
+        bystander.is_served();
         stage.wait_for_requests(0);
     }
 

@@ -75,6 +75,15 @@ on_both! {
         assert!(refused.err_msg.contains("over the limit"), "{}", refused.err_msg);
         assert_eq!((next.head.sequence, &next.body[..]), (71, &b"next"[..]));
         bystander.is_served();
+        // The caller is told, and counters tell the operator: no line for each.
+        assert!(lines("connection", &peer.local_address()).is_empty());
+        let report = stage.server.report();
+        let counters = &report.iter().find(|method| method.name == ECHO).unwrap().counters;
+        assert_eq!(counters.ended_with(Code::TOO_LARGE), 1);
+        assert_eq!(counters.in_flight(), 0);
+        let spans = stage.engine.spans(&Default::default()).0;
+        let refused: Vec<_> = spans.iter().filter(|span| span.code == Code::TOO_LARGE).collect();
+        assert_eq!((refused.len(), &*refused[0].method), (1, ECHO));
     }
 
     fn an_oversize_body_is_refused_while_it_still_comes(io: msec::Io) {
@@ -133,6 +142,7 @@ on_both! {
                 Ok(context.body_bytes())
             })
         });
+        let mut bystander = stage.bystander();
         let mut peer = stage.peer();
         peer.send(&request(9, "test.Gate.Pass"), b"first");
         peer.send(&request(9, "test.Gate.Pass"), b"second");
@@ -143,6 +153,9 @@ on_both! {
         assert!(answers.iter().all(|answer| answer.head.sequence == 9));
         assert_eq!((&answers[0].body[..], &answers[1].body[..]), (&b"first"[..], &b"second"[..]));
         stage.wait_for_requests(0);
+        bystander.is_served();
+        // Which of its requests an answer is for is the caller's business.
+        assert!(lines("connection", &peer.local_address()).is_empty());
     }
 
     fn a_one_way_request_runs_and_is_not_answered(io: msec::Io) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use msec_protocol::{Code, RequestHead, head, limits};
 use msec_tests::peer::{framed, framed_raw, request};
-use msec_tests::{ECHO, End, Stage, UdpPeer, config, on_both, wait_until};
+use msec_tests::{ECHO, End, Stage, UdpPeer, config, lines, on_both, wait_until};
 
 /// A path that no other test uses.
 fn socket_path(name: &str, io: msec::Io) -> PathBuf {
@@ -170,6 +170,7 @@ on_both! {
 
     fn a_datagram_that_is_garbage_is_dropped(io: msec::Io) {
         let stage = with_datagrams(config(io));
+        let mut bystander = stage.bystander();
         let peer = UdpPeer::connect(&stage.server.addresses()[1]);
         let whole = framed(&request(1, ECHO), b"whole");
         peer.send_bytes(b"");
@@ -182,6 +183,10 @@ on_both! {
         peer.send(&request(2, ECHO), b"the only one that is answered");
         assert_eq!(peer.answer().head.sequence, 2);
         stage.wait_for_requests(0);
+        bystander.is_served();
+        // Anybody can send datagrams from any address: a line for each would be theirs to write.
+        let address = peer.local_address();
+        assert!(lines("connection", &address).is_empty() && lines("datagram", "").is_empty());
     }
 
     fn an_answer_that_fits_no_datagram_is_replaced_by_its_code(io: msec::Io) {
@@ -201,6 +206,7 @@ on_both! {
 
     fn a_caller_of_datagrams_that_is_gone_harms_nobody(io: msec::Io) {
         let stage = with_datagrams(config(io).cores(1));
+        let mut bystander = stage.bystander();
         // Its answers come back as ICMP errors on the server's socket.
         for round in 0..50 {
             UdpPeer::connect(&stage.server.addresses()[1]).send(&request(round, ECHO), b"gone");
@@ -208,5 +214,6 @@ on_both! {
         let peer = UdpPeer::connect(&stage.server.addresses()[1]);
         peer.send(&request(1, ECHO), b"still here");
         assert_eq!(peer.answer().body, b"still here");
+        bystander.is_served();
     }
 }

@@ -82,9 +82,10 @@ pub const DEADLINE_MS_MAX: u32 = 24 * 60 * 60 * 1000;
 /// replaced. One may be the service's doing; three and not a byte are the path's.
 pub const TIMEOUTS_IN_SILENCE_MAX: u32 = 3;
 
-/// A connection that is over a limit, and so is not read, is closed after this many milliseconds
-/// without progress.
-pub const STALL_MS_MAX: u64 = 60_000;
+/// A connection that should get on (a frame half received, output that is not taken, input that is
+/// not read for want of room) is closed after this many milliseconds without progress, by default.
+/// As long as the original remembered a request.
+pub const STALL_MS_MAX: u32 = 60_000;
 
 /// Connections of a process, before the file limit is looked at.
 pub const CONNECTIONS_MAX: usize = 100_000;
@@ -290,6 +291,9 @@ pub struct Limits {
     /// How long a caller waits that does not say, in milliseconds; 1 to [`DEADLINE_MS_MAX`],
     /// default [`DEADLINE_MS_DEFAULT`].
     pub deadline_ms_default: u32,
+    /// How long a connection may make no progress while it should, in milliseconds; 4 or more,
+    /// default [`STALL_MS_MAX`].
+    pub stall_ms_max: u32,
     /// How long the head of an HTTP request may take, in milliseconds; 1 or more, default
     /// [`HTTP_HEAD_MS_MAX`].
     pub http_head_ms_max: u32,
@@ -315,6 +319,7 @@ impl Limits {
         requests_per_method_max: REQUESTS_PER_PROCESS_MAX,
         requests_per_process_max: REQUESTS_PER_PROCESS_MAX,
         deadline_ms_default: DEADLINE_MS_DEFAULT,
+        stall_ms_max: STALL_MS_MAX,
         http_head_ms_max: HTTP_HEAD_MS_MAX,
         http_body_ms_max: HTTP_BODY_MS_MAX,
         http_idle_ms_max: HTTP_IDLE_MS_MAX,
@@ -327,6 +332,8 @@ impl Limits {
         self.head_bytes_max = self.head_bytes_max.clamp(1, HEAD_BYTES_CEILING);
         self.body_bytes_max = self.body_bytes_max.min(BODY_BYTES_CEILING);
         self.deadline_ms_default = self.deadline_ms_default.clamp(1, DEADLINE_MS_MAX);
+        // It is looked at four times in that time, by a timer of milliseconds.
+        self.stall_ms_max = self.stall_ms_max.max(4);
         self.http_head_ms_max = self.http_head_ms_max.max(1);
         self.http_idle_ms_max = self.http_idle_ms_max.max(1);
         self.tls_handshake_ms_max = self.tls_handshake_ms_max.max(1);
@@ -350,9 +357,11 @@ mod tests {
             head_bytes_max: 0,
             body_bytes_max: usize::MAX,
             deadline_ms_default: 0,
+            stall_ms_max: 0,
             ..Limits::DEFAULT
         };
         assert_eq!(wild.clamped().deadline_ms_default, 1);
+        assert_eq!(wild.clamped().stall_ms_max, 4);
         assert_eq!(wild.clamped().head_bytes_max, 1);
         assert_eq!(wild.clamped().body_bytes_max, BODY_BYTES_CEILING);
         assert_eq!(Limits::default().clamped(), Limits::DEFAULT);

@@ -76,6 +76,7 @@ fn of_limits(limits: &Limits, facts: &mut Vec<Fact>) {
         http_idle_ms_max,
         tls_handshake_ms_max,
         tls_handshake_bytes_max,
+        stall_ms_max,
     } = limits;
     facts.extend([
         ("requests_per_process_max", requests_per_process_max.to_string()),
@@ -89,6 +90,7 @@ fn of_limits(limits: &Limits, facts: &mut Vec<Fact>) {
         ("http_idle_ms_max", http_idle_ms_max.to_string()),
         ("tls_handshake_ms_max", tls_handshake_ms_max.to_string()),
         ("tls_handshake_bytes_max", tls_handshake_bytes_max.to_string()),
+        ("stall_ms_max", stall_ms_max.to_string()),
     ]);
 }
 

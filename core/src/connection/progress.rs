@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 
-use msec_protocol::{Arrival, Cutter, limits};
+use msec_protocol::{Arrival, Cutter};
 
-use super::{Connection, LEASE_BYTES_MIN, Phase, Role, STALL_CHECK_NS, Taken};
+use super::{Connection, LEASE_BYTES_MIN, Phase, Role, Taken};
 use crate::closed::Closed;
 use crate::http::HttpSide;
 use crate::shard::{Shard, Timer};
+
+/// How often progress is looked at within the time that it may take.
+const LOOKS_COUNT: u64 = 4;
 
 impl Connection {
     /// Memory of what has come and is incomplete.
@@ -69,7 +72,7 @@ impl Connection {
     /// Looks after the connection until it makes progress or is closed for want of it.
     pub(super) fn watch_progress(&self, shard: &Shard) {
         if self.stall_timer.get().is_none() {
-            let at_ns = shard.now_ns() + STALL_CHECK_NS;
+            let at_ns = shard.now_ns() + stall_ns_max(shard) / LOOKS_COUNT;
             let timer = shard.timers.borrow_mut().insert(at_ns, Timer::Stall(self.id.get()));
             self.stall_timer.set(Some(timer));
         }
@@ -83,9 +86,13 @@ impl Connection {
             return;
         }
         let quiet_ns = shard.now_ns().saturating_sub(self.progress_ns.get());
-        if quiet_ns >= limits::STALL_MS_MAX * 1_000_000 {
+        if quiet_ns >= stall_ns_max(shard) {
             return self.close(shard, &Closed::Stalled);
         }
         self.watch_progress(shard);
     }
+}
+
+fn stall_ns_max(shard: &Shard) -> u64 {
+    u64::from(shard.shared.config.limits.stall_ms_max) * 1_000_000
 }
