@@ -15,8 +15,9 @@
 //! * `close`: at once. Requests in flight are cancelled, calls in flight fail.
 //!
 //! A connection that makes no progress for long (`Limits::stall_ms_max`) while it should (a frame
-//! half received, output that is not taken, input that is not read for want of answers) is closed. Bytes that are kept
-//! for it are leased from the process-wide budget; what does not fit is answered with a code.
+//! half received, output that is not taken, input that is not read for want of answers) is closed.
+//! Bytes that are kept for it are leased from the process-wide budget; what does not fit is
+//! answered with a code.
 //!
 //! Memory of an idle connection: this object, its entry in the table and one in the ring.
 

@@ -544,8 +544,8 @@ on_both! {
     fn a_refusal_for_being_late_is_told_as_it_is_through_a_relay(io: Io) {
         let late = Emulated::start(|seen, wire| {
             let (err, err_msg) = (Code::DEADLINE_EXCEEDED, b"too late for this one");
-            let answer = AnswerHead { err, err_msg, ..AnswerHead::to(&seen.head, &seen.head_bytes) };
-            wire.answer(&answer, b"");
+            let head = AnswerHead::to(&seen.head, &seen.head_bytes);
+            wire.answer(&AnswerHead { err, err_msg, ..head }, b"");
         });
         let caller = Caller::new(io);
         let next = caller.to(&late.address());

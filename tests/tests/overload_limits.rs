@@ -116,7 +116,8 @@ on_both! {
         });
         assert_eq!(gate.arrived_count(), MOST);
         gate.open();
-        let codes = calls.into_iter().map(|call| call.wait().map_or_else(|e| e.code(), |()| Code::OK));
+        let ends = calls.into_iter().map(|call| call.wait());
+        let codes = ends.map(|end| end.map_or_else(|error| error.code(), |()| Code::OK));
         let good = codes.filter(|code| *code == Code::OK).count();
         assert_eq!(good, MOST);
     }
