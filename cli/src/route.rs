@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! Demo.echo: adaptive, 0.2 % of the last seconds' calls failed
-//!   canary: 2.5 % of the calls are for version=2
+//!   canary: 2.5 % of the calls are for v=2
 //!   share  address           standing  weight  success  speed  in flight  failed of recent, labels
 //!   97.5%  10.0.0.1:7963     live        99.1    1.000  0.991          3        0 of 2310
 //!    0.0%  10.0.0.2:7963     ejected      0.0    0.000  1.000          0        5 of 5
-//!    2.5%  10.0.0.3:7963     live       100.0    1.000  1.000          0        0 of 61  version=2  canary
+//!    2.5%  10.0.0.3:7963     live       100.0    1.000  1.000          0        0 of 61  v=2  canary
 //! ```
 
 use std::fmt::Write;

@@ -11,8 +11,8 @@
 //! In brackets behind an address: why that instance was picked, where there was a choice.
 //!
 //! Each process knows its own spans. With several addresses each is asked, and then asked again for
-//! every flow that any of them has named; what they say of one flow becomes one tree, since the span
-//! of a request names the span of the call that it was made by.
+//! every flow that any of them has named; what they say of one flow becomes one tree, since the
+//! span of a request names the span of the call that it was made by.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -109,8 +109,9 @@ fn route_explain_shows_each_instance_with_its_share() {
     let served = serve(echo(), "127.0.0.1:0");
     let address = served.address();
     let toml = format!(
-        "[[service]]\nname = \"Demo.echo\"\ncanary = {{ labels = {{ version = \"2\" }}, percent = 2.5 }}\n\
-         hedge = \"20ms\"\n[[service.instance]]\naddress = \"{address}\"\nlabels = {{ version = \"2\" }}\n"
+        "[[service]]\nname = \"Demo.echo\"\nhedge = \"20ms\"\n\
+         canary = {{ labels = {{ version = \"2\" }}, percent = 2.5 }}\n\
+         [[service.instance]]\naddress = \"{address}\"\nlabels = {{ version = \"2\" }}\n"
     );
     let table = msec::naming::parse(&toml, "routes.toml").expect("a table");
     served.engine.set_routes(table);

@@ -85,7 +85,8 @@ on_both! {
         for number in 0..200 {
             step_wall_for_tests(STEPS_NS[number % STEPS_NS.len()]);
             if number % 2 == 0 {
-                client.call_raw("test.Clock.Log", number.to_string().as_bytes(), &patient()).unwrap();
+                let body = number.to_string();
+                client.call_raw("test.Clock.Log", body.as_bytes(), &patient()).unwrap();
             } else {
                 msec::info!("record {number}");
             }

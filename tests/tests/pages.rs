@@ -256,7 +256,10 @@ on_both! {
         assert_eq!(core("stacks"), 4);
         assert!(core("stacks_high_water_bytes") > 64 * 1024);
         let text = HttpPeer::connect(stage.address()).get("/metrics").body;
-        for line in ["msec_stacks{core=\"0\"} 4\n", "msec_own_lines_lost_total{reason=\"stderr\"} "] {
+        for line in [
+            "msec_stacks{core=\"0\"} 4\n",
+            "msec_own_lines_lost_total{reason=\"stderr\"} ",
+        ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("msec_stalls_total{core=\"0\"} 0\n"), "{text}");

@@ -1,7 +1,7 @@
 //! The settings of an engine, for people: what `/config` shows.
 //!
-//! Everything is taken apart to its last field, without a rest, so that the compiler finds a setting
-//! that is not shown. Of keys the files are named, and never what is in them.
+//! Everything is taken apart to its last field, without a rest, so that the compiler finds a
+//! setting that is not shown. Of keys the files are named, and never what is in them.
 
 use std::path::Path;
 

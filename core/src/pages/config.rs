@@ -1,5 +1,5 @@
-//! `/config`: the configuration in force, as it is after defaults and the environment; the dye rules
-//! of the moment; and how this server and its methods were set up.
+//! `/config`: the configuration in force, as it is after defaults and the environment; the dye
+//! rules of the moment; and how this server and its methods were set up.
 //!
 //! Nothing in it is a secret: of keys the files are named, and tokens are never part of it.
 

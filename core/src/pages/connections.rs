@@ -1,5 +1,5 @@
-//! `/connections`: who is connected to this process, and to whom it is connected. `?count=` sets how
-//! many of each core are shown.
+//! `/connections`: who is connected to this process, and to whom it is connected. `?count=` sets
+//! how many of each core are shown.
 
 use super::table::Table;
 use super::{Access, Page, Sheet, Visit};

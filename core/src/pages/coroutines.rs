@@ -1,5 +1,5 @@
-//! `/coroutines`: what runs, what waits, and for what, and since when. With `?stacks=1` where in the
-//! code: each is woken once, notes where it stands, and waits on. `?id=` shows one alone, with its
+//! `/coroutines`: what runs, what waits, and for what, and since when. With `?stacks=1` where in
+//! the code: each is woken once, notes where it stands, and waits on. `?id=` shows one alone, with its
 //! stack; `?count=` sets how many of each core are shown.
 
 use std::time::Duration;

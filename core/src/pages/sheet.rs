@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::{PAGES, Page};
 
-/// Sent with every page: nothing is kept, nothing is loaded from elsewhere, nobody frames it, and no
-/// style or script is heeded but those of this file, which the policy knows by their digests.
+/// Sent with every page: nothing is kept, nothing is loaded from elsewhere, nobody frames it, and
+/// no style or script is heeded but those of this file, which the policy knows by their digests.
 pub(super) fn headers() -> &'static [(&'static str, &'static [u8])] {
     static HEADERS: LazyLock<[(&str, &[u8]); 3]> = LazyLock::new(|| {
         let policy = format!(
