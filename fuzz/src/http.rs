@@ -2,8 +2,8 @@
 
 use msec_protocol::Limits;
 use msec_protocol::http::{Arrival, BadRequest, Cutter, Target};
-use msec_protocol::trace::TraceParent;
 use msec_protocol::limits::{ASSEMBLY_BYTES_MIN, ASSEMBLY_GROWTH_FACTOR, HTTP_HEAD_BYTES_MAX};
+use msec_protocol::trace::TraceParent;
 
 /// The requests of a stream (target, body, user headers, whether the connection is kept), and how
 /// it ends.
