@@ -159,6 +159,7 @@ pub(crate) struct CoreReport {
     pub(crate) tasks: usize,
     dials: u64,
     stacks_leaked: usize,
+    stack_uses: Vec<(&'static str, usize)>,
     spans: u64,
     spans_tally: Vec<(&'static str, u64, u64)>,
     annotations_lost: u64,
@@ -189,6 +190,7 @@ pub(crate) fn of_core(shard: &Rc<Shard>) -> CoreReport {
         tasks: shard.tasks.live_count(),
         dials: shard.peers.dials_count(),
         stacks_leaked: shard.tasks.pool().leaked(),
+        stack_uses: shard.tasks.stack_uses(),
         spans: recorder.as_ref().map_or(0, |spans| spans.recorded()),
         spans_tally: Reason::ALL
             .map(|(reason, name)| (name, tally(reason).0, tally(reason).1))
@@ -209,6 +211,10 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
         folder.gauge("frm.connections", &core, report.connections as i64);
         folder.gauge("frm.tasks", &core, report.tasks as i64);
         folder.gauge("frm.stacks_leaked", &core, report.stacks_leaked as i64);
+        for (method, bytes) in &report.stack_uses {
+            let labels = [core[0], ("method", method)];
+            folder.gauge("frm.stack_used_bytes", &labels, *bytes as i64);
+        }
         folder.counter("frm.dials", &core, report.dials);
         folder.counter("frm.spans", &core, report.spans);
         folder.counter("frm.annotations_lost", &core, report.annotations_lost);
