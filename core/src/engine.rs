@@ -11,7 +11,7 @@
 //! engine is, and all of them are joined when it is stopped.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -128,7 +128,15 @@ pub(crate) struct Beat {
     pub(crate) stopped: AtomicBool,
     /// How often the watchdog has found it not looping.
     pub(crate) stalls: AtomicU64,
+    /// The core's thread, as the kernel numbers it.
+    thread: AtomicI32,
+    /// Methods that have a parked coroutine, by the place of its task; 0: none that is known. Two
+    /// tasks may have one place, so this is a sample, for a report that is right most often.
+    parked: [AtomicU32; PARKED_COUNT],
 }
+
+/// Parked coroutines whose method other threads can see.
+const PARKED_COUNT: usize = 8;
 
 impl Beat {
     pub(crate) fn asleep(&self) {
@@ -149,6 +157,31 @@ impl Beat {
     #[inline]
     pub(crate) fn runs(&self, method: method::Name) {
         self.method.store(method.number(), Ordering::Relaxed);
+    }
+
+    /// A coroutine of that task has parked, for a method or not.
+    #[inline]
+    pub(crate) fn parks(&self, task: u32, method: Option<method::Name>) {
+        // Numbers begin with 0, which here is nobody.
+        let number = method.map_or(0, |method| method.number() + 1);
+        self.parked[task as usize % PARKED_COUNT].store(number, Ordering::Relaxed);
+    }
+
+    /// The coroutine of that task goes on.
+    #[inline]
+    pub(crate) fn goes_on(&self, task: u32) {
+        self.parked[task as usize % PARKED_COUNT].store(0, Ordering::Relaxed);
+    }
+
+    /// Some of the methods that have a parked coroutine, each once.
+    fn parked_methods(&self) -> Vec<&'static str> {
+        let numbers = self.parked.iter().map(|parked| parked.load(Ordering::Relaxed));
+        let names =
+            numbers.filter(|number| *number != 0).map(|number| method::Name::of(number - 1));
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 }
 
@@ -425,6 +458,7 @@ fn core_thread(
     }
     cpu::step_forward();
     CrashNote::set_core(index);
+    shared.cores.beat(index).thread.store(process::thread_id(), Ordering::Relaxed);
     log::writer::own_queue();
     if let Err(error) = process::name_crashes_thread() {
         log::warn("crash", format_args!("core {index} cannot say what crashes it: {error}"));
@@ -498,12 +532,26 @@ fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64
     *reported_ns = turn_ns;
     beat.stalls.fetch_add(1, Ordering::Relaxed);
     let method = method::Name::of(beat.method.load(Ordering::Relaxed));
-    let age_ms = age_ns / 1_000_000;
-    log::error(
-        "stall",
-        format_args!(
-            "core {core} has not looped for {age_ms} ms: method {method} runs without a blocking \
-             call; mark it heavy, or yield in it"
-        ),
-    );
+    let since =
+        format!("core {core} has not looped for {} ms: method {method}", age_ns / 1_000_000);
+    let thread = beat.thread.load(Ordering::Relaxed);
+    if process::waits_for_lock(thread) {
+        let parked = match beat.parked_methods() {
+            none if none.is_empty() => "nobody".to_owned(),
+            some => some.join(", "),
+        };
+        log::error(
+            "stall",
+            format_args!(
+                "{since} waits for a lock (futex); parked meanwhile: {parked}; who parks with a \
+                 plain mutex held stops its core: use msec::sync::Mutex"
+            ),
+        );
+    } else {
+        let advice = "mark it heavy, or yield in it";
+        log::error("stall", format_args!("{since} runs without a blocking call; {advice}"));
+    }
+    if let Err(error) = process::write_stack_of(thread) {
+        log::warn("stall", format_args!("core {core} does not tell its stack: {error}"));
+    }
 }

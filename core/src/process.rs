@@ -44,8 +44,11 @@ pub fn block_signals() -> Result<Signals> {
 }
 
 /// Has a crash (a stack overflow, a bad access in foreign code, an abort) write one line that says
-/// what happened in which method, before the process dies of it as usual. Once a process, before
-/// the engine is started.
+/// what happened in which method, before the process dies of it as usual; and a core that stalls,
+/// its stack. Once a process, before the engine is started.
+///
+/// It takes the signals of crashes and `SIGRTMIN + 5`, which interrupts what a stalled handler is
+/// blocked in, as any signal does.
 pub fn name_crashes() -> Result<()> {
     msec_sys::process::name_crashes().map_err(|error| Error::from_io("watch for crashes", &error))
 }

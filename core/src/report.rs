@@ -162,6 +162,7 @@ pub(crate) struct CoreReport {
     dials: u64,
     pub(crate) stacks: PoolStats,
     ejections: Vec<(String, Ejections)>,
+    stack_uses: Vec<(&'static str, usize)>,
     spans: u64,
     spans_tally: Vec<(&'static str, u64, u64)>,
     annotations_lost: u64,
@@ -193,6 +194,7 @@ pub(crate) fn of_core(shard: &Rc<Shard>) -> CoreReport {
         dials: shard.peers.dials_count(),
         stacks: shard.tasks.pool().stats(),
         ejections: shard.routes.ejections(),
+        stack_uses: shard.tasks.stack_uses(),
         spans: recorder.as_ref().map_or(0, |spans| spans.recorded()),
         spans_tally: Reason::ALL
             .map(|(reason, name)| (name, tally(reason).0, tally(reason).1))
@@ -219,6 +221,10 @@ pub(crate) fn fold(shared: &Shared, cores: &[CoreReport]) -> Snapshot {
         folder.gauge("frm.stacks_high_water_bytes", &core, high_water_bytes as i64);
         let stalls = shared.cores.beat(report.core).stalls.load(Ordering::Relaxed);
         folder.counter("frm.stalls", &core, stalls);
+        for (method, bytes) in &report.stack_uses {
+            let labels = [core[0], ("method", method)];
+            folder.gauge("frm.stack_used_bytes", &labels, *bytes as i64);
+        }
         folder.counter("frm.dials", &core, report.dials);
         for (service, ejections) in &report.ejections {
             for (cause, count) in ejections.each() {

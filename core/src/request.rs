@@ -262,6 +262,8 @@ pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, mut context: Box
     if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
         return give_up(shard, server, context, error.code(), error.message());
     }
+    // What is not started counts as refused, without a latency.
+    context.started_ns = shard.start_ns();
     // It lies where the log and nested calls find it, and comes back.
     shard.on_loop.replace(Some(context));
     let left = match &*shard.on_loop.borrow() {
@@ -355,7 +357,7 @@ fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
     }
     let ended = report::Outcome {
         code,
-        latency_ns: shard.fresh_ns().saturating_sub(context.received_ns),
+        latency_ns: shard.ended_ns().saturating_sub(context.received_ns),
         queue_ns: context.started_ns.saturating_sub(context.received_ns),
         request_bytes: context.frame_bytes() as u64,
         answer_bytes: u64::from(context.answer_bytes.get()),

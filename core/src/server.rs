@@ -313,6 +313,11 @@ impl Server {
     ///
     /// What is still connected then is not read any more; requests in flight are answered, for up
     /// to a second; what runs longer is cancelled. Again has no effect.
+    ///
+    /// Peers that do not understand the request to leave, as those of the original, are waited for,
+    /// also while they are idle. To end their connections earlier would lose the request that
+    /// crosses our end on its way: an end says neither that it was read nor that it was not, and
+    /// after it nothing can be answered.
     pub fn stop(&self, grace: Duration) {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return;

@@ -19,7 +19,7 @@
 //! ends, so that the next request finds it still in the cache.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ use msec_sys::coroutine::{self, Coroutine, Exhausted, Outcome, Pool, StackConfig
 use crate::cancel::{Cancel, TaskId};
 use crate::connection::Connection;
 use crate::context::Context;
+use crate::engine::Beat;
 use crate::local;
 use crate::method::Name;
 use crate::request::panic_text;
@@ -233,6 +234,8 @@ pub(crate) struct Tasks {
     idle: RefCell<Vec<Rc<Task>>>,
     current: RefCell<Option<Rc<Task>>>,
     pub(crate) ready: RefCell<VecDeque<Ready>>,
+    /// By method, of which there are as many as are known by name.
+    stack_uses: RefCell<BTreeMap<&'static str, usize>>,
 }
 
 impl Tasks {
@@ -243,6 +246,7 @@ impl Tasks {
             idle: RefCell::default(),
             current: RefCell::default(),
             ready: RefCell::default(),
+            stack_uses: RefCell::default(),
         }
     }
 
@@ -394,17 +398,24 @@ impl Tasks {
             },
         };
         task.state.set(State::Running);
+        if coroutine.is_suspended() {
+            with_beat(|beat| beat.goes_on(task.id_index));
+        }
         let outer = self.current.replace(Some(task.clone()));
         let outcome =
             if coroutine.is_suspended() { coroutine.resume() } else { coroutine.start(run_job, 0) };
         *self.current.borrow_mut() = outer;
         match outcome {
             Outcome::Suspended => {
+                with_beat(|beat| beat.parks(task.id_index, task.name.get()));
                 task.coroutine.set(Some(coroutine));
                 return Ok(Ran::Parked);
             }
             Outcome::Finished => {
-                self.pool.give_back(coroutine);
+                let used_bytes = self.pool.give_back(coroutine);
+                if let Some(used_bytes) = used_bytes {
+                    self.note_use(&task, used_bytes);
+                }
                 self.retire(task);
             }
             Outcome::Panicked(payload) => {
@@ -416,6 +427,21 @@ impl Tasks {
             }
         }
         Ok(Ran::Ended)
+    }
+
+    /// A stack was looked at: its last job, or for the part that is always kept one before it, has
+    /// used so much.
+    #[cold]
+    fn note_use(&self, task: &Task, used_bytes: usize) {
+        let Some(name) = task.name.get() else { return };
+        let mut uses = self.stack_uses.borrow_mut();
+        let most = uses.entry(name.text()).or_insert(0);
+        *most = (*most).max(used_bytes);
+    }
+
+    /// The deepest use of a stack that was seen of each method, in bytes.
+    pub(crate) fn stack_uses(&self) -> Vec<(&'static str, usize)> {
+        self.stack_uses.borrow().iter().map(|(name, bytes)| (*name, *bytes)).collect()
     }
 
     fn retire(&self, task: Rc<Task>) {
@@ -438,6 +464,12 @@ impl Tasks {
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
+}
+
+/// Tells other threads something of this core.
+#[inline]
+fn with_beat(tell: impl FnOnce(&Beat)) {
+    shard::with_current(|shard| tell(shard.shared.cores.beat(shard.index)));
 }
 
 /// How far a run of a task came.

@@ -17,7 +17,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{self, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use crate::{PATIENCE, wait_at_most};
@@ -31,7 +31,8 @@ const MARK: &str = "child: ";
 pub struct Child {
     process: process::Child,
     said: mpsc::Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
+    wrote: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Child {
@@ -90,9 +91,25 @@ impl Child {
         role: &str,
         variables: &[(&str, &str)],
     ) -> Self {
+        Self::with_limit("-n", files, test, role, variables)
+    }
+
+    /// As [`Child::of_test`], with at most so many KiB of address space.
+    pub fn with_memory_max(kib: usize, test: &str, role: &str, variables: &[(&str, &str)]) -> Self {
+        Self::with_limit("-v", kib, test, role, variables)
+    }
+
+    fn with_limit(
+        option: &str,
+        value: usize,
+        test: &str,
+        role: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let program = std::env::current_exe().unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh", &files.to_string()]);
+        let limited = "ulimit \"$1\" \"$2\"; shift 2; exec \"$@\"";
+        command.args(["-c", limited, "sh", option, &value.to_string()]);
         command.arg(program).args(["--exact", test, "--nocapture", "--test-threads=1"]);
         Self::start(command, role, variables)
     }
@@ -123,12 +140,20 @@ impl Child {
             }
         });
         let mut stderr = process.stderr.take().unwrap();
+        let wrote: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let ours = wrote.clone();
         let stderr = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+            let mut memory = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut memory) {
+                ours.lock().unwrap().extend_from_slice(&memory[..count]);
+            }
         });
-        Self { process, said, stderr: Some(stderr) }
+        Self { process, said, stderr: Some(stderr), wrote }
+    }
+
+    /// What it has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.wrote.lock().unwrap()).into_owned()
     }
 
     /// Its process id.
@@ -175,8 +200,8 @@ impl Child {
             status = self.process.try_wait().unwrap();
             status.is_some()
         });
-        let stderr = self.stderr.take().unwrap().join().unwrap();
-        (status.unwrap(), stderr)
+        self.stderr.take().unwrap().join().unwrap();
+        (status.unwrap(), self.stderr())
     }
 }
 

@@ -95,6 +95,9 @@ fn five_thousand(io: msec::Io) {
     drop(peers);
     stage.wait_for_connections(1);
     bystander.is_served();
+    // A crowd within the limits is no news.
+    assert!(lines("accept", "").is_empty());
+    assert!(lines("connection", "closed: ").is_empty());
 }
 
 /// The child: serves until its parent has seen enough.

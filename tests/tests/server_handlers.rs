@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::process::ExitStatusExt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use msec_protocol::{Code, Limits};
 use msec_tests::child::test_name;
 use msec_tests::peer::{framed, request};
 use msec_tests::{
-    Child, Gate, Level, Stage, config, lines, now, on_both, wait_for_line, wait_until,
+    Child, ECHO, Gate, Level, Stage, config, lines, now, on_both, wait_for_line, wait_until,
 };
 
 /// A stage whose methods `test.One.Pass` and `test.Other.Pass` are held at the gate.
@@ -106,6 +107,47 @@ on_both! {
         bystander.is_served();
     }
 
+    fn a_plain_mutex_held_by_who_parks_is_told_with_both_methods_and_a_stack(io: msec::Io) {
+        if Child::is_running("lock") {
+            return stopped_by_a_lock(io);
+        }
+        let child = Child::of_test(&test_name(module_path!(), io), "lock", &[]);
+        let address = child.said();
+        let mut holder = msec_tests::Peer::connect(&address);
+        holder.send(&request(1, "test.Lock.Hold"), b"");
+        assert_eq!(child.said(), "held");
+        holder.again().send(&request(1, "test.Lock.Take"), b"");
+        let line = child.said();
+        for part in ["method test.Lock.Take waits for a lock", "meanwhile: test.Lock.Hold;"] {
+            assert!(line.contains(part), "`{line}` does not say `{part}`");
+        }
+        // The program has opted in.
+        wait_until("the stack of the core", || {
+            let stderr = child.stderr();
+            let stack = stderr.split("msec: stack of core 0 in method test.Lock.Take:\n").nth(1);
+            stack.is_some_and(|stack| stack.matches("server_handlers").count() >= 3)
+        });
+        let (status, stderr) = child.wait();
+        assert!(status.success(), "{stderr}");
+    }
+
+    fn how_much_stack_a_method_uses_is_told(io: msec::Io) {
+        let stage = Stage::with(config(io), |builder| {
+            builder.raw("test.Deep.Dive", |context| Ok(dive(context.body(), 1).to_le_bytes()))
+        });
+        let mut peer = stage.peer();
+        assert_eq!(peer.call("test.Deep.Dive", &[0; 150]).code(), Code::OK);
+        let metrics = msec::report::prometheus(&stage.engine.snapshot());
+        let of_method = "method=\"test.Deep.Dive\"} ";
+        let line = metrics.lines().find(|line| {
+            line.starts_with("msec_stack_used_bytes{core=") && line.contains(of_method)
+        });
+        let line = line.unwrap_or_else(|| panic!("{metrics}"));
+        // 150 frames of more than 512 bytes, on a stack of 256 KiB.
+        let used_bytes: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!((75 << 10..256 << 10).contains(&used_bytes), "{line}");
+    }
+
     fn an_idle_core_is_no_stall(io: msec::Io) {
         let stage = Stage::with(config(io).stall_ms(10), |builder| builder);
         stage.peer().echo(b"then nothing");
@@ -113,7 +155,7 @@ on_both! {
         wait_until("some idle time", || begin.elapsed() > Duration::from_millis(100));
         stage.peer().echo(b"awake");
         assert!(lines("stall", "(none)").is_empty());
-        assert!(lines("stall", msec_tests::ECHO).is_empty());
+        assert!(lines("stall", ECHO).is_empty());
     }
 
     fn over_the_limit_of_a_method_requests_are_refused_and_others_run(io: msec::Io) {
@@ -156,7 +198,7 @@ on_both! {
         }
         gate.wait_for_arrivals(10);
         for peer in &mut peers {
-            let answer = peer.call(msec_tests::ECHO, b"no room");
+            let answer = peer.call(ECHO, b"no room");
             assert_eq!(answer.code(), Code::OVERLOADED);
             assert!(answer.err_msg.contains("in this process"), "{}", answer.err_msg);
         }
@@ -168,6 +210,47 @@ on_both! {
             peer.echo(b"room again");
         }
         stage.wait_for_requests(0);
+    }
+
+    fn without_a_stack_a_request_is_refused_until_some_are_free(io: msec::Io) {
+        if Child::is_running("stacks") {
+            return out_of_stacks(io);
+        }
+        // A slab of stacks of 64 MiB is 64 GiB: there is room for one.
+        let test = test_name(module_path!(), io);
+        let child = Child::with_memory_max(100 << 20, &test, "stacks", &[]);
+        let (status, stderr) = child.wait();
+        assert!(status.success(), "{stderr}");
+    }
+
+    fn quick_handlers_have_latencies(io: msec::Io) {
+        let stage = Stage::with(config(io).cores(1), |builder| {
+            builder.raw("test.Quick.Loop", |_| Ok("quick")).method("test.Quick.Loop", |options| {
+                options.callback();
+            })
+        });
+        for method in [ECHO, "test.Quick.Loop"] {
+            let mut peer = stage.peer();
+            // One by one, and many at once, of which most are not clocked.
+            for _ in 0..100 {
+                assert_eq!(peer.call(method, b"").code(), Code::OK);
+            }
+            let frames = (1000..2000).flat_map(|n| framed(&request(n, method), b""));
+            let start = now();
+            peer.send_bytes(&frames.collect::<Vec<_>>());
+            for _ in 0..1000 {
+                assert_eq!(peer.answer().code(), Code::OK);
+            }
+            let took_ns = start.elapsed().as_nanos() as u64;
+            let report = stage.server.report();
+            let counters = &report.iter().find(|report| report.name == method).unwrap().counters;
+            let latency_ns = counters.latency_ns();
+            assert_eq!(latency_ns.count(), 1100);
+            let (least_ns, half_ns) = (latency_ns.quantile(1), latency_ns.quantile(500_000));
+            assert!(least_ns > 0 && half_ns > 0, "{method}: {least_ns} {half_ns}");
+            // A thousand of them fit into the time that their batch took.
+            assert!(half_ns < took_ns, "{method}: {half_ns} of {took_ns}");
+        }
     }
 
     fn a_stack_overflow_names_the_method_and_kills_the_process(io: msec::Io) {
@@ -187,6 +270,69 @@ on_both! {
         assert!(stderr.contains("stack overflow"), "{stderr}");
         assert!(stderr.contains("test.Deep.Dive"), "{stderr}");
     }
+}
+
+/// The child: its only core waits for a lock that one of its own coroutines holds.
+fn stopped_by_a_lock(io: msec::Io) {
+    msec::process::name_crashes().unwrap();
+    let lock = Arc::new(Mutex::new(()));
+    let taken = lock.clone();
+    let stage = Stage::with(config(io).cores(1).stall_ms(50), |builder| {
+        builder
+            .raw("test.Lock.Hold", move |_| {
+                let held = lock.lock().unwrap();
+                Child::say("held");
+                // What nobody should do.
+                msec::sleep(Duration::from_secs(3600))?;
+                drop(held);
+                Ok("held")
+            })
+            .raw("test.Lock.Take", move |_| {
+                let _taken = taken.lock().unwrap();
+                Ok("taken")
+            })
+    });
+    Child::say(stage.address());
+    Child::say(&wait_for_line("stall", "test.Lock.Take").text);
+    Child::wait_for_parent();
+    // Its core will never end.
+    std::process::exit(0);
+}
+
+/// The child: has address space for 1,024 coroutines of one core.
+fn out_of_stacks(io: msec::Io) {
+    let gate = Gate::new();
+    let stage = gated(config(io).cores(1).stack_kb(65_536), &gate, 0);
+    let mut bystander = stage.bystander();
+    let (mut peer, mut other) = (stage.peer(), stage.peer());
+    for sequence in 1..=700 {
+        peer.send(&request(sequence, "test.One.Pass"), b"");
+        other.send(&request(sequence, "test.One.Pass"), b"");
+    }
+    let refused = 2 * 700 - 1024;
+    gate.wait_for_arrivals(1024);
+    stage.wait_for_requests(1024);
+    let report = stage.server.report();
+    let counters = &report.iter().find(|report| report.name == "test.One.Pass").unwrap().counters;
+    assert_eq!(counters.ended_with(Code::OVERLOADED), refused);
+    let told = lines("stacks", "a request was refused: no address space");
+    assert_eq!((told.len() as u64, told[0].level), (refused, Level::Warn));
+    gate.open();
+    let mut refused_count = 0;
+    for _ in 0..700 {
+        for peer in [&mut peer, &mut other] {
+            let answer = peer.answer();
+            if answer.code() == Code::OVERLOADED {
+                refused_count += 1;
+                assert!(answer.err_msg.contains("no stack is left"), "{}", answer.err_msg);
+            } else {
+                assert_eq!(answer.code(), Code::OK);
+            }
+        }
+    }
+    assert_eq!(refused_count, refused);
+    bystander.is_served();
+    stage.wait_for_requests(0);
 }
 
 /// The child: serves until its parent asks for too much.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use msec_protocol::Code;
 use msec_tests::child::rss_bytes;
 use msec_tests::peer::{framed, promised, request};
-use msec_tests::{Child, ECHO, Peer, Stage, config, on_both, wait_until};
+use msec_tests::{Child, ECHO, Level, Peer, Stage, config, lines, on_both, wait_until};
 
 const MIB: usize = 1 << 20;
 
@@ -67,6 +67,8 @@ fn deaf_peer(io: msec::Io) {
     assert!(unsent.is_empty());
     stage.wait_for_requests(0);
     bystander.is_served();
+    // It was slow, and broke nothing.
+    assert!(lines("connection", "").is_empty());
 }
 
 fn deaf_peer_with_small_requests(io: msec::Io) {
@@ -89,6 +91,8 @@ fn deaf_peer_with_small_requests(io: msec::Io) {
     assert!(grown < 150 * MIB, "{} MiB of answers are held for a deaf peer", grown / MIB);
     let sequences: BTreeSet<u64> = (0..count).map(|_| peer.answer().head.sequence).collect();
     assert!(sequences.into_iter().eq(1..=count));
+    bystander.is_served();
+    assert!(lines("connection", "").is_empty());
 }
 
 fn promised_bodies(io: msec::Io) {
@@ -130,6 +134,12 @@ fn promised_bodies(io: msec::Io) {
         }
     }
     assert!(refused >= count - 2 && refused < count + 1, "{refused} of {count} refused");
+    // Each is counted, and told to the operator (whose own log is rationed).
+    let report = stage.server.report();
+    let counters = &report.iter().find(|method| method.name == ECHO).unwrap().counters;
+    assert_eq!(counters.ended_with(Code::OVERLOADED), refused as u64);
+    let told = lines("memory", "was refused: too many bytes");
+    assert_eq!((told.len(), told[0].level), (refused, Level::Warn));
     // Each connection is still in step.
     for peer in &mut peers {
         peer.echo(b"after");

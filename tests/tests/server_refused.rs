@@ -47,6 +47,8 @@ fn refused_io_uring_is_replaced_by_epoll_with_one_line() {
         forbid_io_uring(errno);
         let stage = Stage::with(Config::from_env().unwrap().cores(2), |builder| builder);
         assert_eq!(stage.engine.io_backend(), "epoll");
+        let metrics = msec::report::prometheus(&stage.engine.snapshot());
+        assert!(metrics.contains("\nmsec_io_backend{backend=\"epoll\"} 1\n"), "{metrics}");
         let found = lines("io", "refused");
         assert_eq!((found.len(), found[0].level), (1, Level::Warn), "{found:?}");
         assert!(found[0].text.contains(why) && found[0].text.contains("epoll"), "{found:?}");

@@ -272,12 +272,16 @@ impl Pool {
 
     /// Takes a coroutine back. With a suspended job in it, this is the deliberate leak.
     ///
+    /// If its stack was looked at, which it is after a job that went deep and else once in 1,024
+    /// uses: the deepest use in bytes, to the page. Beyond 16 KiB that is the last job's; up to
+    /// there it may be that of any job since the coroutine was made.
+    ///
     /// # Panics
     /// When the coroutine is another pool's.
     #[inline]
-    pub fn give_back(&self, coroutine: Coroutine) {
+    pub fn give_back(&self, coroutine: Coroutine) -> Option<usize> {
         assert!(coroutine.control().shared == self.shared, "a coroutine of another pool");
-        drop(coroutine);
+        ManuallyDrop::new(coroutine).release()
     }
 
     /// How many suspended coroutines were dropped, each holding its stack for good.
@@ -410,6 +414,28 @@ impl Coroutine {
         self.control().slot.used_bytes().unwrap_or(0)
     }
 
+    /// Puts it back into its pool; see [`Pool::give_back`].
+    #[inline]
+    fn release(&mut self) -> Option<usize> {
+        let control = self.control();
+        // SAFETY: `Shared` outlives every coroutine of the pool, see `Pool::drop`.
+        let shared = unsafe { control.shared.as_ref() };
+        shared.taken.set(shared.taken.get() - 1);
+        if control.suspended.get() {
+            shared.leaked.set(shared.leaked.get() + 1);
+            return None;
+        }
+        control.uses_left.set(control.uses_left.get() - 1);
+        let mut used_bytes = None;
+        if control.uses_left.get() == 0 || control.slot.went_deep() {
+            used_bytes = settle(control, shared);
+        }
+        control.next_idle.set(shared.idle.get());
+        shared.idle.set(Some(self.control));
+        shared.idle_count.set(shared.idle_count.get() + 1);
+        used_bytes
+    }
+
     #[inline]
     fn control(&self) -> &Control {
         // SAFETY: the slot stays mapped while a coroutine is taken; shared references only are
@@ -443,34 +469,22 @@ impl Coroutine {
 impl Drop for Coroutine {
     #[inline]
     fn drop(&mut self) {
-        let control = self.control();
-        // SAFETY: `Shared` outlives every coroutine of the pool, see `Pool::drop`.
-        let shared = unsafe { control.shared.as_ref() };
-        shared.taken.set(shared.taken.get() - 1);
-        if control.suspended.get() {
-            shared.leaked.set(shared.leaked.get() + 1);
-            return;
-        }
-        control.uses_left.set(control.uses_left.get() - 1);
-        if control.uses_left.get() == 0 || control.slot.went_deep() {
-            settle(control, shared);
-        }
-        control.next_idle.set(shared.idle.get());
-        shared.idle.set(Some(self.control));
-        shared.idle_count.set(shared.idle_count.get() + 1);
+        let _ = self.release();
     }
 }
 
-/// Notes how deep an idle stack was used, and gives its deep pages back if there are any.
+/// Notes how deep an idle stack was used, and gives its deep pages back if there are any. `None`
+/// when the kernel is too short of memory to tell.
 #[cold]
-fn settle(control: &Control, shared: &Shared) {
+fn settle(control: &Control, shared: &Shared) -> Option<usize> {
     control.uses_left.set(USES_BETWEEN_LOOKS);
-    let Some(used_bytes) = control.slot.used_bytes() else { return };
+    let used_bytes = control.slot.used_bytes()?;
     shared.high_water_bytes.set(shared.high_water_bytes.get().max(used_bytes));
     if used_bytes > control.slot.kept_bytes() {
         // SAFETY: called between jobs, when the only frames are the root's, in the first page.
         unsafe { control.slot.release_deep() };
     }
+    Some(used_bytes)
 }
 
 /// The root of every coroutine: runs the job in the control block, reports, waits for the next.

@@ -3,7 +3,8 @@
 //! Three things live here. Numbers about this process and the machine, read from /proc and the
 //! cgroup files when asked and never kept. The two signals that ask a process to end, turned into
 //! a blocking wait ([`TerminationSignals`]). And crash messages that name the method that was
-//! running ([`name_crashes`], in `process/crash.rs`).
+//! running ([`name_crashes`], in `process/crash.rs`), with the stacks of threads that stall
+//! (`process/stall.rs`).
 //!
 //! Nothing here happens by itself. The library lives in other people's processes, a Java virtual
 //! machine among them, which own their signal handlers and masks; so a handler or a mask is set
@@ -20,8 +21,10 @@ use std::time::Duration;
 use crate::stack::page_bytes;
 
 mod crash;
+mod stall;
 
 pub use crash::{CrashNote, name_crashes, name_crashes_thread};
+pub use stall::{thread_id, waits_for_lock, write_stack_of};
 
 /// Where the kernel shows control groups.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";

@@ -126,7 +126,7 @@ fn deep_use_is_given_back_and_remembered() {
     assert!(coroutine.went_deep());
     let deep = coroutine.high_water_bytes();
     assert!((100 << 10..140 << 10).contains(&deep), "{deep}");
-    pool.give_back(coroutine);
+    assert_eq!(pool.give_back(coroutine), Some(deep));
     assert_eq!(pool.stats().high_water_bytes, deep);
     let mut coroutine = pool.take().expect("the same one");
     assert!(!coroutine.went_deep());

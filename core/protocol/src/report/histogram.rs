@@ -55,7 +55,7 @@ impl Histogram {
     /// Counts a value, usually in nanoseconds.
     #[inline]
     pub fn record(&mut self, value: u64) {
-        // Nothing else changes, and times within a turn of a core's loop are zero.
+        // Nothing else changes, and most requests wait in no queue.
         if value == 0
             && let Some(zeros) = self.counts.first_mut()
         {

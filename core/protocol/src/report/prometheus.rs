@@ -41,6 +41,7 @@ pub const ENGINE: &[(&str, &str, &str)] = &[
     ("frm.spans", "msec_spans_total", "Spans recorded."),
     ("frm.spans_kept", "msec_spans_kept_total", "Spans kept, by the reason."),
     ("frm.spans_dropped", "msec_spans_dropped_total", "Spans over the ration, by the reason."),
+    ("frm.stack_used_bytes", "msec_stack_used_bytes", "Deepest use of a coroutine's stack seen."),
     ("frm.stacks", "msec_stacks", "Stacks that coroutines run on."),
     ("frm.stacks_idle", "msec_stacks_idle", "Stacks that wait for a coroutine."),
     ("frm.stacks_leaked", "msec_stacks_leaked", "Stacks lost to coroutines that never ended."),

@@ -74,7 +74,7 @@ thread_local! {
 }
 
 /// Whether `name_crashes` has been called in this process.
-static NAMED: AtomicBool = AtomicBool::new(false);
+pub(super) static NAMED: AtomicBool = AtomicBool::new(false);
 
 impl CrashNote {
     /// From now on the calling thread runs this method.
@@ -116,13 +116,38 @@ impl CrashNote {
     }
 }
 
-/// Makes fatal signals of this process write one line that names the running method.
+impl CrashNote {
+    /// Which thread this is, and what it runs. Async-signal-safe.
+    pub(super) fn describe(&self, message: &mut Message) {
+        match self.core.load(Ordering::Relaxed) {
+            NO_CORE => message.push(b"a thread that is no core"),
+            core => {
+                message.push(b"core ");
+                message.push_number(core, 10);
+            }
+        }
+        if let name @ [_, ..] = self.name() {
+            message.push(b" in method ");
+            message.push(name);
+        }
+    }
+}
+
+/// Looks at what the calling thread is doing.
+pub(super) fn with_note(look: impl FnOnce(&CrashNote)) {
+    NOTE.with(look);
+}
+
+/// Makes fatal signals of this process write one line that names the running method, and lets
+/// [`write_stack_of`](super::write_stack_of) have threads write their stacks.
 ///
-/// Replaces the handlers of SIGSEGV, SIGBUS, SIGABRT, SIGFPE and SIGILL; so never call it in a
+/// Replaces the handlers of SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL and `SIGRTMIN + 5`; so never call it in a
 /// process whose runtime lives on them (a Java virtual machine). Prepares the calling thread;
 /// other threads call [`name_crashes_thread`] when they start. Calling it again does no harm.
 pub fn name_crashes() -> io::Result<()> {
-    NAMED.store(true, Ordering::Relaxed);
+    super::stall::prepare()?;
+    // Whoever sees it finds the handlers of stalls in place.
+    NAMED.store(true, Ordering::Release);
     name_crashes_thread()?;
     for (signal, _) in CRASHES {
         // SAFETY: all zeroes is a valid sigaction; the fields that matter are set below.
@@ -282,18 +307,18 @@ fn compose(
 }
 
 /// A line in a buffer: cut off when full, never allocated.
-struct Message {
+pub(super) struct Message {
     bytes: [u8; MESSAGE_BYTES_MAX],
     len: usize,
 }
 
 impl Message {
-    fn new() -> Message {
+    pub(super) fn new() -> Message {
         Message { bytes: [0; MESSAGE_BYTES_MAX], len: 0 }
     }
 
     /// Appends what fits, keeping room for the end of the line.
-    fn push(&mut self, text: &[u8]) {
+    pub(super) fn push(&mut self, text: &[u8]) {
         let room = (MESSAGE_BYTES_MAX - 1).saturating_sub(self.len);
         for &byte in text.iter().take(room) {
             self.bytes[self.len] = byte;
@@ -316,9 +341,13 @@ impl Message {
         self.push(&digits[start..]);
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.bytes[self.len] = b'\n';
         self.len += 1;
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
