@@ -182,7 +182,8 @@ on_both! {
         client.call_raw(ECHO, b"", &CallOptions::new().dyed(true)).unwrap();
         let traces = page(&stage, "/traces?format=json&reason=dyed");
         let spans = traces[0].as_array().unwrap();
-        let why = |role: &str| spans.iter().find(|span| span["role"] == role).unwrap()["why"].clone();
+        let of = |role: &str| spans.iter().find(|span| span["role"] == role).unwrap();
+        let why = |role: &str| of(role)["why"].clone();
         assert_eq!((why("client"), why("server")), ("nobody else".into(), Value::Null), "{traces}");
         let html = HttpPeer::connect(stage.address()).get("/traces").body;
         let at = format!("calls {ECHO} {} [nobody else]", stage.address());

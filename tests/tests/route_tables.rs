@@ -191,7 +191,8 @@ on_both! {
     fn a_canary_gets_its_percent_of_the_calls(io: Io) {
         let (a, b, c) = (named(io, "a"), named(io, "b"), named(io, "c"));
         let text = format!(
-            "[[service]]\nname = 'Demo.who'\ncanary = {{ labels = {{ version = '2' }}, percent = 10 }}\n\
+            "[[service]]\nname = 'Demo.who'\n\
+             canary = {{ labels = {{ version = '2' }}, percent = 10 }}\n\
              [[service.instance]]\naddress = '{}'\n\
              [[service.instance]]\naddress = '{}'\n\
              [[service.instance]]\naddress = '{}'\nlabels = {{ version = '2' }}\n",
