@@ -359,9 +359,8 @@ impl Context {
     }
 
     /// Where this request is in its trace: what an HTTP request of the handler's own is to carry as
-    /// the header `traceparent`, and what answers by HTTP carry. `None` where spans are switched
-    /// off and the caller has sent none. Calls by a [`Client`](crate::Client) carry it by
-    /// themselves.
+    /// the header `traceparent`, and what answers by HTTP carry. `None` where spans are off and the
+    /// caller has sent none. Calls by a [`Client`](crate::Client) carry it by themselves.
     ///
     /// ```
     /// # use msec::Context;

@@ -248,7 +248,7 @@ fn misuse_is_refused_with_a_clear_message() {
     let refused = panic_message(|| _ = coroutine.start(step, 0));
     assert_eq!(refused, "the last job of this coroutine is still suspended");
     assert!(matches!(coroutine.resume(), Outcome::Finished), "the refused start did no harm");
-    let refused = panic_message(move || other.give_back(coroutine));
+    let refused = panic_message(move || _ = other.give_back(coroutine));
     assert!(refused.contains("another pool"), "{refused}");
 }
 

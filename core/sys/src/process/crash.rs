@@ -141,9 +141,10 @@ pub(super) fn with_note(look: impl FnOnce(&CrashNote)) {
 /// Makes fatal signals of this process write one line that names the running method, and lets
 /// [`write_stack_of`](super::write_stack_of) have threads write their stacks.
 ///
-/// Replaces the handlers of SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL and `SIGRTMIN + 5`; so never call it in a
-/// process whose runtime lives on them (a Java virtual machine). Prepares the calling thread;
-/// other threads call [`name_crashes_thread`] when they start. Calling it again does no harm.
+/// Replaces the handlers of SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL and `SIGRTMIN + 5`; so never
+/// call it in a process whose runtime lives on them (a Java virtual machine). Prepares the calling
+/// thread; other threads call [`name_crashes_thread`] when they start. Calling it again does no
+/// harm.
 pub fn name_crashes() -> io::Result<()> {
     super::stall::prepare()?;
     // Whoever sees it finds the handlers of stalls in place.
