@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   send:  [sender, CPU 0: ring] ─ loopback ─► [reader, CPU 1: recv until it is told to end]
-//!   wake:  [ring of one thread] ◄─ eventfd, or a message ─► [ring of the other]      there and back
+//!   wake:  [ring of one thread] ◄─ eventfd, or a message ─► [ring of the other]      and back
 //! ```
 //!
 //! Rings are set up as the engine's. Each number is the median of several rounds, in which the two
