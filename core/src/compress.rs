@@ -89,6 +89,26 @@ pub(crate) fn compress(kind: Compress, body: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
+/// A body, compressed.
+///
+/// # Errors
+/// -2 when there is no memory for it.
+#[doc(hidden)]
+pub fn close(kind: Compress, body: &[u8]) -> Result<Vec<u8>> {
+    compress(kind, body)
+}
+
+/// A body of up to `bytes_max` bytes, decompressed.
+///
+/// # Errors
+/// -105 when it is longer, -5 when it is not compressed like that.
+#[doc(hidden)]
+pub fn open(kind: Compress, body: &[u8], bytes_max: usize) -> Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    decompress(kind, body, plain_bytes(kind, body, bytes_max)?, &mut plain)?;
+    Ok(plain)
+}
+
 /// What a compressed body says that it decompresses to, in bytes.
 pub(crate) fn plain_bytes(kind: Compress, body: &[u8], bytes_max: usize) -> Result<usize> {
     let bytes = match kind {

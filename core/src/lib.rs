@@ -36,7 +36,8 @@ mod cancel;
 mod client;
 mod closed;
 mod coding;
-mod compress;
+#[doc(hidden)]
+pub mod compress;
 mod config;
 mod connection;
 mod connections;

@@ -24,8 +24,10 @@ use msec_protocol::{
 };
 use std::collections::BTreeMap;
 
+pub mod compress;
 pub mod http;
 pub mod json;
+pub mod report;
 pub mod routes;
 
 /// A function that must not panic.
@@ -43,6 +45,11 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("http", http::http),
     ("json_read", json::json_read),
     ("json_write", json::json_write),
+    ("compress", compress::compress),
+    ("snapshot", report::snapshot),
+    ("spans", report::spans),
+    ("log_record", report::log_record),
+    ("dye", report::dye),
 ];
 
 /// Bytes taken off the front of an input, as decisions.

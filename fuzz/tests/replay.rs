@@ -3,7 +3,8 @@
 //! The corpus is what the fuzzer has found so far, and must never fail again. The mutations make
 //! a small fuzzer of this test, which needs no nightly and no C++: they come from a seed, always
 //! the same, so that a failure can be repeated. `MSEC_FUZZ_SEED` sets another seed,
-//! `MSEC_FUZZ_ROUNDS` how many mutations a target gets.
+//! `MSEC_FUZZ_ROUNDS` how many mutations a target gets, `MSEC_FUZZ_TARGET` the only one that gets
+//! some.
 use msec_fuzz::TARGETS;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -101,7 +102,11 @@ fn every_corpus_replays_and_every_corpus_has_a_target() {
 fn mutations_of_the_corpora_replay() {
     let seed = from_environment("MSEC_FUZZ_SEED", 1);
     let rounds = from_environment("MSEC_FUZZ_ROUNDS", ROUNDS);
+    let only = std::env::var("MSEC_FUZZ_TARGET");
     for (name, target) in TARGETS {
+        if only.as_ref().is_ok_and(|only| only != name) {
+            continue;
+        }
         let inputs = corpus(name);
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         for round in 0..rounds {

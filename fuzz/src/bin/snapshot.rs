@@ -1,0 +1,10 @@
+//! Fuzzes [`msec_fuzz::report::snapshot`]: `cargo +nightly fuzz run snapshot`.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| msec_fuzz::report::snapshot(input));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    msec_fuzz::run_files(msec_fuzz::report::snapshot);
+}
