@@ -153,6 +153,18 @@ pub fn lines(kind: &str, part: &str) -> Vec<Line> {
     lines.iter().filter(|line| line.kind == kind && line.text.contains(part)).cloned().collect()
 }
 
+/// How many lines there are by now.
+pub fn lines_count() -> usize {
+    LINES.lock().unwrap().len()
+}
+
+/// As [`lines`], without the first `count` of all.
+pub fn lines_after(count: usize, kind: &str, part: &str) -> Vec<Line> {
+    let lines = LINES.lock().unwrap();
+    let is_one = |line: &&Line| line.kind == kind && line.text.contains(part);
+    lines.iter().skip(count).filter(is_one).cloned().collect()
+}
+
 /// Waits for a line of that kind that contains `part`, and returns the first.
 #[track_caller]
 pub fn wait_for_line(kind: &str, part: &str) -> Line {

@@ -102,6 +102,8 @@ pub struct Peer {
     address: String,
     input: Vec<u8>,
     sequence: u64,
+    /// Lines of the log that were there before it.
+    lines_before: usize,
 }
 
 impl Peer {
@@ -124,7 +126,13 @@ impl Peer {
     }
 
     fn over(stream: Stream, address: &str) -> io::Result<Self> {
-        let peer = Self { stream, address: address.into(), input: Vec::new(), sequence: 0 };
+        let peer = Self {
+            stream,
+            address: address.into(),
+            input: Vec::new(),
+            sequence: 0,
+            lines_before: crate::lines_count(),
+        };
         peer.set_patience(PATIENCE);
         if let Stream::Tcp(stream) = &peer.stream {
             stream.set_nodelay(true)?;
@@ -156,6 +164,11 @@ impl Peer {
                 stream.set_write_timeout(Some(patience)).unwrap();
             }
         }
+    }
+
+    /// What the log says of this connection. An earlier one may have had the same port.
+    pub fn lines(&self) -> Vec<crate::Line> {
+        crate::lines_after(self.lines_before, "connection", &self.local_address())
     }
 
     /// Our end, as the server's log names it: `ip:port`.

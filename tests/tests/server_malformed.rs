@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use msec_protocol::{Code, Limits, Metadata, RequestHead, head};
 use msec_tests::peer::{framed, framed_raw, promised, request};
-use msec_tests::{ECHO, End, Gate, Stage, config, lines, on_both, wait_for_line, wait_until};
+use msec_tests::{ECHO, End, Gate, Stage, config, on_both, wait_for_line, wait_until};
 
 /// Sends bytes that are not the protocol, and expects the end and a line that says `why`.
 fn is_closed_for(stage: &Stage, bytes: &[u8], why: &str) {
@@ -76,7 +76,7 @@ on_both! {
         assert_eq!((next.head.sequence, &next.body[..]), (71, &b"next"[..]));
         bystander.is_served();
         // The caller is told, and counters tell the operator: no line for each.
-        assert!(lines("connection", &peer.local_address()).is_empty());
+        assert!(peer.lines().is_empty(), "{:?}", peer.lines());
         let report = stage.server.report();
         let counters = &report.iter().find(|method| method.name == ECHO).unwrap().counters;
         assert_eq!(counters.ended_with(Code::TOO_LARGE), 1);
@@ -155,7 +155,7 @@ on_both! {
         stage.wait_for_requests(0);
         bystander.is_served();
         // Which of its requests an answer is for is the caller's business.
-        assert!(lines("connection", &peer.local_address()).is_empty());
+        assert!(peer.lines().is_empty(), "{:?}", peer.lines());
     }
 
     fn a_one_way_request_runs_and_is_not_answered(io: msec::Io) {
@@ -287,5 +287,5 @@ fn an_orderly_end_is_no_news() {
     peer.echo(b"hello");
     peer.end();
     assert_eq!(peer.wait_for_end(), End::Fin);
-    assert!(lines("connection", &peer.local_address()).is_empty());
+    assert!(peer.lines().is_empty(), "{:?}", peer.lines());
 }
