@@ -23,7 +23,7 @@
 //! Times, field masks and wrapped scalars, which have forms of their own and are short, are left
 //! to prost-reflect.
 //!
-//! Both directions recurse on the stack of a coroutine, so depth is bounded ([`DEPTH_MAX`]).
+//! Both directions recurse on the stack of a coroutine, so depth is bounded (`DEPTH_MAX`).
 
 mod read;
 mod schema;

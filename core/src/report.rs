@@ -11,7 +11,7 @@
 //! # Ok::<(), msec::Error>(())
 //! ```
 //!
-//! Each core has a [`Reporter`]: counters of what it served and called, attributes of the business,
+//! Each core has a `Reporter`: counters of what it served and called, attributes of the business,
 //! and spans. All of it is plain memory of that core, so that a call costs a few additions and one
 //! line of the cache; it is brought together when somebody asks.
 //!

@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// -1, as [`Engine::load_routes`].
+/// -1, as [`Engine::load_routes`](crate::Engine::load_routes).
 pub fn parse(text: &str, name: &str) -> Result<Table> {
     let fail = |offset: usize, problem: &str| {
         let line = text[..offset.min(text.len())].matches('\n').count() + 1;
