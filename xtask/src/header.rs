@@ -46,7 +46,8 @@ pub(crate) fn text(root: &Path) -> Result<String, String> {
         ..Config::default()
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for source in &sources {
+    // lib.rs names all the others, and cbindgen follows it: they would be written twice.
+    for source in sources.iter().filter(|source| !source.ends_with("lib.rs")) {
         builder = builder.with_src(source);
     }
     let bindings = builder.generate().map_err(|error| format!("{PATH}: {error}"))?;
