@@ -51,6 +51,9 @@ const P99_FACTOR_MOST: u64 = 5;
 const P99_MORE_NS: u64 = 20_000_000;
 
 const _: () = assert!(P99_MORE_NS < SLOW_MS * 1_000_000 / 2);
+/// How many seconds a run goes on beyond its time while that one is not called again yet: a busy
+/// machine takes it for a slow one first.
+const BACK_SECONDS_MORE: u64 = 15;
 /// Of a hundred calls, so many must go to an instance that has come back.
 const REVIVED_SHARE_LEAST: u64 = 10;
 const CALL: &str = "call 127.0.0.1:7963 echo.EchoService.Echo '{\"message\":\"aGVsbG8=\"}'";
@@ -185,6 +188,11 @@ impl Day {
 }
 
 impl Days {
+    /// Whether the instance that was killed is called again, if it was.
+    fn is_back(&self) -> bool {
+        self.revived.seconds < 2 || self.revived.share(2) >= REVIVED_SHARE_LEAST
+    }
+
     fn of(&mut self, phase: Phase) -> &mut Day {
         match phase {
             Phase::Calm | Phase::CalmAgain => &mut self.calm,
@@ -209,8 +217,12 @@ fn watch(
     let mut looked_ns = begun_ns;
     let mut days = Days::default();
     let mut last = Phase::Calm;
-    for second in 1..=seconds.unwrap_or(u64::MAX) {
-        let phase = Phase::of(second, seconds);
+    let last_second = seconds.unwrap_or(u64::MAX);
+    for second in 1.. {
+        if second > last_second && (days.is_back() || second > last_second + BACK_SECONDS_MORE) {
+            break;
+        }
+        let phase = Phase::of(second.min(last_second), seconds);
         cluster.enter(phase)?;
         let due_ns = begun_ns + second * SECOND_NS;
         let rest = Duration::from_nanos(due_ns.saturating_sub(clock::now_ns()));
@@ -291,7 +303,7 @@ fn judge(screen: &mut Screen, seen: &Seen, [callers, relay]: &[Row; 2], days: &D
     if revived.seconds >= 2 {
         let share = revived.share(2);
         let text = format!("{} got {share} %; at least {REVIVED_SHARE_LEAST}", NAMES[2]);
-        let met = share >= REVIVED_SHARE_LEAST;
+        let met = days.is_back();
         expectations.push((met, "one that came back is called again".into(), text));
     }
     for (met, what, figures) in &expectations {
