@@ -214,6 +214,11 @@ typedef struct msec_context msec_context;
 typedef struct msec_engine msec_engine;
 
 /**
+ * Where a plugin runs: what its `init` is given. Usable from every thread.
+ */
+typedef struct msec_host msec_host;
+
+/**
  * Held by one at a time; not recursive. Usable from every core and thread.
  */
 typedef struct msec_mutex msec_mutex;
@@ -442,6 +447,54 @@ typedef struct msec_method_options {
    */
   uint32_t requests_max;
 } msec_method_options;
+
+/**
+ * What a plugin tells of itself. Begin with `MSEC_PLUGIN_INIT`.
+ */
+typedef struct msec_plugin {
+  /**
+   * `sizeof(msec_plugin)`.
+   */
+  uint32_t size;
+  /**
+   * The oldest `MSEC_ABI_VERSION` that it can work with.
+   */
+  uint32_t abi_min;
+  /**
+   * The `MSEC_ABI_VERSION` that it was compiled with.
+   */
+  uint32_t abi_max;
+  /**
+   * The service that it is made for, `First.second`; NULL: any.
+   */
+  const char *name;
+  /**
+   * Which build this is, for people; NULL: it does not say.
+   */
+  const char *build_id;
+  /**
+   * Starts the business and adds its methods to `builder`, which it must neither start nor free.
+   * On the worker's main thread, which it may block; calls are taken after it returned 0.
+   * Another code ends the worker; `msec_host_fail_text` says why. `host` lives until `fini` has
+   * returned. No C++ exception may leave it. Must not be NULL.
+   */
+  int32_t (*init)(const struct msec_host *host, struct msec_server_builder *builder);
+  /**
+   * Whether calls can be taken: 0 if so. Asked after `init`, again and again, on the main
+   * thread, for as long as `[SRPC] ready_ms` allows. NULL: at once.
+   */
+  int32_t (*ready)(void);
+  /**
+   * The end: no handler runs any more. On the main thread. NULL: nothing is to be done.
+   */
+  void (*fini)(void);
+} msec_plugin;
+
+/**
+ * The one function that a plugin must export, under the name `msec_plugin_v1`: what it tells of
+ * itself, which lives as long as the process.
+ */
+typedef const struct msec_plugin *(*msec_plugin_entry)(void);
 
 #ifdef __cplusplus
 extern "C" {
@@ -701,6 +754,38 @@ const char *msec_error_text(void);
 bool msec_error_retryable(int32_t code);
 
 /**
+ * The engine that the plugin is on, for clients and tasks. Not to be freed. NULL for NULL.
+ */
+const struct msec_engine *msec_host_engine(const struct msec_host *host);
+
+/**
+ * The service that the plugin is, `First.second`. NULL for NULL.
+ */
+const char *msec_host_service(const struct msec_host *host);
+
+/**
+ * The text of `[SRPC] conf`; empty if there is none. NULL for NULL.
+ */
+const char *msec_host_conf(const struct msec_host *host);
+
+/**
+ * Which of the service's workers this process is, from 0.
+ */
+uint32_t msec_host_worker(const struct msec_host *host);
+
+/**
+ * A value of config.ini as it was when the worker started; NULL if there is none.
+ */
+const char *msec_host_config(const struct msec_host *host, const char *section, const char *key);
+
+/**
+ * Says why `init` is about to fail. The last text counts. Copied.
+ *
+ * Errors: -1.
+ */
+int32_t msec_host_fail_text(const struct msec_host *host, const char *data, size_t size);
+
+/**
  * Whether records of that level would be kept here: by the level, or because the request that this
  * code works for is dyed. For what is costly to find out only to log it. From any thread; never
  * suspends.
@@ -830,6 +915,12 @@ int32_t msec_pending_wait(struct msec_pending *pending, struct msec_reply **repl
  * Gives up a started call: it is cancelled. NULL is freed without effect.
  */
 void msec_pending_free(struct msec_pending *pending);
+
+/**
+ * What `msec-worker` calls, with its arguments, as `main` has them; for nobody else. Returns the
+ * exit status.
+ */
+int msec_worker_main(int count, const char *const *arguments);
 
 /**
  * Sends bytes to `address` (`ip:port`, `ip:port@tls`, `unix:/path`) and waits for an answer, whose
@@ -1066,5 +1157,7 @@ const char *msec_version(void);
 #define MSEC_CALL_OPTIONS_INIT { sizeof(msec_call_options), 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0 }
 /** Nothing set. */
 #define MSEC_ENGINE_OPTIONS_INIT { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL }
+/** Nothing set. */
+#define MSEC_PLUGIN_INIT { sizeof(msec_plugin), MSEC_ABI_VERSION, MSEC_ABI_VERSION, NULL, NULL, 0, 0, 0 }
 /** Nothing set. */
 #define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0 }

@@ -193,6 +193,11 @@ public:
         handle_.reset(started);
     }
 
+    /// An engine that somebody else owns, and that outlives this object.
+    static engine borrowed(const msec_engine *handle) {
+        return engine(const_cast<msec_engine *>(handle), [](msec_engine *) {});
+    }
+
     /// Reads a file of routes, which holds from the next call on.
     status load_routes(const std::string &path) {
         return status::last(msec_engine_load_routes(handle(), path.c_str()));
@@ -204,7 +209,9 @@ public:
     msec_engine *handle() const noexcept { return handle_.get(); }
 
 private:
-    detail::handle<msec_engine, msec_engine_free> handle_;
+    using deleter = void (*)(msec_engine *);
+    engine(msec_engine *handle, deleter deleter) : handle_(handle, deleter) {}
+    std::unique_ptr<msec_engine, deleter> handle_{nullptr, msec_engine_free};
 };
 
 /// The request that a handler serves. Valid while the handler runs, on its thread.
@@ -344,6 +351,19 @@ public:
         return *this;
     }
 
+    /// Has `setup(builder &)` describe a server that somebody else starts and frees; returns what
+    /// must live as long as that server.
+    template <class Setup>
+    static std::vector<std::shared_ptr<void>> fill(msec_server_builder *handle, Setup &&setup) {
+        builder borrowed{decltype(handle_)(handle)};
+        struct giving_back {
+            builder &lent;
+            ~giving_back() { (void)lent.handle_.release(); }
+        } const back{borrowed};
+        setup(borrowed);
+        return std::move(borrowed.handlers_);
+    }
+
     /// Starts the server; the description is used up.
     server start(const engine &engine) {
         server started;
@@ -370,11 +390,88 @@ private:
             failed);
     }
 
+    explicit builder(detail::handle<msec_server_builder, msec_server_builder_free> handle)
+        : handle_(std::move(handle)) {}
+
     detail::handle<msec_server_builder, msec_server_builder_free> handle_;
     std::vector<std::shared_ptr<void>> handlers_;
 };
 
 inline server::builder server::describe() { return builder(); }
+
+/// Where a plugin runs. Lives as long as the plugin.
+class host {
+public:
+    explicit host(const msec_host *handle)
+        : handle_(handle), engine_(engine::borrowed(msec_host_engine(handle))) {}
+
+    /// The engine that the plugin is on, for clients and tasks.
+    const msec::engine &engine() const noexcept { return engine_; }
+
+    /// The service that it is, `First.second`.
+    std::string_view service() const { return msec_host_service(handle_); }
+
+    /// Which of the service's workers this is, from 0.
+    uint32_t worker() const { return msec_host_worker(handle_); }
+
+    /// The text of `[SRPC] conf`.
+    std::string_view conf() const { return msec_host_conf(handle_); }
+
+    /// A value of config.ini as it was when the worker started.
+    std::string config(const std::string &section, const std::string &key,
+                       const std::string &otherwise = {}) const {
+        const char *value = msec_host_config(handle_, section.c_str(), key.c_str());
+        return value == nullptr ? otherwise : value;
+    }
+
+private:
+    const msec_host *handle_;
+    msec::engine engine_;
+};
+
+namespace detail {
+
+/// A plugin whose methods `Setup` adds.
+template <void (*Setup)(host &, server::builder &)>
+class plugin {
+public:
+    static msec_plugin describe(const char *name) noexcept {
+        msec_plugin told = MSEC_PLUGIN_INIT;
+        told.name = name;
+        told.init = init;
+        told.fini = fini;
+        return told;
+    }
+
+private:
+    struct state {
+        std::unique_ptr<msec::host> host;
+        std::vector<std::shared_ptr<void>> handlers;
+    };
+    static state &kept() {
+        static state kept;
+        return kept;
+    }
+
+    static int32_t init(const msec_host *handle, msec_server_builder *builder) noexcept {
+        return barrier(
+            [&] {
+                state &state = kept();
+                state.host = std::make_unique<msec::host>(handle);
+                state.handlers = server::builder::fill(
+                    builder, [&](server::builder &methods) { Setup(*state.host, methods); });
+                return MSEC_OK;
+            },
+            [&](std::string_view text) { msec_host_fail_text(handle, text.data(), text.size()); });
+    }
+
+    static void fini() noexcept {
+        kept().handlers.clear();
+        kept().host.reset();
+    }
+};
+
+}  // namespace detail
 
 /// What a call may say beyond its method and message.
 struct call_options {
@@ -810,6 +907,16 @@ inline void log_option(const std::string &key, const std::string &value) {
 }
 
 }  // namespace msec
+
+/// The entry of a plugin: MSEC_PLUGIN("Demo.echo", setup), once in the library, outside of any
+/// namespace. `void setup(msec::host &, msec::server::builder &)` adds the methods; an exception
+/// that leaves it keeps the worker from starting. The name may be nullptr: any service.
+#define MSEC_PLUGIN(NAME, SETUP)                                                                  \
+    extern "C" __attribute__((visibility("default"))) const msec_plugin *msec_plugin_v1(void) {    \
+        static const msec_plugin told = ::msec::detail::plugin<SETUP>::describe(NAME);            \
+        return &told;                                                                             \
+    }                                                                                             \
+    static_assert(true, "a semicolon may follow")
 
 #define MSEC_TEXT_OF_(line) #line
 #define MSEC_TEXT_OF(line) MSEC_TEXT_OF_(line)

@@ -30,6 +30,8 @@ pub(crate) enum Run {
     Trace,
     Route,
     Doctor,
+    Host,
+    Config,
     Completions,
     Version,
 }
@@ -115,6 +117,11 @@ const TRACE: &[Flag] = &[
 const ROUTE: &[Flag] = &[
     flag("at", "ADDRESS", "whose routes: an address of a running server, as for `msec top`"),
     flag("json", "", "the page as it is"),
+];
+
+const HOST: &[Flag] = &[
+    flag("root", "DIR", "where services are: DIR/First/second; default /msec"),
+    flag("foreground", "", "of start: stays here, and writes its log to standard error"),
 ];
 
 const DOCTOR: &[Flag] = &[flag("json", "", "writes JSON instead of text")];
@@ -267,6 +274,49 @@ Each line says ok, note (nothing is lost) or HURTS. The exit status is 1 if anyt
             Example { does: "the same for a script", line: "msec doctor --json" },
         ],
         run: Run::Doctor,
+    },
+    Command {
+        name: "host",
+        summary: "runs a plugin: starts, ends and reloads its workers, and shows them",
+        operands: &["start|stop|restart|reload|show|kill", "[SERVICE]"],
+        about: "\
+SERVICE is First.second; its folder is DIR/First/second, with bin/msec.so (the plugin),
+etc/config.ini (see `msec config explain`) and log/. Without SERVICE it is the one whose
+folder this is run in.
+
+start returns when calls are taken, or says why not. reload starts new workers with the
+plugin and the configuration of now, and lets the old ones leave when the new ones are ready;
+if they do not become so the old ones go on. No call is lost by it, nor by stop, which waits
+for peers to leave, up to [SRPC] drain_max_s. kill does not wait. A worker that crashes is
+replaced at once, with a report in log/crash/.",
+        flags: &[HOST],
+        examples: &[
+            Example { does: "start a service below /msec", line: "msec host start Demo.echo" },
+            Example {
+                does: "take the plugin that was just built",
+                line: "msec host reload Demo.echo --root run",
+            },
+            Example { does: "how are its workers?", line: "msec host show Demo.echo" },
+        ],
+        run: Run::Host,
+    },
+    Command {
+        name: "config",
+        summary: "explains config.ini, the configuration file of a plugin, and checks one",
+        operands: &["explain|check", "[FILE]"],
+        about: "\
+explain lists every key with its default and what it means; with FILE, also what that file
+says. check says what is wrong in FILE, or odd; the exit status is 2 if it could not be
+used.",
+        flags: &[],
+        examples: &[
+            Example { does: "what can be set?", line: "msec config explain" },
+            Example {
+                does: "is this file right?",
+                line: "msec config check /msec/Demo/echo/etc/config.ini",
+            },
+        ],
+        run: Run::Config,
     },
     Command {
         name: "completions",

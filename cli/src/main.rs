@@ -13,10 +13,12 @@
 mod call;
 mod commands;
 mod completions;
+mod config;
 mod doctor;
 mod failure;
 mod flags;
 mod help;
+mod host;
 mod page;
 mod press;
 mod request;
@@ -62,6 +64,8 @@ fn run(mut words: Vec<OsString>) -> Result<(), Failure> {
         commands::Run::Trace => trace::run(&parsed),
         commands::Run::Route => route::run(&parsed),
         commands::Run::Doctor => doctor::run(&parsed),
+        commands::Run::Host => host::run(&parsed),
+        commands::Run::Config => config::run(&parsed),
         commands::Run::Completions => completions::run(&parsed),
         commands::Run::Version => version::run(),
     };

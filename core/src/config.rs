@@ -157,6 +157,7 @@ impl Config {
     /// | `MSEC_OFFLOAD_THREADS` | threads for heavy methods and `offload`: 1 to 1024 |
     /// | `MSEC_CONNECTIONS_MAX` | connections that servers accept |
     /// | `MSEC_CONNECTIONS_PER_PEER` | connections of a core to one peer: 1 to 64 |
+    /// | `MSEC_DEADLINE_MS` | deadline of requests that name none, in ms: 1 to 86400000 |
     /// | `MSEC_REQUESTS_MAX` | requests in flight in the process |
     /// | `MSEC_BODY_BYTES_MAX` | longest body of a request or answer |
     /// | `MSEC_BUFFERED_BYTES_MAX` | bytes of incomplete frames and unsent answers |
@@ -183,9 +184,31 @@ impl Config {
         Self::from_variables(|name| env::var_os(name).map(|value| value.to_string_lossy().into()))
     }
 
+    /// The variables of the environment: name and value, as [`Config::from_env`] tells them.
+    pub fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+        VARIABLES.iter().map(|(name, meaning, _)| (*name, *meaning))
+    }
+
+    /// Whether a variable of the environment may have that value.
+    ///
+    /// # Errors
+    /// -1, naming the value and what is allowed; for a name that is none, too.
+    pub fn check_variable(name: &str, value: &str) -> Result<()> {
+        let Some((_, _, form)) = VARIABLES.iter().find(|(known, ..)| *known == name) else {
+            return Err(Error::new(Code::INVALID_PARAMETER, format!("there is no {name}")));
+        };
+        match form.set(&mut Self::new(), value.trim()) {
+            Some(()) => Ok(()),
+            None => {
+                let text = format!("`{value}`; allowed is {}", form.allowed());
+                Err(Error::new(Code::INVALID_PARAMETER, text))
+            }
+        }
+    }
+
     fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut config = Self::new();
-        for (name, form) in VARIABLES {
+        for (name, _, form) in VARIABLES {
             let value = read(name).unwrap_or_default();
             let value = value.trim();
             if !value.is_empty() && form.set(&mut config, value).is_none() {
@@ -372,97 +395,167 @@ enum Form {
     Dye,
 }
 
-/// Each variable of the environment. The table in the documentation of [`Config::from_env`] has the
+/// Each variable of the environment: name, value, and what it sets. The table in the documentation of [`Config::from_env`] has the
 /// same names, as a test sees to.
-const VARIABLES: &[(&str, Form)] = &[
-    ("MSEC_CORES", Form::Number(1, CORES_MAX, |config, count| config.cores = count)),
-    ("MSEC_IO", Form::Io),
-    ("MSEC_IO_WITHOUT", Form::Features),
-    ("MSEC_PIN", Form::Pin),
+const VARIABLES: &[(&str, &str, Form)] = &[
+    (
+        "MSEC_CORES",
+        "core threads: 1 to 255",
+        Form::Number(1, CORES_MAX, |config, count| config.cores = count),
+    ),
+    ("MSEC_IO", "back end: `auto`, `uring` or `epoll`", Form::Io),
+    (
+        "MSEC_IO_WITHOUT",
+        "kernel features not to be used, for tests: a list with commas",
+        Form::Features,
+    ),
+    ("MSEC_PIN", "`off`, `auto`, or CPU numbers: `0,2,4-7`", Form::Pin),
     (
         "MSEC_STACK_KB",
+        "KiB of address space a coroutine's stack: 64 to 65536",
         Form::Number(STACK_KB_MIN, STACK_KB_MAX, |config, kib| {
             config.stack_kb = kib.next_multiple_of(STACK_STEP_KB);
         }),
     ),
     (
         "MSEC_STALL_MS",
+        "when the watchdog reports a core that does not loop: 10 or more",
         Form::Number(STALL_MS_MIN, STALL_MS_MAX, |config, ms| config.stall_ms = ms as u64),
     ),
     (
         "MSEC_BUSY_POLL_US",
+        "how long an idle core polls before it sleeps; 0: not at all",
         Form::Number(0, BUSY_POLL_US_MAX, |config, us| config.busy_poll_us = us as u64),
     ),
     (
         "MSEC_OFFLOAD_THREADS",
+        "threads for heavy methods and `offload`: 1 to 1024",
         Form::Number(1, OFFLOAD_THREADS_MAX, |config, count| config.offload_threads = count),
     ),
     (
         "MSEC_CONNECTIONS_MAX",
+        "connections that servers accept",
         Form::Number(1, limits::CONNECTIONS_MAX, |config, count| config.connections_max = count),
     ),
     (
         "MSEC_CONNECTIONS_PER_PEER",
+        "connections of a core to one peer: 1 to 64",
         Form::Number(1, CONNECTIONS_PER_PEER_MAX, |config, count| {
             config.connections_per_peer = count;
         }),
     ),
     (
+        "MSEC_DEADLINE_MS",
+        "deadline of requests that name none, in ms: 1 to 86400000",
+        Form::Number(1, limits::DEADLINE_MS_MAX as usize, |config, ms| {
+            config.limits.deadline_ms_default = ms as u32;
+        }),
+    ),
+    (
         "MSEC_REQUESTS_MAX",
+        "requests in flight in the process",
         Form::Number(1, u32::MAX as usize, |config, count| {
             config.limits.requests_per_process_max = count as u32;
         }),
     ),
     (
         "MSEC_BODY_BYTES_MAX",
+        "longest body of a request or answer",
         Form::Number(0, limits::BODY_BYTES_CEILING, |config, bytes| {
             config.limits.body_bytes_max = bytes;
         }),
     ),
     (
         "MSEC_BUFFERED_BYTES_MAX",
+        "bytes of incomplete frames and unsent answers",
         Form::Number(1, BUFFERED_BYTES_MAX, |config, bytes| {
             config.buffered_bytes_max = bytes as u64;
         }),
     ),
-    ("MSEC_OVERLOAD", Form::Switch(|config, on| config.overload_control = on)),
-    ("MSEC_SERVICE", Form::Text(|config, name| config.report.service = name.into())),
-    ("MSEC_REPORT", Form::Switch(|config, on| config.report.reporting = on)),
+    (
+        "MSEC_OVERLOAD",
+        "overload control: `on` or `off`",
+        Form::Switch(|config, on| config.overload_control = on),
+    ),
+    (
+        "MSEC_SERVICE",
+        "the service that this process belongs to: `First.second`",
+        Form::Text(|config, name| config.report.service = name.into()),
+    ),
+    (
+        "MSEC_REPORT",
+        "`on` or `off`: spans, and metrics by caller and callee",
+        Form::Switch(|config, on| config.report.reporting = on),
+    ),
     (
         "MSEC_SLOW_MS",
+        "what takes longer is slow; 0: learnt for each method",
         Form::Number(0, settings::SLOW_MS_MAX, |config, ms| {
             config.report.slow_ns = ms as u64 * 1_000_000;
         }),
     ),
     (
         "MSEC_SAMPLED",
+        "traces kept although all went well, in parts of a million",
         Form::Number(0, 1_000_000, |config, parts| config.report.sampled_parts = parts as u32),
     ),
-    ("MSEC_DYE", Form::Dye),
-    ("MSEC_ZONE", Form::Text(|config, zone| config.zone = zone.into())),
-    ("MSEC_ROUTES", Form::Text(|config, path| config.routes = Some(path.into()))),
-    ("MSEC_LOG", Form::Level),
+    (
+        "MSEC_DYE",
+        "dye rules, with semicolons between: `uin=1122; method=a.B.C percent=1`",
+        Form::Dye,
+    ),
+    (
+        "MSEC_ZONE",
+        "the zone that this process is in, for the policy `zone-first`",
+        Form::Text(|config, zone| config.zone = zone.into()),
+    ),
+    (
+        "MSEC_ROUTES",
+        "a file of routes, followed while it changes; see [`crate::naming`]",
+        Form::Text(|config, path| config.routes = Some(path.into())),
+    ),
+    (
+        "MSEC_LOG",
+        "least level of the log: `trace`, `debug`, `info`, `warn`, `error`, `fatal`",
+        Form::Level,
+    ),
     (
         "MSEC_LOG_FOLDER",
+        "where the files of the log are; without: standard error",
         Form::Text(|config, folder| config.report.log_folder = Some(folder.into())),
     ),
     (
         "MSEC_LOG_FILES",
+        "how many files the log has: 1 to 1000",
         Form::Number(1, settings::LOG_FILES_MAX, |config, count| config.report.log_files = count),
     ),
     (
         "MSEC_LOG_FILE_BYTES",
+        "how long a file of the log becomes: 4096 or more",
         Form::Number(
             settings::LOG_FILE_BYTES_MIN,
             settings::LOG_FILE_BYTES_MAX,
             |config, bytes| config.report.log_file_bytes = bytes as u64,
         ),
     ),
-    ("MSEC_TLS_CA", Form::Text(|config, path| config.tls_mut().ca = Some(path.into()))),
-    ("MSEC_TLS_CERTIFICATE", Form::Text(|config, path| config.tls_mut().chain = Some(path.into()))),
-    ("MSEC_TLS_KEY", Form::Text(|config, path| config.tls_mut().key = Some(path.into()))),
+    (
+        "MSEC_TLS_CA",
+        "file of the CAs that servers at `@tls` are trusted by",
+        Form::Text(|config, path| config.tls_mut().ca = Some(path.into())),
+    ),
+    (
+        "MSEC_TLS_CERTIFICATE",
+        "file of the certificate that is shown to such servers",
+        Form::Text(|config, path| config.tls_mut().chain = Some(path.into())),
+    ),
+    (
+        "MSEC_TLS_KEY",
+        "file of its private key",
+        Form::Text(|config, path| config.tls_mut().key = Some(path.into())),
+    ),
     (
         "MSEC_TLS_SERVER_NAME",
+        "name that such servers' certificates must be for",
         Form::Text(|config, name| config.tls_mut().server_name = Some(name.into())),
     ),
 ];
@@ -543,7 +636,7 @@ mod tests {
     use super::*;
 
     fn with(name: &str, value: &str) -> Result<Config> {
-        assert!(VARIABLES.iter().any(|(known, _)| *known == name), "no such variable: {name}");
+        assert!(VARIABLES.iter().any(|(known, ..)| *known == name), "no such variable: {name}");
         Config::from_variables(|asked| (asked == name).then(|| value.to_owned()))
     }
 
@@ -645,11 +738,8 @@ mod tests {
     #[test]
     fn every_variable_is_in_the_documentation() {
         let text = include_str!("config.rs");
-        let row = |line: &str| line.trim().strip_prefix("/// | `").map(|rest| rest.to_owned());
-        let documented = text.lines().filter_map(row);
-        let documented: Vec<_> =
-            documented.filter_map(|row| row.split('`').next().map(str::to_owned)).collect();
-        let names: Vec<_> = VARIABLES.iter().map(|(name, _)| *name).collect();
-        assert_eq!(documented, names);
+        let rows = text.lines().filter_map(|line| line.trim().strip_prefix("/// | `"));
+        let known = VARIABLES.iter().map(|(name, meaning, _)| format!("{name}` | {meaning} |"));
+        assert_eq!(rows.collect::<Vec<_>>(), known.collect::<Vec<_>>());
     }
 }

@@ -458,6 +458,7 @@ fn core_thread(
     }
     cpu::step_forward();
     CrashNote::set_core(index);
+    process::keep_recent_of_core(index);
     shared.cores.beat(index).thread.store(process::thread_id(), Ordering::Relaxed);
     log::writer::own_queue();
     if let Err(error) = process::name_crashes_thread() {

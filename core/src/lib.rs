@@ -53,6 +53,7 @@ mod future;
 mod http;
 #[doc(hidden)]
 pub mod json;
+mod listen;
 mod local;
 pub mod log;
 pub mod machine;

@@ -44,7 +44,7 @@ use std::time::Duration;
 use msec_protocol::log::{About, Draft};
 use msec_sys::clock;
 
-pub use msec_protocol::log::Level;
+pub use msec_protocol::log::{Level, utc_ms};
 pub use own::set_sink;
 pub(crate) use own::{debug, error, lost as own_lost, warn};
 pub use request::option;
@@ -54,8 +54,8 @@ static LEAST: AtomicU8 = AtomicU8::new(Level::Info as u8);
 /// A dyed request has come to this process; before, nobody need be asked whether his is.
 static DYED: AtomicBool = AtomicBool::new(false);
 
-/// The least level that is kept, of the whole process.
-pub(crate) fn set_level(least: Level) {
+/// Keeps records from this level on, of the whole process, from now on.
+pub fn set_level(least: Level) {
     LEAST.store(least as u8, Ordering::Relaxed);
 }
 

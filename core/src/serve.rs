@@ -18,6 +18,7 @@ use std::sync::Arc;
 use msec_protocol::serve::concurrency::{Concurrency, Ended};
 use msec_protocol::serve::{Admission, State, admit};
 use msec_protocol::{Code, Counters, frame, limits, report};
+use msec_sys::process::note_request;
 use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
 
@@ -27,6 +28,7 @@ use crate::closed::Closed;
 use crate::connection::{Connection, Role, Way};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
+use crate::listen::Bound;
 use crate::method::{Kind, MethodTable, Name};
 use crate::overload;
 use crate::pages::Pages;
@@ -68,7 +70,8 @@ impl Plan {
 
 /// A stream listener of one core.
 struct Listener {
-    socket: Rc<Socket>,
+    /// `None` once it is closed; what it had accepted by then may still come.
+    socket: Option<Rc<Socket>>,
     accept: Cell<Option<Op>>,
     is_admin: bool,
     tls: Option<Arc<Accepts>>,
@@ -113,9 +116,9 @@ impl ServerShard {
     pub(crate) fn start(
         shard: &Rc<Shard>,
         plan: Arc<Plan>,
-        streams: Vec<OwnedFd>,
-        admins: Vec<OwnedFd>,
-        datagrams: Vec<OwnedFd>,
+        streams: Vec<Bound>,
+        admins: Vec<Bound>,
+        datagrams: Vec<Bound>,
     ) {
         let number = plan.number;
         let leases = plan.method_budgets.iter().map(|budget| budget.as_ref().map(Lease::new));
@@ -141,10 +144,10 @@ impl ServerShard {
         }
         servers[number as usize] = Some(server.clone());
         drop(servers);
-        // In this order, so that a drain takes the end off and no index changes.
-        let admins = admins.into_iter().map(|fd| (fd, true));
-        for (fd, is_admin) in admins.chain(streams.into_iter().map(|fd| (fd, false))) {
-            let socket = Socket::new(fd);
+        // In this order, as in the plan's list of how they are secured.
+        let admins = admins.into_iter().map(|bound| (bound, true));
+        for (bound, is_admin) in admins.chain(streams.into_iter().map(|bound| (bound, false))) {
+            let socket = Some(bound.into_socket());
             let mut listeners = server.listeners.borrow_mut();
             let tls = server.plan.tls.get(listeners.len()).cloned().flatten();
             listeners.push(Listener { socket, accept: Cell::new(None), is_admin, tls });
@@ -152,8 +155,8 @@ impl ServerShard {
         for index in 0..server.listeners.borrow().len() {
             server.accept(shard, index as u32);
         }
-        for (index, fd) in datagrams.into_iter().enumerate() {
-            let socket = Socket::new(fd);
+        for (index, bound) in datagrams.into_iter().enumerate() {
+            let socket = bound.into_socket();
             let token = Subject::Datagram(number, index as u32).token();
             let op = shard.ring.borrow_mut().watch(&socket, token);
             server.datagrams.borrow_mut().push((socket, op));
@@ -167,11 +170,9 @@ impl ServerShard {
         }
         let listeners = self.listeners.borrow();
         let Some(listener) = listeners.get(index as usize) else { return };
-        if self.draining.get() && !listener.is_admin {
-            return;
-        }
+        let Some(socket) = &listener.socket else { return };
         let token = Subject::Listener(self.plan.number, index).token();
-        listener.accept.set(Some(shard.ring.borrow_mut().accept(&listener.socket, token)));
+        listener.accept.set(Some(shard.ring.borrow_mut().accept(socket, token)));
     }
 
     fn accept_later(&self, shard: &Shard, index: u32) {
@@ -251,7 +252,8 @@ impl ServerShard {
         if let Some(listener) = listener {
             listener.accept.set(None);
         }
-        if listener.is_none() && self.over_limit.borrow().is_empty() {
+        let is_open = listener.is_some_and(|listener| listener.socket.is_some());
+        if !is_open && self.over_limit.borrow().is_empty() {
             return;
         }
         if errno != libc::ECANCELED {
@@ -266,29 +268,35 @@ impl ServerShard {
         if self.draining.replace(true) {
             return;
         }
-        // Whoever asks whether this server is ready is still to be told.
-        let mut listeners = self.listeners.borrow_mut();
-        let admins_count = listeners.iter().filter(|listener| listener.is_admin).count();
-        let closed = listeners.split_off(admins_count);
-        drop(listeners);
-        for listener in &closed {
-            if let Some(op) = listener.accept.get() {
-                shard.ring.borrow_mut().cancel(op);
-            }
+        for (socket, tls) in self.close_listeners(shard) {
             // Connections that wait in the kernel's queue would be reset with the listener.
-            while let Ok(fd) = listener.socket.accept_now() {
-                let tls = listener.tls.clone();
-                self.take_accepted(shard, Accepted { fd, is_admin: false, tls });
+            while let Ok(fd) = socket.accept_now() {
+                self.take_accepted(shard, Accepted { fd, is_admin: false, tls: tls.clone() });
             }
             // The ring may hold the socket for another turn: those who come then must not queue up
-            // to be reset.
-            listener.socket.shutdown();
+            // to be reset. A shared one goes on in other processes.
+            if !socket.is_shared() {
+                socket.shutdown();
+            }
         }
         for connection in shard.connections.all() {
             if let Role::Server(side) = &connection.role {
                 side.say_leaving(shard, &connection);
             }
         }
+    }
+
+    /// Accepts no more; but whoever asks whether this server is ready is still to be told.
+    fn close_listeners(&self, shard: &Shard) -> Vec<(Rc<Socket>, Option<Arc<Accepts>>)> {
+        let mut listeners = self.listeners.borrow_mut();
+        let closing = listeners.iter_mut().filter(|listener| !listener.is_admin);
+        let close = |listener: &mut Listener| {
+            if let Some(op) = listener.accept.get() {
+                shard.ring.borrow_mut().cancel(op);
+            }
+            Some((listener.socket.take()?, listener.tls.clone()))
+        };
+        closing.filter_map(close).collect()
     }
 
     /// Ends what is left, politely: no more requests are read, those in flight are answered.
@@ -319,7 +327,9 @@ impl ServerShard {
             if let Some(op) = listener.accept.get() {
                 shard.ring.borrow_mut().cancel(op);
             }
-            listener.socket.shutdown();
+            if let Some(socket) = listener.socket.filter(|socket| !socket.is_shared()) {
+                socket.shutdown();
+            }
         }
         for connection in shard.connections.all() {
             if self.owns(&connection) {
@@ -439,6 +449,7 @@ impl ServerShard {
         }
         self.calls.begin(context.row);
         self.in_flight.set(self.in_flight.get() + 1);
+        note_recent(&context);
         if self.plan.methods.list[method as usize].kind == Kind::Callback {
             return run_here(shard, self, context);
         }
@@ -557,6 +568,14 @@ impl ServerShard {
         write_refusal(shard, self, &context, code, text);
         shard.spares.give_context(context);
     }
+}
+
+/// Notes a request for whoever will ask what this process did last.
+#[inline]
+fn note_recent(context: &Context) {
+    let (head, bytes) = (context.head(), context.head_bytes());
+    let numbers = || (context.received_ns, head.flow_id, context.body().len());
+    note_request(numbers, head.method_name.of(bytes), head.caller.of(bytes));
 }
 
 impl ServerShard {

@@ -9,20 +9,21 @@
 //! [`Server::stop`] drains, waits for the peers to leave, then takes no more requests, answers
 //! those in flight, and closes.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use msec_protocol::Counters;
 use msec_protocol::serve::Quota;
-use msec_protocol::{Address, Code, Counters};
 use msec_sys::clock;
-use msec_sys::socket::{self, Socket};
 
 use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::listen::{Listen, Opened};
 use crate::method::{MethodOptions, Methods, Service};
 use crate::pages::Pages;
 use crate::quota::Quotas;
@@ -53,8 +54,8 @@ const FINISH_GRACE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct ServerBuilder {
     methods: Methods,
-    listen: Vec<String>,
-    admin: Vec<String>,
+    listen: Vec<Listen>,
+    admin: Vec<Listen>,
     cors: Vec<String>,
     hosts: Vec<String>,
     pages: Pages,
@@ -117,7 +118,15 @@ impl ServerBuilder {
     /// Listens at an address: `ip:port`, `ip:port@tls`, `ip:port@udp` or `unix:/path`; port 0 takes
     /// a free one.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen.push(address.into());
+        self.listen.push(Listen::new(address.into()));
+        self
+    }
+
+    /// Listens with sockets that somebody else opened at `address` for this process, such as a
+    /// supervisor, and keeps open: what waits in them when this server leaves is left to whoever
+    /// has them next. One for each core; with fewer, cores share them.
+    pub fn adopt(mut self, address: impl Into<String>, sockets: Vec<OwnedFd>) -> Self {
+        self.listen.push(Listen::adopted(address.into(), sockets));
         self
     }
 
@@ -125,7 +134,7 @@ impl ServerBuilder {
     /// nowhere else; nothing else is served there. It stays open while the server drains, so that
     /// `/ready` can say so. Without any, they are at the addresses of [`ServerBuilder::listen`].
     pub fn admin(mut self, address: impl Into<String>) -> Self {
-        self.admin.push(address.into());
+        self.admin.push(Listen::new(address.into()));
         self
     }
 
@@ -172,14 +181,11 @@ impl ServerBuilder {
         let methods = self.methods.finish()?;
         let cores = engine.cores_count();
         let accepts = self.tls.map(Accepts::open).transpose()?;
-        for text in &self.admin {
-            if place(text)?.datagram {
-                let text = format!("listen on `{text}`: pages are read over streams");
-                return Err(Error::new(Code::INVALID_ENDPOINT, text));
-            }
+        for admin in &self.admin {
+            admin.must_be_stream()?;
         }
-        let opened = Opened::at(&self.listen, cores, accepts.as_ref())?;
-        let admin = Opened::at(&self.admin, cores, accepts.as_ref())?;
+        let opened = Opened::at(self.listen, cores, accepts.as_ref())?;
+        let admin = Opened::at(self.admin, cores, accepts.as_ref())?;
         if let Some(first) = opened.addresses.first() {
             // Another server of this process may have named it already.
             let _ = engine.shared().instance.set(first.clone());
@@ -198,7 +204,7 @@ impl ServerBuilder {
             cors: self.cors,
             hosts: self.hosts,
             pages: self.pages,
-            has_admin: !self.admin.is_empty(),
+            has_admin: !admin.addresses.is_empty(),
             tls: admin.tls.into_iter().chain(opened.tls).collect(),
         });
         if let Some(accepts) = &accepts {
@@ -222,6 +228,7 @@ impl ServerBuilder {
         Ok(Server {
             engine: engine.clone(),
             plan,
+            unix_paths: [opened.unix_paths, admin.unix_paths].concat(),
             addresses: opened.addresses,
             admin_addresses: admin.addresses,
             stopped,
@@ -236,6 +243,8 @@ pub struct Server {
     plan: Arc<Plan>,
     addresses: Vec<String>,
     admin_addresses: Vec<String>,
+    /// Of sockets that go when it stops.
+    unix_paths: Vec<PathBuf>,
     stopped: AtomicBool,
     /// What each core had counted when the server stopped.
     last: OnceLock<Vec<Vec<Counters>>>,
@@ -339,11 +348,9 @@ impl Server {
         });
         // Nobody else stops: `stopped` lets one through.
         let _ = self.last.set(last);
-        for address in self.addresses.iter().chain(&self.admin_addresses) {
-            if let Some(path) = address.strip_prefix("unix:") {
-                // Somebody else may have removed it.
-                let _ = std::fs::remove_file(path);
-            }
+        for path in &self.unix_paths {
+            // Somebody else may have removed it.
+            let _ = std::fs::remove_file(path);
         }
     }
 
@@ -380,97 +387,4 @@ pub struct Load {
     pub connections_count: usize,
     /// Requests that are not answered yet.
     pub requests_count: usize,
-}
-
-/// The sockets at some addresses, for each core its own.
-struct Opened {
-    addresses: Vec<String>,
-    streams: Vec<Vec<OwnedFd>>,
-    datagrams: Vec<Vec<OwnedFd>>,
-    /// How each of a core's streams is secured.
-    tls: Vec<Option<Arc<Accepts>>>,
-}
-
-impl Opened {
-    fn at(texts: &[String], cores: usize, accepts: Option<&Arc<Accepts>>) -> Result<Self> {
-        let none = || (0..cores).map(|_| Vec::new()).collect();
-        let (addresses, tls) = (Vec::new(), Vec::new());
-        let mut opened = Self { addresses, streams: none(), datagrams: none(), tls };
-        for text in texts {
-            let place = place(text)?;
-            let list = if place.datagram { &mut opened.datagrams } else { &mut opened.streams };
-            if !place.datagram {
-                opened.tls.push(place.secured_by(accepts)?);
-            }
-            let bound = open(&place, list)
-                .map_err(|error| Error::from_io(&format!("listen on {text}"), &error))?;
-            opened.addresses.push(place.shown(&bound));
-        }
-        Ok(opened)
-    }
-}
-
-/// Where to open sockets.
-struct Place {
-    address: socket::Address,
-    datagram: bool,
-    tls: bool,
-}
-
-impl Place {
-    fn secured_by(&self, accepts: Option<&Arc<Accepts>>) -> Result<Option<Arc<Accepts>>> {
-        if self.tls && accepts.is_none() {
-            let text = format!("listen on `{}@tls`: the server has no certificate", self.address);
-            return Err(Error::new(Code::INVALID_PARAMETER, text));
-        }
-        Ok(accepts.filter(|_| self.tls).cloned())
-    }
-
-    /// As a client writes it.
-    fn shown(&self, bound: &socket::Address) -> String {
-        match (self.datagram, self.tls) {
-            (true, _) => format!("{bound}@udp"),
-            (false, true) => format!("{bound}@tls"),
-            (false, false) => bound.to_string(),
-        }
-    }
-}
-
-fn place(text: &str) -> Result<Place> {
-    // Port 0 cannot be called, but is a fine thing to listen on.
-    let (bare, transport) = text.split_once('@').unwrap_or((text, "tcp"));
-    let (datagram, tls) = (transport == "udp", transport == "tls");
-    if let Ok(address) = bare.parse()
-        && (datagram || tls || transport == "tcp")
-    {
-        return Ok(Place { address: socket::Address::Ip(address), datagram, tls });
-    }
-    match text.parse::<Address>() {
-        Ok(address) => Ok(Place {
-            datagram: matches!(address, Address::Udp(_)),
-            tls: matches!(address, Address::Tls(..)),
-            address: crate::pool::socket_address(&address),
-        }),
-        Err(bad) => Err(Error::new(Code::INVALID_ENDPOINT, format!("listen on `{text}`: {bad}"))),
-    }
-}
-
-/// Opens one socket for each core.
-fn open(place: &Place, cores: &mut [Vec<OwnedFd>]) -> std::io::Result<socket::Address> {
-    let open = |address: &socket::Address| match place.datagram {
-        true => socket::bind_datagram(address),
-        false => socket::listen(address),
-    };
-    let first = Socket::new(open(&place.address)?);
-    let bound = first.local_address()?;
-    for core in cores.iter_mut().skip(1) {
-        core.push(match bound {
-            socket::Address::Ip(_) => open(&bound)?,
-            socket::Address::Unix(_) => first.as_fd().try_clone_to_owned()?,
-        });
-    }
-    if let Some(core) = cores.first_mut() {
-        core.push(first.as_fd().try_clone_to_owned()?);
-    }
-    Ok(bound)
 }

@@ -1,6 +1,6 @@
 //! Engines: core threads that servers and clients are put on.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use msec::{Config, Engine};
 
@@ -127,7 +127,11 @@ unsafe fn with_options(mut config: Config, options: &msec_engine_options) -> mse
 /// Lets coroutines keep their C++ exceptions apart, if the process has C++ in it by now.
 fn keep_exceptions() {
     // SAFETY: a lookup by name among what is loaded.
-    let finder = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_get_globals".as_ptr()) };
+    keep_exceptions_of(unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_get_globals".as_ptr()) });
+}
+
+/// As [`keep_exceptions`], for the runtime of C++ whose `__cxa_get_globals` that is; NULL: none.
+pub(crate) fn keep_exceptions_of(finder: *mut c_void) {
     if !finder.is_null() && !msec::coroutine::keeps_exceptions() {
         // SAFETY: the Itanium C++ ABI (§2.2.2) gives this name to that function alone.
         unsafe { msec::coroutine::keep_exceptions(finder) };

@@ -18,6 +18,16 @@ use crate::{guard, slice};
 #[allow(non_camel_case_types)]
 pub struct msec_server_builder(ServerBuilder);
 
+impl msec_server_builder {
+    pub(crate) fn of(builder: ServerBuilder) -> Self {
+        Self(builder)
+    }
+
+    pub(crate) fn into_inner(self) -> ServerBuilder {
+        self.0
+    }
+}
+
 /// A running server. Usable from every thread that is no core's.
 #[allow(non_camel_case_types)]
 pub struct msec_server {

@@ -20,6 +20,17 @@ pub extern "C" fn msec_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
+/// Fails where a plugin cannot work with this library: it needs `least`, and knows up to `most`.
+pub(crate) fn check_range(least: u32, most: u32) -> Result<()> {
+    if (1..=MSEC_ABI_VERSION).contains(&least) && least <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "the plugin is made for ABI {least} to {most} of libmsec; this one has {MSEC_ABI_VERSION}"
+    );
+    Err(Error::new(Code::INVALID_PARAMETER, text))
+}
+
 /// Fails where the caller was made for a newer library.
 pub(crate) fn check(wanted: u32) -> Result<()> {
     if wanted <= MSEC_ABI_VERSION {

@@ -76,6 +76,8 @@ pub fn target(method: &str) -> String {
 pub struct HttpPeer {
     stream: TcpStream,
     input: Vec<u8>,
+    /// Lines of the log that were there before it.
+    lines_before: usize,
 }
 
 impl HttpPeer {
@@ -83,21 +85,25 @@ impl HttpPeer {
     #[track_caller]
     pub fn connect(address: &str) -> Self {
         let address: SocketAddr = address.parse().unwrap();
+        let lines_before = crate::lines_count();
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, input: Vec::new() }
+        Self { stream, input: Vec::new(), lines_before }
     }
 
     /// The same connection once more, for another thread.
     pub fn again(&self) -> Self {
-        Self { stream: self.stream.try_clone().unwrap(), input: Vec::new() }
+        let (stream, lines_before) = (self.stream.try_clone().unwrap(), self.lines_before);
+        Self { stream, input: Vec::new(), lines_before }
     }
 
-    /// Our end, as the server's log names it.
-    pub fn local_address(&self) -> String {
-        self.stream.local_addr().unwrap().to_string()
+    /// Waits for what the log says of this connection first, and returns it.
+    #[track_caller]
+    pub fn wait_for_line(&self) -> crate::Line {
+        let address = self.stream.local_addr().unwrap().to_string();
+        crate::wait_for_line_after(self.lines_before, "connection", &address)
     }
 
     /// Sends any bytes.

@@ -172,6 +172,15 @@ pub fn wait_for_line(kind: &str, part: &str) -> Line {
     lines(kind, part).remove(0)
 }
 
+/// As [`wait_for_line`], without the first `count` of all lines: those may be of a connection that
+/// had the same port.
+#[track_caller]
+pub fn wait_for_line_after(count: usize, kind: &str, part: &str) -> Line {
+    let found = || lines_after(count, kind, part);
+    wait_until(&format!("a new line of `{kind}` with `{part}`"), || !found().is_empty());
+    found().remove(0)
+}
+
 /// Keeps the panics with this text, which are meant to be, off the screen.
 pub fn quiet_panics(text: &'static str) {
     let others = std::panic::take_hook();

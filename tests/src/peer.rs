@@ -171,6 +171,12 @@ impl Peer {
         crate::lines_after(self.lines_before, "connection", &self.local_address())
     }
 
+    /// Waits for what the log says of this connection first, and returns it.
+    #[track_caller]
+    pub fn wait_for_line(&self) -> crate::Line {
+        crate::wait_for_line_after(self.lines_before, "connection", &self.local_address())
+    }
+
     /// Our end, as the server's log names it: `ip:port`.
     pub fn local_address(&self) -> String {
         match &self.stream {

@@ -47,7 +47,7 @@ fn is_refused(stage: &Stage, bytes: &str, status: u16) {
 /// The log says that the connection was closed, and why, as the peer was told.
 #[track_caller]
 fn is_logged(peer: &HttpPeer, why: &str) {
-    let line = wait_for_line("connection", &peer.local_address());
+    let line = peer.wait_for_line();
     assert_eq!(line.level, Level::Warn);
     assert!(line.text.contains("closed: ") && line.text.contains(why), "`{}`: {why}", line.text);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use msec_protocol::{Code, RequestHead};
 use msec_tests::peer::{framed, request};
-use msec_tests::{Gate, Level, Stage, config, now, on_both, wait_for_line, wait_until};
+use msec_tests::{Gate, Level, Stage, config, now, on_both, wait_for_line_after, wait_until};
 
 /// Keeps a core busy, without a blocking call, until told to end.
 #[derive(Clone, Default)]
@@ -222,10 +222,11 @@ on_both! {
             peer.send_bytes(&spins.chain(waits).collect::<Vec<_>>());
             arrived += 20;
             gate.wait_for_arrivals(arrived);
-            let address = peer.local_address();
+            let (address, before) = (peer.local_address(), msec_tests::lines_count());
             peer.reset();
             // A peer's bad luck: told to who debugs, not to the operator.
-            let line = wait_for_line("connection", &format!("from {address} is dead: "));
+            let dead = format!("from {address} is dead");
+            let line = wait_for_line_after(before, "connection", &dead);
             assert_eq!(line.level, Level::Debug);
             let failures = gate.wait_for_failures(arrived);
             assert!(failures.iter().all(|code| *code == Code::CANCELLED));

@@ -7,8 +7,8 @@ use std::process::Command;
 use msec::{CallOptions, Client, ClientTls, Code, Config, Engine, Io, ServerTls};
 use msec_tests::certificates::Issued;
 use msec_tests::{
-    Authority, ECHO, Fleet, Gate, PATIENCE, Peer, Proxy, Stage, Wanted, config, on_both,
-    wait_for_line, wait_until,
+    Authority, ECHO, Fleet, Gate, PATIENCE, Peer, Proxy, Stage, Wanted, config, lines_count,
+    on_both, wait_for_line_after, wait_until,
 };
 
 fn patient() -> CallOptions {
@@ -108,14 +108,14 @@ on_both! {
             let mut peer = Peer::connect(tcp(&stage));
             peer.send_bytes(plain);
             peer.wait_for_end();
-            let line = wait_for_line("connection", &peer.local_address());
+            let line = peer.wait_for_line();
             assert!(line.text.contains("plain"), "{}", line.text);
         }
         // As little is what only looks like TLS.
         let mut peer = Peer::connect(tcp(&stage));
         peer.send_bytes(&[&[0x16, 3, 1, 0, 200][..], &[0xff; 200]].concat());
         peer.wait_for_end();
-        let line = wait_for_line("connection", &peer.local_address());
+        let line = peer.wait_for_line();
         assert!(line.text.contains("TLS"), "{}", line.text);
         echo(&client, b"after");
         echo(&Client::new(&engine, stage.address()).unwrap(), b"another");
@@ -158,12 +158,13 @@ on_both! {
         let others_client = Client::new(&others, stage.address()).unwrap();
         let fleet = Fleet::with(&others, &others_client, ECHO, 2, patient());
         fleet.wait_for_more(20);
+        let before = lines_count();
         let far_address = proxy.cut();
         let error = pending.wait_raw().unwrap_err();
         assert_eq!(error.code(), Code::NETWORK);
         assert!(error.message().contains("cut"), "{error}");
         // The server was told between two requests, while it served one.
-        let line = wait_for_line("connection", &far_address);
+        let line = wait_for_line_after(before, "connection", &far_address);
         let text = "ends between requests: TLS: the stream was cut";
         assert!(line.text.contains(text), "{}", line.text);
         gate.open();
@@ -183,12 +184,13 @@ on_both! {
         let bystander = Client::new(&engine, stage.address()).unwrap();
         echo(&bystander, b"before");
         let served = stage.server.report()[0].counters.ended();
+        let before = lines_count();
         // By SRPC: the first part of a frame.
         let proxy = Proxy::cutting_after(tcp(&stage), 200_000);
         let client = Client::new(&engine, &format!("{}@tls", proxy.address())).unwrap();
         let error = client.call_raw(ECHO, &body(1_000_000), &patient()).unwrap_err();
         assert_eq!(error.code(), Code::NETWORK, "{error}");
-        let line = wait_for_line("connection", &proxy.far_address());
+        let line = wait_for_line_after(before, "connection", &proxy.far_address());
         assert!(line.text.contains("inside a request: TLS: the stream was cut"), "{}", line.text);
         // By HTTP: the head and the first part of a body.
         let proxy = Proxy::cutting_after(tcp(&stage), 200_000);
@@ -200,7 +202,7 @@ on_both! {
         curl.args(["-H", "Expect:", "--data-binary", &format!("@{}", file.display()), &url]);
         let output = curl.output().expect("curl is installed");
         assert!(!output.status.success() && output.stdout.is_empty(), "no answer to half of it");
-        let line = wait_for_line("connection", &proxy.far_address());
+        let line = wait_for_line_after(before, "connection", &proxy.far_address());
         assert!(line.text.contains("inside a request: TLS: the stream was cut"), "{}", line.text);
         assert_eq!(stage.server.report()[0].counters.ended(), served, "neither was served");
         echo(&bystander, b"after");

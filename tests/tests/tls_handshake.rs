@@ -7,9 +7,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 
 use msec::{CallOptions, Client, ClientTls, Code, Config, Engine, Io, Limits, ServerTls};
-use msec_tests::{
-    Authority, ECHO, Fleet, PATIENCE, Peer, Stage, config, on_both, wait_for_line, wait_until,
-};
+use msec_tests::{Authority, ECHO, Fleet, PATIENCE, Peer, Stage, config, on_both, wait_until};
 
 /// The first bytes of a handshake record of 16 KiB with a hello of 64 KiB; never all of it comes.
 const HELLO_BEGINS: [u8; 9] = [0x16, 3, 1, 0x40, 0, 1, 0, 0xff, 0];
@@ -70,7 +68,7 @@ on_both! {
         begun.send_bytes(&HELLO_BEGINS);
         for peer in [&mut silent, &mut begun] {
             peer.wait_for_end();
-            let line = wait_for_line("connection", &peer.local_address());
+            let line = peer.wait_for_line();
             assert!(line.text.contains("handshake is not over in time"), "{}", line.text);
         }
         are_served(others);
@@ -84,7 +82,7 @@ on_both! {
         let mut peer = Peer::connect(&tcp);
         peer.send_bytes(&HELLO_BEGINS);
         wait_until("the end of it", || peer.try_send_bytes(&[0; 20]).is_err());
-        let line = wait_for_line("connection", &peer.local_address());
+        let line = peer.wait_for_line();
         assert!(line.text.contains("handshake is too long"), "{}", line.text);
         are_served(others);
     }

@@ -43,6 +43,11 @@ pub(crate) fn text(root: &Path) -> Result<String, String> {
         usize_is_size_t: true,
         line_length: 100,
         trailer: Some(options),
+        // What plugins export is no export of ours.
+        export: cbindgen::ExportConfig {
+            include: vec!["msec_plugin".into(), "msec_plugin_entry".into()],
+            ..Default::default()
+        },
         ..Config::default()
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
@@ -79,14 +84,14 @@ fn starts(source: &str) -> Result<String, String> {
     for item in file.items {
         let syn::Item::Struct(item) = item else { continue };
         let name = item.ident.to_string();
-        if !name.ends_with("_options") {
+        if !name.ends_with("_options") && name != "msec_plugin" {
             continue;
         }
         let values = item.fields.iter().map(|field| {
             let pointer = matches!(field.ty, syn::Type::Ptr(_));
             match field.ident.as_ref().map(ToString::to_string).as_deref() {
                 Some("size") => format!("sizeof({name})"),
-                Some("abi_version") => "MSEC_ABI_VERSION".to_string(),
+                Some("abi_version" | "abi_min" | "abi_max") => "MSEC_ABI_VERSION".to_string(),
                 Some(_) | None if pointer => "NULL".to_string(),
                 Some(_) | None => "0".to_string(),
             }

@@ -4,7 +4,8 @@
 //! cgroup files when asked and never kept. The two signals that ask a process to end, turned into
 //! a blocking wait ([`TerminationSignals`]). And crash messages that name the method that was
 //! running ([`name_crashes`], in `process/crash.rs`), with the stacks of threads that stall
-//! (`process/stall.rs`).
+//! (`process/stall.rs`) and the requests that came last (`process/recent.rs`). And what a
+//! supervisor needs of its children (`process/child.rs`).
 //!
 //! Nothing here happens by itself. The library lives in other people's processes, a Java virtual
 //! machine among them, which own their signal handlers and masks; so a handler or a mask is set
@@ -20,10 +21,14 @@ use std::time::Duration;
 
 use crate::stack::page_bytes;
 
+mod child;
 mod crash;
+mod recent;
 mod stall;
 
+pub use child::{Target, hand_over, in_own_session, inherited};
 pub use crash::{CrashNote, name_crashes, name_crashes_thread};
+pub use recent::{Recent, RecentMemory, keep_recent, keep_recent_of_core, note_request};
 pub use stall::{thread_id, waits_for_lock, write_stack_of};
 
 /// Where the kernel shows control groups.
@@ -38,13 +43,19 @@ pub struct FilesLimit {
     pub hard: u64,
 }
 
-/// A signal that asks the process to end.
+/// A signal that asks the process for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: a supervisor or `kill` asks.
+    /// SIGTERM: a supervisor or `kill` asks it to end.
     Terminate,
     /// SIGINT: a user pressed Ctrl-C.
     Interrupt,
+    /// SIGHUP: by custom, to read its configuration again; or its terminal is gone.
+    HangUp,
+    /// SIGUSR1.
+    User1,
+    /// SIGUSR2.
+    User2,
 }
 
 /// Holds SIGTERM and SIGINT back, so that a thread can wait for them.
@@ -56,19 +67,29 @@ pub enum Signal {
 #[derive(Debug)]
 pub struct TerminationSignals {
     previous: libc::sigset_t,
+    held: libc::sigset_t,
     not_send: PhantomData<*mut ()>,
 }
 
 impl TerminationSignals {
     /// Blocks SIGTERM and SIGINT on the calling thread and the threads it starts from now on.
     pub fn block() -> io::Result<TerminationSignals> {
+        Self::hold(set_of(&[libc::SIGTERM, libc::SIGINT]))
+    }
+
+    /// As [`block`](TerminationSignals::block), for SIGHUP, SIGUSR1 and SIGUSR2, too.
+    pub fn block_all() -> io::Result<TerminationSignals> {
+        let all = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+        Self::hold(set_of(&all))
+    }
+
+    fn hold(held: libc::sigset_t) -> io::Result<TerminationSignals> {
         // SAFETY: a sigset_t is a plain bit array, filled in by the call below.
         let mut previous: libc::sigset_t = unsafe { mem::zeroed() };
         // SAFETY: both sets are valid for the call.
-        let error =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &termination_set(), &mut previous) };
+        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &held, &mut previous) };
         match error {
-            0 => Ok(TerminationSignals { previous, not_send: PhantomData }),
+            0 => Ok(TerminationSignals { previous, held, not_send: PhantomData }),
             errno => Err(io::Error::from_raw_os_error(errno)),
         }
     }
@@ -92,9 +113,12 @@ impl TerminationSignals {
             tv_nsec: time.subsec_nanos().into(),
         };
         // SAFETY: set and time are valid for the call; the place for details may be null.
-        match unsafe { libc::sigtimedwait(&termination_set(), ptr::null_mut(), &time) } {
+        match unsafe { libc::sigtimedwait(&self.held, ptr::null_mut(), &time) } {
             libc::SIGTERM => Some(Signal::Terminate),
             libc::SIGINT => Some(Signal::Interrupt),
+            libc::SIGHUP => Some(Signal::HangUp),
+            libc::SIGUSR1 => Some(Signal::User1),
+            libc::SIGUSR2 => Some(Signal::User2),
             // EAGAIN: the time is over. EINTR: some other signal was handled.
             _ => None,
         }
@@ -110,17 +134,17 @@ impl Drop for TerminationSignals {
     }
 }
 
-/// The set of the two signals.
-fn termination_set() -> libc::sigset_t {
-    // SAFETY: a sigset_t is a plain bit array; sigemptyset makes any bits a valid set, and both
-    // numbers are valid signals.
-    unsafe {
-        let mut set: libc::sigset_t = mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGTERM);
-        libc::sigaddset(&mut set, libc::SIGINT);
-        set
+/// The set of these signals, whose numbers are valid.
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+    // SAFETY: a sigset_t is a plain bit array; sigemptyset makes any bits a valid set.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: the set is writable.
+    unsafe { libc::sigemptyset(&mut set) };
+    for signal in signals {
+        // SAFETY: as above; a number that is no signal's is refused.
+        unsafe { libc::sigaddset(&mut set, *signal) };
     }
+    set
 }
 
 /// Resident memory of this process in bytes.

@@ -33,12 +33,25 @@ pub struct Socket {
     fd: OwnedFd,
     /// Index in the epoll back end's table; unused by uring.
     pub(crate) registration: Cell<u32>,
+    /// Other processes have descriptors of it, too.
+    is_shared: bool,
 }
 
 impl Socket {
     /// Wraps a descriptor; it should be non-blocking.
     pub fn new(fd: OwnedFd) -> Rc<Self> {
-        Rc::new(Self { fd, registration: Cell::new(UNREGISTERED) })
+        Rc::new(Self { fd, registration: Cell::new(UNREGISTERED), is_shared: false })
+    }
+
+    /// Wraps a descriptor of a socket that other processes have open, too, and go on using: it is
+    /// never shut down here, only closed.
+    pub fn shared(fd: OwnedFd) -> Rc<Self> {
+        Rc::new(Self { fd, registration: Cell::new(UNREGISTERED), is_shared: true })
+    }
+
+    /// Whether other processes have it open, too.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Sends without blocking, on a stream or a connected datagram socket, without SIGPIPE.
@@ -245,6 +258,61 @@ pub fn listen(address: &Address) -> io::Result<OwnedFd> {
     socket.bind(&address.to_raw()?)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// The network interfaces of this machine that have addresses, each with all of its own.
+pub fn interfaces() -> io::Result<Vec<(String, Vec<std::net::IpAddr>)>> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: a place for a pointer.
+    if unsafe { libc::getifaddrs(&mut list) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut found: Vec<(String, Vec<std::net::IpAddr>)> = Vec::new();
+    let mut next = list;
+    // SAFETY: NULL, or an entry of the list that is freed below.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        // SAFETY: each entry has a name, a string.
+        let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) }.to_string_lossy();
+        // SAFETY: NULL, or an address of the family that it names.
+        let Some(address) = (unsafe { ip_of(entry.ifa_addr) }) else { continue };
+        match found.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, addresses)) => addresses.push(address),
+            None => found.push((name.into_owned(), vec![address])),
+        }
+    }
+    // SAFETY: the list that the call above made.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(found)
+}
+
+/// # Safety
+/// NULL, or an address as large as its family says.
+unsafe fn ip_of(address: *const libc::sockaddr) -> Option<std::net::IpAddr> {
+    // SAFETY: the caller's promise.
+    match i32::from(unsafe { address.as_ref() }?.sa_family) {
+        libc::AF_INET => {
+            // SAFETY: as above.
+            let address = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(std::net::Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}
+
+/// Makes a socket that another program opened one that may be waited for, as all of ours are.
+pub fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
+    SockRef::from(socket).set_nonblocking(true)
+}
+
+/// Whether a socket that another program opened takes datagrams.
+pub fn is_datagram(socket: &OwnedFd) -> io::Result<bool> {
+    Ok(SockRef::from(socket).r#type()? == Type::DGRAM)
 }
 
 /// Opens a datagram socket bound to `address`, with SO_REUSEPORT for IP.

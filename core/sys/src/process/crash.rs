@@ -2,7 +2,7 @@
 //!
 //! A service that dies of a wild pointer in one of its hundred methods should say which. Where the
 //! program asks for it ([`name_crashes`]), a handler for the fatal signals writes one line to
-//! standard error and lets the process die of the same signal, with the core dump it would have
+//! standard error, with the stack below, and lets the process die of the same signal, with the core dump it would have
 //! left anyway:
 //!
 //! ```text
@@ -251,6 +251,9 @@ extern "C" fn on_crash(
     NOTE.with(|note| compose(&mut message, signal, address, note));
     // SAFETY: the buffer is readable for its length. A failed or short write leaves nothing to do.
     unsafe { libc::write(libc::STDERR_FILENO, message.bytes.as_ptr().cast(), message.len) };
+    // A stack that is no stack any more ends the process here, with the line above written: this
+    // signal is blocked.
+    super::stall::write_own_stack();
     // The signal is blocked while the handler runs, and ends the process when it returns, before
     // the next instruction: the core dump shows the registers of the fault.
     // SAFETY: both are async-signal-safe and only make this signal fatal again.

@@ -47,6 +47,11 @@ pub fn write_stack_of(thread: i32) -> io::Result<bool> {
     imp::write_stack_of(thread)
 }
 
+/// Writes the stack of the calling thread to standard error; async-signal-safe after [`prepare`].
+pub(super) fn write_own_stack() {
+    imp::write_own_stack();
+}
+
 /// Installs the handler.
 pub(super) fn prepare() -> io::Result<()> {
     imp::prepare()
@@ -100,10 +105,8 @@ mod imp {
         with_note(|note| note.describe(&mut message));
         message.push(b":");
         message.end();
-        let mut frames = [ptr::null_mut(); FRAMES_COUNT_MAX];
         // SAFETY: the address of this thread's errno, which the interrupted code may be about to
-        // read; the buffers are valid for their lengths. backtrace(3) neither allocates nor locks
-        // once it was called, and backtrace_symbols_fd(3) never does.
+        // read; the buffer is valid for its length.
         unsafe {
             let errno = libc::__errno_location();
             let before = errno.read();
@@ -112,9 +115,18 @@ mod imp {
                 message.bytes().as_ptr().cast(),
                 message.bytes().len(),
             );
+            write_own_stack();
+            errno.write(before);
+        }
+    }
+
+    pub(in crate::process) fn write_own_stack() {
+        let mut frames = [ptr::null_mut(); FRAMES_COUNT_MAX];
+        // SAFETY: the buffer is valid for its length. backtrace(3) neither allocates nor locks once
+        // it was called, and backtrace_symbols_fd(3) never does.
+        unsafe {
             let count = libc::backtrace(frames.as_mut_ptr(), FRAMES_COUNT_MAX as libc::c_int);
             libc::backtrace_symbols_fd(frames.as_ptr(), count, libc::STDERR_FILENO);
-            errno.write(before);
         }
     }
 }
@@ -131,6 +143,8 @@ mod imp {
     pub(super) fn write_stack_of(_: i32) -> io::Result<bool> {
         Ok(false)
     }
+
+    pub(in crate::process) fn write_own_stack() {}
 }
 
 #[cfg(test)]

@@ -392,7 +392,7 @@ impl Epoll {
             self.free.push(index);
             slot.socket.registration.set(UNREGISTERED);
             // Closing removes the descriptor as well; a socket that others hold stays open.
-            if Rc::strong_count(&slot.socket) > 1 {
+            if Rc::strong_count(&slot.socket) > 1 || slot.socket.is_shared() {
                 // SAFETY: EPOLL_CTL_DEL ignores the event pointer (Linux 2.6.9 and later).
                 unsafe {
                     let (epoll, fd) = (self.fd.as_raw_fd(), slot.socket.as_raw_fd());

@@ -1,0 +1,77 @@
+//! The private copy of a plugin that a generation of workers runs.
+//!
+//! Workers never map the file that people overwrite: to write into a file that is mapped changes
+//! the code that runs. All workers of a generation, also those that are started anew, run the same
+//! copy. It is beside the original, so that `$ORIGIN` means the same folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use msec::{Code, Error, Result};
+
+/// A copy; removed with the value.
+pub(crate) struct PluginCopy {
+    path: PathBuf,
+}
+
+impl PluginCopy {
+    /// Copies `module`, a path from `bin`.
+    ///
+    /// # Errors
+    /// -2 naming the file that is missing or cannot be copied.
+    pub(crate) fn make(bin: &Path, module: &Path, generation: u32) -> Result<PluginCopy> {
+        let source = bin.join(module);
+        if !source.is_file() {
+            let text = format!("the plugin {} is not there", tidy(&source));
+            return Err(Error::new(Code::SYSTEM_ERROR, text));
+        }
+        let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = source.with_file_name(format!(".{name}.{generation}"));
+        // What a supervisor left that was killed may be mapped by a worker that lives on.
+        let _ = fs::remove_file(&path);
+        fs::copy(&source, &path).map_err(|error| {
+            Error::from_io(&format!("copy {} to {}", tidy(&source), path.display()), &error)
+        })?;
+        Ok(PluginCopy { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PluginCopy {
+    fn drop(&mut self) {
+        // Somebody may have cleaned up.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A path without `.` in it.
+fn tidy(path: &Path) -> String {
+    path.components().collect::<PathBuf>().display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_the_file_of_then_and_goes_with_its_owner() {
+        let bin = std::env::temp_dir().join(format!("msec-plugin-{}", std::process::id()));
+        fs::create_dir_all(&bin).unwrap();
+        let module = Path::new("./msec.so");
+        let missing = PluginCopy::make(&bin, module, 1).err().unwrap();
+        let text = format!("the plugin {} is not there", bin.join("msec.so").display());
+        assert_eq!(missing.message(), text);
+        fs::write(bin.join("msec.so"), "one").unwrap();
+        let copy = PluginCopy::make(&bin, module, 1).unwrap();
+        fs::write(bin.join("msec.so"), "two").unwrap();
+        assert_eq!(fs::read(copy.path()).unwrap(), b"one");
+        assert_eq!(copy.path().parent(), Some(&*bin));
+        let path = copy.path().to_owned();
+        drop(copy);
+        assert!(!path.exists());
+        fs::remove_dir_all(&bin).unwrap();
+    }
+}

@@ -1,0 +1,197 @@
+//! One worker as a process: started with its sockets, heard, and waited for.
+//!
+//! Three threads belong to it, which end with it: one waits for its end, one hears what it tells,
+//! one reads what it and its plugin print. All they do is send events to the supervisor, and keep
+//! the last lines for a report.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+
+use msec::{Error, Result};
+use msec_sys::process::{Recent, RecentMemory, Target, hand_over, in_own_session};
+
+use crate::crash::LastLines;
+use crate::line::{self, FromWorker, ToWorker};
+use crate::notice;
+
+/// Longest line that a worker prints; what is longer counts as several.
+const LINE_BYTES_MAX: u64 = 8 << 10;
+
+/// Which worker: of which generation, with which index, and which process in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerId {
+    pub(crate) generation: u32,
+    pub(crate) index: usize,
+    pub(crate) pid: u32,
+}
+
+/// What a worker did.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Said(FromWorker),
+    Ended(ExitStatus),
+}
+
+/// What a worker is started with.
+pub(crate) struct Order {
+    pub(crate) program: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) sockets: Vec<OwnedFd>,
+}
+
+/// A worker that runs.
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    target: Target,
+    socket: UnixStream,
+    recent: RecentMemory,
+    lines: Arc<Mutex<LastLines>>,
+    /// Why it was ended, if it was by us.
+    pub(crate) cause: Option<String>,
+    /// Why it could not start, as it said itself.
+    pub(crate) failure: Option<String>,
+}
+
+impl Process {
+    /// Starts a worker; its events go to `tell`.
+    pub(crate) fn start(
+        order: Order,
+        (generation, index): (u32, usize),
+        tell: impl Fn(WorkerId, Event) + Clone + Send + 'static,
+    ) -> Result<Process> {
+        let at = |error| Error::from_io(&format!("start {}", order.program.display()), &error);
+        let (socket, theirs) = UnixStream::pair().map_err(at)?;
+        let recent = RecentMemory::new().map_err(at)?;
+        let memory = recent.file().try_clone_to_owned().map_err(at)?;
+        let mut command = Command::new(&order.program);
+        command
+            .args(&order.arguments)
+            .arg(format!("--control={}", theirs.as_raw_fd()))
+            .arg(format!("--recent={}", memory.as_raw_fd()))
+            .envs(order.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(&order.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut handed = order.sockets;
+        handed.extend([theirs.into(), memory]);
+        hand_over(&mut command, handed);
+        in_own_session(&mut command);
+        let mut child = command.spawn().map_err(at)?;
+        // Closes our copies of what it inherits.
+        drop(command);
+        let pid = child.id();
+        let id = WorkerId { generation, index, pid };
+        let target = Target::of(pid).map_err(at)?;
+        let lines = Arc::<Mutex<LastLines>>::default();
+        let printed = [
+            child.stdout.take().map(|out| read_lines(out, index, lines.clone())),
+            child.stderr.take().map(|out| read_lines(out, index, lines.clone())),
+        ];
+        let hears = socket.try_clone().map_err(at)?;
+        let told = tell.clone();
+        spawn("msec-hears", move || {
+            line::hear(hears, |line| {
+                if let Some(said) = FromWorker::parse(line) {
+                    told(id, Event::Said(said));
+                }
+            });
+        })
+        .map_err(at)?;
+        spawn("msec-waits", move || tell(id, Event::Ended(wait(child, printed)))).map_err(at)?;
+        Ok(Process { pid, target, socket, recent, lines, cause: None, failure: None })
+    }
+
+    /// Tells it something; if it has gone, its end tells so.
+    pub(crate) fn say(&self, to: ToWorker) {
+        let _ = line::say(&self.socket, &to.line());
+    }
+
+    /// Has it say where it is, and end.
+    pub(crate) fn abort(&mut self, why: String) {
+        self.cause.get_or_insert(why);
+        self.target.abort();
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&mut self, why: &str) {
+        self.cause.get_or_insert_with(|| why.to_owned());
+        self.target.kill();
+    }
+
+    /// What it wrote last.
+    pub(crate) fn lines(&self) -> LastLines {
+        self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// What it was asked last.
+    pub(crate) fn requests(&self) -> Vec<Recent> {
+        // A report without them is still one.
+        self.recent.read().unwrap_or_default()
+    }
+}
+
+/// How a process ended, for people.
+pub(crate) fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "it exited by itself (status 0)".into(),
+        (Some(code), _) => format!("it exited (status {code})"),
+        (None, Some(signal)) => format!("signal {signal} ended it"),
+        (None, None) => status.to_string(),
+    }
+}
+
+fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run)
+}
+
+type Printed = Option<mpsc::Receiver<()>>;
+
+/// Waits for the end, and then a little for what was printed before it.
+fn wait(mut child: Child, printed: [Printed; 2]) -> ExitStatus {
+    let status = child.wait();
+    for end in printed.into_iter().flatten() {
+        // Whom the worker forked may hold the pipe open for ever.
+        let _ = end.recv_timeout(std::time::Duration::from_millis(200));
+    }
+    // It cannot be waited for only if somebody else did.
+    status.unwrap_or_default()
+}
+
+/// Passes on what is printed, and keeps the last of it; the receiver hears of its end.
+fn read_lines(
+    out: impl Read + Send + 'static,
+    index: usize,
+    lines: Arc<Mutex<LastLines>>,
+) -> mpsc::Receiver<()> {
+    let (ended, end) = mpsc::channel();
+    let read = move || {
+        let mut reader = BufReader::new(out);
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            match reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) {
+                Ok(count) if count > 0 => {}
+                Ok(_) | Err(_) => break,
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.trim_end_matches('\n');
+            lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(text);
+            notice::pass_on(index, text);
+        }
+        drop(ended);
+    };
+    // Without the thread nothing is read, and the end is told at once.
+    let _ = spawn("msec-reads", read);
+    end
+}
