@@ -22,14 +22,15 @@ SOAK_SECONDS ?= 600
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
 .PHONY: help test demo bench bench-quick install soak deps fmt clippy tidy doc
-.PHONY: deps-test deps-demo deps-bench fmt-check unit without fuzz-replay bench-unit release
+.PHONY: deps-test deps-demo deps-bench fmt-check unit without fuzz-replay bench-unit
+.PHONY: release cpp-release
 
 ## test: everything a change must pass
 test: deps-test fmt-check clippy unit without fuzz-replay bench-unit tidy doc
 
 ## demo: services under load on this machine, for DEMO_SECONDS if it is set
-demo: deps-demo release
-	$(CARGO_TARGET_DIR)/release/examples/demo
+demo: deps-demo release cpp-release
+	DEMO_CPP=$(CARGO_TARGET_DIR)/cpp-examples $(CARGO_TARGET_DIR)/release/examples/demo
 
 ## bench: every row beside its peers, into bench/results
 bench: deps-bench release
@@ -111,4 +112,13 @@ bench-unit:
 	cd bench && $(CARGO) test --locked $(BENCH_TESTED)
 
 release:
-	$(CARGO) build --locked --release -p msec -p msec-cli --bins --examples
+	$(CARGO) build --locked --release -p msec -p msec-cli -p msec-host -p msec-ffi-c \
+		--lib --bins --examples
+
+# The examples in C++, against the release's libmsec as it would be installed.
+cpp-release: release
+	xtask/install.sh "$(CARGO_TARGET_DIR)/release" "$(CARGO_TARGET_DIR)/prefix" \
+		"$(CARGO_TARGET_DIR)/prefix" >/dev/null
+	cmake -S cpp-examples -B "$(CARGO_TARGET_DIR)/cpp-examples" -DCMAKE_BUILD_TYPE=Release \
+		-DCMAKE_PREFIX_PATH="$(CARGO_TARGET_DIR)/prefix" >/dev/null
+	cmake --build "$(CARGO_TARGET_DIR)/cpp-examples" --parallel 2 >/dev/null

@@ -2,7 +2,7 @@
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
 #   xtask/deps.sh test     compilers for C and C++, valgrind, and what tests talk to
-#   xtask/deps.sh demo     a linker
+#   xtask/deps.sh demo     a linker, and what the examples in C++ are built with
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
 # Says nothing where nothing is missing. Otherwise it installs by name with apt-get, as root or
@@ -56,7 +56,14 @@ test)
     # Network namespaces, for a network that fails; to make them takes root.
     need iproute2 command -v ip
     ;;
-demo) ;;
+demo)
+    # The part in C++.
+    need g++ command -v c++
+    need cmake command -v cmake
+    need libprotobuf-dev test -e /usr/include/google/protobuf/message_lite.h
+    need protobuf-compiler command -v protoc
+    need curl command -v curl
+    ;;
 bench)
     need valgrind command -v valgrind
     need linux-perf command -v perf

@@ -27,6 +27,8 @@ pub(crate) enum Closed {
     TooMuch,
     /// The engine or server stops, or the pool has no use for it.
     Stopped,
+    /// Another process goes on with it.
+    HandedOver,
 }
 
 impl Closed {
@@ -35,7 +37,8 @@ impl Closed {
         match self {
             Self::Ended | Self::Failed(_) | Self::Bad(_) | Self::BadHead(_) => true,
             Self::Tls(_) | Self::NotTls | Self::Cut => true,
-            Self::Stalled | Self::Silent | Self::TooMuch | Self::Stopped => false,
+            Self::Stalled | Self::Silent | Self::TooMuch => false,
+            Self::Stopped | Self::HandedOver => false,
         }
     }
 
@@ -45,7 +48,8 @@ impl Closed {
             Self::Bad(_) | Self::BadHead(_) | Self::Tls(_) | Self::NotTls | Self::Cut => true,
             Self::Stalled | Self::TooMuch => true,
             // Silence is told when the connection is given up, which may be long before it ends.
-            Self::Ended | Self::Failed(_) | Self::Silent | Self::Stopped => false,
+            Self::Ended | Self::Failed(_) | Self::Silent => false,
+            Self::Stopped | Self::HandedOver => false,
         }
     }
 }
@@ -64,6 +68,7 @@ impl std::fmt::Display for Closed {
             Self::Silent => out.write_str("calls time out and no byte comes back"),
             Self::TooMuch => out.write_str("the answer is over the limit of bytes"),
             Self::Stopped => out.write_str("closed on our side"),
+            Self::HandedOver => out.write_str("handed over to another process"),
         }
     }
 }

@@ -111,6 +111,8 @@ pub(crate) struct Connection {
     full: Cell<bool>,
     /// What was held is about to be taken: nothing is done before that.
     resuming: Cell<bool>,
+    /// It goes to another process as soon as it can (`handed.rs`); not read on meanwhile.
+    pub(crate) handing: Cell<bool>,
     /// The peer sends no more.
     peer_ended: Cell<bool>,
     /// The peer was told that we send no more.
@@ -157,6 +159,7 @@ impl Connection {
             recv: Cell::new(None),
             full: Cell::new(false),
             resuming: Cell::new(false),
+            handing: Cell::new(false),
             peer_ended: Cell::new(false),
             said_end: Cell::new(false),
             output: RefCell::default(),
@@ -328,6 +331,7 @@ impl Connection {
             self.lease_input(shard, &mut cutter, partial_bytes);
         }
         self.input.borrow_mut().cutter = cutter;
+        self.hand_on_if_meant(shard);
     }
 
     /// Stops reading until [`Connection::resume`].
@@ -342,7 +346,7 @@ impl Connection {
     /// The role has room again: what was held is taken soon, on the loop's stack. Here may be that
     /// of the coroutine whose answer made room, which can start no other one.
     pub(crate) fn resume(self: &Rc<Self>, shard: &Shard) {
-        if !self.full.get() || self.has_much_unsent() {
+        if !self.full.get() || self.handing.get() || self.has_much_unsent() {
             return;
         }
         if !self.resuming.replace(true) {
@@ -380,6 +384,7 @@ impl Connection {
             if !self.full.get() {
                 self.read(shard);
             }
+            self.hand_on_if_meant(shard);
         } else if errno == 0 {
             self.ended(shard);
         } else {
@@ -390,6 +395,10 @@ impl Connection {
     /// The peer will send no more.
     fn ended(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.peer_ended.set(true);
+        if self.handing.replace(false) {
+            // What is held is answered here.
+            self.resume(shard);
+        }
         match &self.role {
             // What was read is still answered, also what is held.
             Role::Server(_) => {
@@ -404,6 +413,9 @@ impl Connection {
     /// Answers what is in flight, sends what is written, then closes. A server's connection is read
     /// until its peer has seen our end; requests that come meanwhile are refused.
     pub(crate) fn finish(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.handing.replace(false) {
+            self.resume(shard);
+        }
         if self.phase.get() <= Phase::Open {
             self.phase.set(Phase::Ending);
             self.close_if_done(shard);
@@ -412,6 +424,7 @@ impl Connection {
 
     /// Closes a connection whose end was announced, if nothing is left to do.
     pub(crate) fn close_if_done(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.hand_on_if_meant(shard);
         if self.phase.get() != Phase::Ending || self.unsent_bytes() > 0 || self.resuming.get() {
             return;
         }
@@ -545,8 +558,13 @@ impl Connection {
             return;
         }
         self.say_last_words();
-        self.phase.set(Phase::Dead);
         self.socket.shutdown();
+        self.part(shard, why);
+    }
+
+    /// As [`Connection::close`], with the socket as it is: somebody else may have it.
+    pub(crate) fn part(self: &Rc<Self>, shard: &Rc<Shard>, why: &Closed) {
+        self.phase.set(Phase::Dead);
         if let Some(op) = self.recv.get() {
             shard.ring.borrow_mut().cancel(op);
         }
@@ -569,6 +587,50 @@ impl Connection {
         self.input.take();
         self.lease(shard, 0);
         self.release(shard);
+    }
+
+    /// Whether it is one that another process could go on with.
+    pub(crate) fn can_be_handed(&self) -> bool {
+        self.tls.is_none() && self.phase.get() == Phase::Open
+    }
+
+    /// Stops reading once all that has come is complete; whether nothing is read any more.
+    pub(crate) fn stops_at_boundary(self: &Rc<Self>, shard: &Rc<Shard>) -> bool {
+        if self.phase.get() != Phase::Open {
+            return false;
+        }
+        if !self.full.get() {
+            if !self.at_boundary() {
+                return false;
+            }
+            self.pause(shard);
+        }
+        self.recv.get().is_none()
+    }
+
+    /// Whether output is unsent, or what was held is about to be taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.unsent_bytes() > 0 || self.resuming.get()
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// What was received and not cut.
+    pub(crate) fn take_held(&self) -> Vec<u8> {
+        std::mem::take(&mut self.input.borrow_mut().held)
+    }
+
+    pub(crate) fn give_held_back(&self, bytes: Vec<u8>) {
+        self.input.borrow_mut().held = bytes;
+    }
+
+    /// Takes what another process had received and not looked at.
+    pub(crate) fn take_first(self: &Rc<Self>, shard: &Rc<Shard>, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.take_input(shard, bytes);
+        }
     }
 
     /// Leaves the table once the ring has let go of it.

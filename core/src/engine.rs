@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<tls::Watch>,
     pub(crate) servers_count: AtomicU32,
     /// Which core is next to be given a function from outside.
-    turn: AtomicU32,
+    pub(crate) turn: AtomicU32,
     backend: OnceLock<&'static str>,
     /// Where its first server listens.
     pub(crate) instance: OnceLock<String>,

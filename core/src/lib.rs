@@ -50,6 +50,7 @@ mod error;
 mod flight;
 mod frame_memory;
 mod future;
+mod handed;
 mod http;
 #[doc(hidden)]
 pub mod json;
@@ -100,6 +101,7 @@ pub use context::Context;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use future::{block_on, block_on_timeout};
+pub use handed::Handed;
 pub use local::Local;
 pub use method::{MethodOptions, Methods, Service};
 #[doc(hidden)]

@@ -28,6 +28,7 @@ use crate::closed::Closed;
 use crate::connection::{Connection, Role, Way};
 use crate::context::{Context, Origin};
 use crate::engine::Lease;
+use crate::handed::{Handed, Heir};
 use crate::listen::Bound;
 use crate::method::{Kind, MethodTable, Name};
 use crate::overload;
@@ -72,14 +73,18 @@ impl Plan {
 struct Listener {
     /// `None` once it is closed; what it had accepted by then may still come.
     socket: Option<Rc<Socket>>,
+    /// The same, while the end of accepting is waited for.
+    closing: RefCell<Option<Rc<Socket>>>,
     accept: Cell<Option<Op>>,
     is_admin: bool,
     tls: Option<Arc<Accepts>>,
 }
 
-/// A connection that was accepted.
+/// A connection that was accepted, here or by another process.
 struct Accepted {
     fd: OwnedFd,
+    /// What the other process had received and not looked at.
+    bytes: Vec<u8>,
     is_admin: bool,
     tls: Option<Arc<Accepts>>,
 }
@@ -101,6 +106,8 @@ pub(crate) struct ServerShard {
     pub(crate) in_flight: Cell<usize>,
     /// Answers say that this server leaves.
     draining: Cell<bool>,
+    /// Who gets its connections.
+    heir: RefCell<Option<Heir>>,
     /// Requests are not taken any more, only those in flight answered.
     finishing: Cell<bool>,
     self_rc: std::rc::Weak<ServerShard>,
@@ -134,6 +141,7 @@ impl ServerShard {
             connections_count: Cell::new(0),
             in_flight: Cell::new(0),
             draining: Cell::new(false),
+            heir: RefCell::default(),
             finishing: Cell::new(false),
             self_rc: self_rc.clone(),
             plan,
@@ -150,7 +158,8 @@ impl ServerShard {
             let socket = Some(bound.into_socket());
             let mut listeners = server.listeners.borrow_mut();
             let tls = server.plan.tls.get(listeners.len()).cloned().flatten();
-            listeners.push(Listener { socket, accept: Cell::new(None), is_admin, tls });
+            let (accept, closing) = (Cell::new(None), RefCell::default());
+            listeners.push(Listener { socket, closing, accept, is_admin, tls });
         }
         for index in 0..server.listeners.borrow().len() {
             server.accept(shard, index as u32);
@@ -201,7 +210,7 @@ impl ServerShard {
         let Some(listener) = listeners.get(index as usize) else { return };
         let (is_admin, tls) = (listener.is_admin, listener.tls.clone());
         drop(listeners);
-        self.take_accepted(shard, Accepted { fd, is_admin, tls });
+        self.take_accepted(shard, Accepted { fd, bytes: Vec::new(), is_admin, tls });
     }
 
     fn take_accepted(&self, shard: &Rc<Shard>, accepted: Accepted) {
@@ -216,7 +225,8 @@ impl ServerShard {
     }
 
     /// Serves a connection, which is leased.
-    fn serve(&self, shard: &Rc<Shard>, Accepted { fd, is_admin, tls }: Accepted) {
+    fn serve(&self, shard: &Rc<Shard>, accepted: Accepted) {
+        let Accepted { fd, bytes, is_admin, tls } = accepted;
         let socket = Socket::new(fd);
         let (Ok(peer), Some(server)) = (socket.peer_address(), self.self_rc.upgrade()) else {
             // It is dead already.
@@ -234,6 +244,10 @@ impl ServerShard {
             // Nothing else is spoken there, whatever comes first.
             side.begin_http(shard, &connection);
         }
+        connection.take_first(shard, &bytes);
+        if self.heir.borrow().is_some() {
+            connection.hand_over(shard);
+        }
     }
 
     fn pause_accepting(&self, shard: &Shard, why: &str) {
@@ -246,11 +260,16 @@ impl ServerShard {
     }
 
     /// Accepting ended: by us, or because something ran out, which a little rest may mend.
-    pub(crate) fn accept_ended(&self, shard: &Shard, index: u32, errno: i32) {
+    pub(crate) fn accept_ended(&self, shard: &Rc<Shard>, index: u32, errno: i32) {
         let listeners = self.listeners.borrow();
         let listener = listeners.get(index as usize);
         if let Some(listener) = listener {
             listener.accept.set(None);
+            if let Some(socket) = listener.closing.take() {
+                let tls = listener.tls.clone();
+                drop(listeners);
+                return self.take_rest(shard, &socket, tls.as_ref());
+            }
         }
         let is_open = listener.is_some_and(|listener| listener.socket.is_some());
         if !is_open && self.over_limit.borrow().is_empty() {
@@ -270,9 +289,7 @@ impl ServerShard {
         }
         for (socket, tls) in self.close_listeners(shard) {
             // Connections that wait in the kernel's queue would be reset with the listener.
-            while let Ok(fd) = socket.accept_now() {
-                self.take_accepted(shard, Accepted { fd, is_admin: false, tls: tls.clone() });
-            }
+            self.take_rest(shard, &socket, tls.as_ref());
             // The ring may hold the socket for another turn: those who come then must not queue up
             // to be reset. A shared one goes on in other processes.
             if !socket.is_shared() {
@@ -291,12 +308,57 @@ impl ServerShard {
         let mut listeners = self.listeners.borrow_mut();
         let closing = listeners.iter_mut().filter(|listener| !listener.is_admin);
         let close = |listener: &mut Listener| {
+            let socket = listener.socket.take()?;
             if let Some(op) = listener.accept.get() {
                 shard.ring.borrow_mut().cancel(op);
+                *listener.closing.borrow_mut() = Some(socket.clone());
             }
-            Some((listener.socket.take()?, listener.tls.clone()))
+            Some((socket, listener.tls.clone()))
         };
         closing.filter_map(close).collect()
+    }
+
+    /// Takes all connections that wait in a listener's queue.
+    ///
+    /// Where several processes accept from one socket the kernel wakes one of them for each
+    /// connection (io_uring(7) polls exclusively to accept). If that was us, and we were about to
+    /// stop, nobody else is told of it: so this is done once more when accepting has ended.
+    fn take_rest(&self, shard: &Rc<Shard>, socket: &Socket, tls: Option<&Arc<Accepts>>) {
+        while let Ok(fd) = socket.accept_now() {
+            let (bytes, tls) = (Vec::new(), tls.cloned());
+            self.take_accepted(shard, Accepted { fd, bytes, is_admin: false, tls });
+        }
+    }
+
+    /// Accepts no more and reads no more datagrams; connections go to `heir`, where they can.
+    pub(crate) fn hand_over(&self, shard: &Rc<Shard>, heir: Heir) {
+        if self.draining.replace(true) {
+            return;
+        }
+        *self.heir.borrow_mut() = Some(heir);
+        // Those who wait in queues are served by whoever has the sockets next.
+        for (socket, tls) in self.close_listeners(shard) {
+            if !socket.is_shared() {
+                self.take_rest(shard, &socket, tls.as_ref());
+                socket.shutdown();
+            }
+        }
+        self.stop_reading_datagrams(shard);
+        for connection in shard.connections.all() {
+            if self.owns(&connection) {
+                connection.hand_over(shard);
+            }
+        }
+    }
+
+    pub(crate) fn heir(&self) -> Option<Heir> {
+        self.heir.borrow().clone()
+    }
+
+    /// Goes on with a connection that another process has served.
+    pub(crate) fn take_handed(&self, shard: &Rc<Shard>, handed: Handed) {
+        let Handed { socket: fd, bytes } = handed;
+        self.take_accepted(shard, Accepted { fd, bytes, is_admin: false, tls: None });
     }
 
     /// Ends what is left, politely: no more requests are read, those in flight are answered.
@@ -587,6 +649,13 @@ impl ServerShard {
     /// Connections and requests in flight on this core.
     pub(crate) fn load(&self) -> (usize, usize) {
         (self.connections_count.get() + self.over_limit.borrow().len(), self.in_flight.get())
+    }
+
+    /// Whether nobody is connected, nothing is in flight, and nobody can come any more: what was
+    /// accepted before accepting has ended is still to be served.
+    pub(crate) fn is_empty(&self) -> bool {
+        let comes = |listener: &Listener| listener.closing.borrow().is_some();
+        self.load() == (0, 0) && !self.listeners.borrow().iter().any(comes)
     }
 
     pub(crate) fn method_name(&self, context: &Context) -> Name {

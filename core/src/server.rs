@@ -23,6 +23,7 @@ use msec_sys::clock;
 use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::handed::{Handed, Heir};
 use crate::listen::{Listen, Opened};
 use crate::method::{MethodOptions, Methods, Service};
 use crate::pages::Pages;
@@ -318,6 +319,35 @@ impl Server {
         });
     }
 
+    /// Accepts no more connections and gives those that it has to `heir`, as soon as each is between
+    /// two requests: for a process that ends while another one, which listens with the same
+    /// sockets, goes on with [`Server::take`]. The peers notice nothing.
+    ///
+    /// Connections that speak TLS or HTTP cannot be given away; their peers are asked to leave. `heir`
+    /// is called on core threads and must not block. Follow with [`Server::stop`].
+    pub fn hand_over(&self, heir: impl Fn(Handed) + Send + Sync + 'static) {
+        let (number, heir): (u32, Heir) = (self.plan.number, Arc::new(heir));
+        self.engine.ask_all(move |shard| {
+            if let Some(server) = shard.server(number) {
+                server.hand_over(shard, heir.clone());
+            }
+        });
+    }
+
+    /// Goes on with a connection that another process has served: see [`Server::hand_over`]. From
+    /// any thread; the cores take turns. After a stop the connection is closed.
+    pub fn take(&self, handed: Handed) {
+        let number = self.plan.number;
+        let turn = self.engine.shared().turn.fetch_add(1, Ordering::Relaxed) as usize;
+        let take = Box::new(move |shard: &std::rc::Rc<crate::shard::Shard>| {
+            if let Some(server) = shard.server(number) {
+                server.take_handed(shard, handed);
+            }
+        });
+        let core = turn % self.engine.cores_count();
+        self.engine.shared().cores.post_patiently(core, crate::shard::Message::Run(take));
+    }
+
     /// Drains, waits up to `grace` for the peers to leave, and stops.
     ///
     /// What is still connected then is not read any more; requests in flight are answered, for up
@@ -359,8 +389,11 @@ impl Server {
         // A channel that nobody sends on is a sleep that needs no clock of its own.
         let (_tell, told) = mpsc::channel::<()>();
         loop {
-            let load = self.load();
-            if load.connections_count == 0 && load.requests_count == 0 {
+            let number = self.plan.number;
+            let empty = self
+                .engine
+                .ask_all(move |shard| shard.server(number).is_none_or(|server| server.is_empty()));
+            if empty.into_iter().all(|empty| empty) {
                 return true;
             }
             if clock::now_ns() >= end_ns {

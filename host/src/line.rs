@@ -6,6 +6,7 @@
 //!             `alive`          all its cores have looked just now; each second
 //!             `drained`        nobody is connected any more, and it ends
 //!   worker ◄─ `leave MS`       end once the peers have left, or after so many milliseconds
+//!             `bequeath MS`    the same, after giving its connections to those who come next
 //! ```
 //!
 //! The end of the socket says that the other one is gone: a worker without a supervisor stops.
@@ -35,6 +36,8 @@ pub(crate) enum FromWorker {
 pub(crate) enum ToWorker {
     /// End once the peers have left, or after so long.
     Leave(Duration),
+    /// The same, after giving connections to those who come next.
+    Bequeath(Duration),
 }
 
 impl FromWorker {
@@ -65,13 +68,19 @@ impl ToWorker {
     pub(crate) fn line(&self) -> String {
         match self {
             ToWorker::Leave(grace) => format!("leave {}", grace.as_millis()),
+            ToWorker::Bequeath(grace) => format!("bequeath {}", grace.as_millis()),
         }
     }
 
     /// Reads a line; `None` for one that is none of these.
     pub(crate) fn parse(line: &str) -> Option<ToWorker> {
-        let ms = line.strip_prefix("leave ")?.parse().ok()?;
-        Some(ToWorker::Leave(Duration::from_millis(ms)))
+        let (word, ms) = line.split_once(' ')?;
+        let grace = Duration::from_millis(ms.parse().ok()?);
+        match word {
+            "leave" => Some(ToWorker::Leave(grace)),
+            "bequeath" => Some(ToWorker::Bequeath(grace)),
+            _ => None,
+        }
     }
 }
 
@@ -112,8 +121,10 @@ mod tests {
         }
         assert_eq!(FromWorker::Failed("a\nb".into()).line(), "failed a; b");
         assert_eq!(FromWorker::parse("readyy"), None);
-        let leave = ToWorker::Leave(Duration::from_millis(1500));
-        assert_eq!(ToWorker::parse(&leave.line()), Some(leave));
+        for to in [ToWorker::Leave, ToWorker::Bequeath] {
+            let to = to(Duration::from_millis(1500));
+            assert_eq!(ToWorker::parse(&to.line()), Some(to));
+        }
         assert_eq!(ToWorker::parse("leave soon"), None);
     }
 

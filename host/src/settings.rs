@@ -285,7 +285,7 @@ impl Reader<'_> {
                 Error::new(Code::INVALID_ENDPOINT, text)
             })?;
             for address in addresses {
-                if found.contains(&address) {
+                if found.contains(&address) && !address.takes_a_free_port() {
                     let text = format!("[SRPC] {name} has {address} twice");
                     return Err(Error::new(Code::INVALID_ENDPOINT, text));
                 }

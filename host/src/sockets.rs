@@ -66,6 +66,11 @@ impl Address {
         self.transport == Transport::Tls
     }
 
+    /// Whether its port is chosen by the kernel.
+    pub(crate) fn takes_a_free_port(&self) -> bool {
+        matches!(&self.place, socket::Address::Ip(ip) if ip.port() == 0)
+    }
+
     /// The same, with the port counted up.
     #[must_use]
     pub(crate) fn counted_up(&self, by: usize) -> Address {

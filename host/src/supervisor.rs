@@ -10,6 +10,7 @@
 //! for a reload while the last one still has peers to wait for is told to wait. Decisions about
 //! single workers are the [`Crew`]'s.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::mpsc;
@@ -57,6 +58,9 @@ pub(crate) struct Supervisor {
     place: Place,
     program: PathBuf,
     sockets: Sockets,
+    /// The way of connections from workers that end to those that come next: what is in it stays
+    /// there until somebody takes it.
+    passage: (OwnedFd, OwnedFd),
     tell: mpsc::Sender<Heard>,
     generations_count: u32,
     current: Generation,
@@ -78,10 +82,13 @@ impl Supervisor {
         tell: mpsc::Sender<Heard>,
     ) -> Result<Supervisor> {
         let generation = Generation::new(1, settings, &place)?;
+        let passage = msec_sys::process::passage();
+        let passage = passage.map_err(|error| Error::from_io("make a pair of sockets", &error))?;
         let mut supervisor = Supervisor {
             place,
             program,
             sockets,
+            passage,
             tell,
             generations_count: 1,
             current: generation,
@@ -221,7 +228,7 @@ impl Supervisor {
             Phase::Serving => {
                 let number = next.number;
                 let mut old = std::mem::replace(&mut self.current, next);
-                old.leave(self.current.settings.drain_max, now_ns);
+                old.leave(self.current.settings.drain_max, now_ns, ToWorker::Bequeath);
                 self.old = Some(old);
                 let text =
                     format!("Server({}) reloaded: generation {number}", self.place.service());
@@ -236,7 +243,7 @@ impl Supervisor {
                 if let Some(asker) = asker {
                     asker.fail(&text);
                 }
-                next.leave(AT_ONCE, now_ns);
+                next.leave(AT_ONCE, now_ns, ToWorker::Leave);
                 next.kill_all("its generation has failed");
                 self.next = Some((next, None));
             }
@@ -290,9 +297,9 @@ impl Supervisor {
         let now_ns = clock::now_ns();
         if self.stopping.is_none() {
             notice::say(&format!("stopping: peers have {grace:?} to leave"));
-            self.current.leave(grace, now_ns);
+            self.current.leave(grace, now_ns, ToWorker::Leave);
             if let Some((next, asker)) = &mut self.next {
-                next.leave(AT_ONCE, now_ns);
+                next.leave(AT_ONCE, now_ns, ToWorker::Leave);
                 if let Some(asker) = asker.take() {
                     asker.fail("the service was stopped meanwhile");
                 }
@@ -400,14 +407,20 @@ impl Supervisor {
         let Some(generation) = self.generation(which) else { return Ok(()) };
         let (number, settings) = (generation.number, generation.settings.clone());
         let plugin = generation.plugin.path().to_owned();
-        let (sockets, texts) = self.sockets.of_worker(index, settings.cores)?;
-        let arguments = crate::worker::Arguments::to_start(
+        let (mut sockets, texts) = self.sockets.of_worker(index, settings.cores)?;
+        let copy =
+            |fd: &OwnedFd| fd.try_clone().map_err(|error| Error::from_io("copy a socket", &error));
+        let (heirs, inherits) = (copy(&self.passage.0)?, copy(&self.passage.1)?);
+        let mut arguments = crate::worker::Arguments::to_start(
             &self.place,
             &settings,
             (number, index),
             &plugin,
             &texts,
         );
+        arguments.push(format!("--heirs={}", heirs.as_raw_fd()));
+        arguments.push(format!("--inherits={}", inherits.as_raw_fd()));
+        sockets.extend([heirs, inherits]);
         let mut variables = settings.variables.clone();
         variables.push(("MSEC_SERVICE".into(), self.place.service().into()));
         let log = self.place.log();
@@ -447,10 +460,10 @@ impl Generation {
     }
 
     /// Tells all workers to leave.
-    fn leave(&mut self, grace: Duration, now_ns: u64) {
+    fn leave(&mut self, grace: Duration, now_ns: u64, how: fn(Duration) -> ToWorker) {
         self.crew.leave(grace.as_nanos() as u64, now_ns);
         for process in self.processes.iter().flatten() {
-            process.say(ToWorker::Leave(grace));
+            process.say(how(grace));
         }
     }
 

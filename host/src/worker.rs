@@ -13,10 +13,11 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use msec::dye::Rule;
-use msec::{Code, Config, Engine, Error, Result, Server, ServerBuilder, ServerTls};
+use msec::{Code, Config, Engine, Error, Handed, Result, Server, ServerBuilder, ServerTls};
 use msec_sys::process;
 
 use crate::ini::Ini;
@@ -47,6 +48,9 @@ pub struct Arguments {
     tls: Option<Tls>,
     control: RawFd,
     recent: RawFd,
+    /// Where connections go that are given to those who come next, and where they come from.
+    heirs: RawFd,
+    inherits: RawFd,
 }
 
 /// What a plugin is told about where it runs.
@@ -86,7 +90,7 @@ enum Heard {
 }
 
 impl Arguments {
-    /// The arguments to start a worker with, but for `control` and `recent`.
+    /// The arguments to start a worker with, but for the numbers of descriptors of its own.
     pub(crate) fn to_start(
         place: &Place,
         settings: &Settings,
@@ -141,6 +145,8 @@ impl Arguments {
                 "--client-ca" => client_ca = Some(PathBuf::from(value)),
                 "--control" => arguments.control = number()?,
                 "--recent" => arguments.recent = number()?,
+                "--heirs" => arguments.heirs = number()?,
+                "--inherits" => arguments.inherits = number()?,
                 _ => return Err(wrong()),
             }
         }
@@ -227,18 +233,93 @@ fn serve(
         }
     }
     let server = Arc::new(adopt(builder, &arguments)?.start(&engine)?);
+    let heirs = inherit(arguments.heirs, "heirs")?;
+    let inheritance = Inheritance::take(&server, inherit(arguments.inherits, "inherits")?)?;
     line::say(control, &FromWorker::Ready.line()).map_err(at)?;
     show_signs_of_life(&arguments, &engine, &server, control.try_clone().map_err(at)?)?;
     let _signals = wait_for_signals(signals, tell)?;
-    let grace = match heard.recv() {
-        Ok(Heard::Told(ToWorker::Leave(grace))) => grace,
-        Ok(Heard::Orphaned | Heard::Signal) | Err(_) => ORPHAN_GRACE,
+    let told = match heard.recv() {
+        Ok(Heard::Told(told)) => told,
+        Ok(Heard::Orphaned | Heard::Signal) | Err(_) => ToWorker::Leave(ORPHAN_GRACE),
     };
-    server.stop(grace);
+    // What others bequeath now is for those who come next.
+    inheritance.end();
+    match told {
+        ToWorker::Leave(grace) => server.stop(grace),
+        ToWorker::Bequeath(grace) => {
+            let bequest = Bequest::to(heirs)?;
+            let gives = bequest.gives.clone();
+            server.hand_over(move |handed| {
+                // The thread at the other end lives until the server has stopped.
+                let _ = gives.send(Some(handed));
+            });
+            server.stop(grace);
+            bequest.end();
+        }
+    }
     let _ = line::say(control, &FromWorker::Drained.line());
     (business.fini)();
     msec::log::flush(Duration::from_secs(1));
     Ok(())
+}
+
+/// A thread that takes over the connections of workers which end.
+struct Inheritance {
+    bell: UnixStream,
+    thread: JoinHandle<()>,
+}
+
+impl Inheritance {
+    fn take(server: &Arc<Server>, from: OwnedFd) -> Result<Inheritance> {
+        let at = |error| Error::from_io("take over connections", &error);
+        let (bell, listens) = UnixStream::pair().map_err(at)?;
+        let (server, listens) = (Arc::downgrade(server), OwnedFd::from(listens));
+        let take = move || {
+            while let Ok(Some((socket, bytes))) = process::receive(&from, &listens) {
+                let Some(server) = server.upgrade() else { return };
+                server.take(Handed { socket, bytes });
+            }
+        };
+        let thread = std::thread::Builder::new().name("msec-inherits".into()).spawn(take);
+        Ok(Inheritance { bell, thread: thread.map_err(at)? })
+    }
+
+    /// Takes no more; what it has taken is the server's.
+    fn end(self) {
+        // Its end rings it.
+        drop(self.bell);
+        let _ = self.thread.join();
+    }
+}
+
+/// A thread that gives connections to those who come next: to send them may block.
+struct Bequest {
+    /// `None` is the end.
+    gives: mpsc::Sender<Option<Handed>>,
+    thread: JoinHandle<()>,
+}
+
+impl Bequest {
+    fn to(heirs: OwnedFd) -> Result<Bequest> {
+        let (gives, given) = mpsc::channel::<Option<Handed>>();
+        let give = move || {
+            while let Ok(Some(Handed { socket, bytes })) = given.recv() {
+                if let Err(error) = process::pass(&heirs, &socket, &bytes) {
+                    // Its peer sees the end of the connection, and calls again.
+                    eprintln!("msec-worker: a connection is not handed over: {error}");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("msec-bequeaths".into()).spawn(give);
+        let thread = thread.map_err(|error| Error::from_io("start a thread", &error))?;
+        Ok(Bequest { gives, thread })
+    }
+
+    /// Waits until all are given that were there before.
+    fn end(self) {
+        let _ = self.gives.send(None);
+        let _ = self.thread.join();
+    }
 }
 
 /// A server with what is not the plugin's.
@@ -344,7 +425,8 @@ impl Followed {
         let settings = match Settings::load(&self.path, 1) {
             Ok(settings) => settings,
             Err(error) => {
-                eprintln!("msec-worker: config.ini changed, but says nonsense: {error}");
+                let why = sentence(&error);
+                eprintln!("msec-worker: config.ini changed, but says nonsense: {why}");
                 return;
             }
         };
@@ -377,7 +459,7 @@ mod tests {
         let sockets = ["0.0.0.0:7963=5,6".to_owned()];
         let mut texts =
             Arguments::to_start(&place, &settings, (3, 2), Path::new("/p.so"), &sockets);
-        texts.extend(["--control=9".to_owned(), "--recent=8".to_owned()]);
+        texts.extend(["--control=9", "--recent=8", "--heirs=7", "--inherits=6"].map(str::to_owned));
         let arguments = Arguments::parse(&texts).unwrap();
         assert_eq!(
             (arguments.service.as_str(), arguments.conf.as_str()),
@@ -385,6 +467,7 @@ mod tests {
         );
         assert_eq!((arguments.generation, arguments.index), (3, 2));
         assert_eq!((arguments.control, arguments.recent), (9, 8));
+        assert_eq!((arguments.heirs, arguments.inherits), (7, 6));
         assert_eq!(arguments.listen, sockets);
         assert_eq!(arguments.admin, ["127.0.0.1:9002"]);
         assert_eq!(arguments.tls.unwrap().key, Path::new("k"));

@@ -21,6 +21,7 @@ pub mod emulated;
 pub mod fleet;
 pub mod flow;
 pub mod gate;
+pub mod hosted;
 pub mod http;
 pub mod instances;
 pub mod load;

@@ -27,12 +27,13 @@ pub fn site(server_cpu: usize, generator_cpu: usize) -> Result<Site, String> {
         None => root().join("target"),
     };
     let grpc_cpp = bench.join("grpc-cpp").join("grpc-cpp");
+    let cpp = bench.join("msec-cpp");
     let logs = bench.join("bench-logs");
     std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
     let release = target.join("release");
     let (examples, msec) = (release.join("examples"), release.join("msec"));
     let certificate = Certificate::make(&logs)?;
-    Ok(Site { bench, examples, msec, grpc_cpp, logs, certificate, server_cpu, generator_cpu })
+    Ok(Site { bench, examples, msec, grpc_cpp, cpp, logs, certificate, server_cpu, generator_cpu })
 }
 
 /// The checkout.
@@ -54,6 +55,7 @@ enum Step {
     Peers,
     Modes,
     GrpcCpp,
+    Cpp,
 }
 
 impl Failure {
@@ -66,6 +68,7 @@ impl Failure {
                 Program::Bench(_) => Step::Peers,
                 Program::Mode(_) => Step::Modes,
                 Program::GrpcCpp => Step::GrpcCpp,
+                Program::Cpp(_) | Program::Plugin => Step::Cpp,
             }
     }
 }
@@ -76,7 +79,8 @@ pub fn all(site: &Site) -> Vec<Failure> {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
     let build = ["build", "--locked", "--release", "--bins"];
     // The same words as `make release`, so that neither throws away what the other has built.
-    let examples = [&build[..], &["-p", "msec", "-p", "msec-cli", "--examples"]].concat();
+    let packages = ["-p", "msec", "-p", "msec-cli", "-p", "msec-host", "-p", "msec-ffi-c"];
+    let examples = [&build[..], &packages, &["--lib", "--examples"]].concat();
     failures.extend(step(Step::Examples, "cargo", &examples, root()));
     // Two steps: an engine that does not build must not take the peers with it.
     let peers = [&build[..], &["-p", "msec-bench", "-p", "msec-bench-peers"]].concat();
@@ -85,6 +89,10 @@ pub fn all(site: &Site) -> Vec<Failure> {
     failures.extend(step(Step::Modes, "cargo", &modes, bench));
     let out = format!("OUT={}", site.grpc_cpp.parent().unwrap_or(bench).display());
     failures.extend(step(Step::GrpcCpp, "make", &["--silent", &out], &bench.join("grpc-cpp")));
+    let out = format!("OUT={}", site.cpp.display());
+    let library = format!("LIB={}", site.msec.parent().unwrap_or(bench).display());
+    let cpp = ["--silent", &out, &library];
+    failures.extend(step(Step::Cpp, "make", &cpp, &bench.join("cpp")));
     failures
 }
 
@@ -102,6 +110,7 @@ fn step(step: Step, program: &str, arguments: &[&str], folder: &Path) -> Option<
         Step::Examples => format!("the msec examples: {reason}"),
         Step::Peers => format!("floors and peers: {reason}"),
         Step::Modes => format!("the engine's modes: {reason}"),
+        Step::Cpp => format!("bench/cpp: {reason}"),
         Step::GrpcCpp => format!("grpc-cpp: {reason}; {GRPC_INSTALL}"),
     };
     Some(Failure { step, reason })

@@ -45,6 +45,78 @@ pub enum Fault {
     Slowed,
 }
 
+/// What is done to a plugin under `msec host`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostFault {
+    /// It is replaced and loaded anew, ten times.
+    Reloaded,
+    /// Its worker is killed.
+    Killed,
+}
+
+/// How often a plugin is loaded anew.
+const RELOADS: usize = 10;
+
+/// Runs a row about the host with so many calls a second.
+pub fn run_hosted(
+    site: &Site,
+    contestant: &Contestant,
+    pace: Pace,
+    fault: HostFault,
+    rate: f64,
+) -> Result<Sample, String> {
+    let plugin = Contestant { name: "plugin", ..INSTANCE };
+    let server = Server::start_plugin(site, &plugin)?;
+    let hosted = server.hosted().ok_or("a plugin has a host")?;
+    let mut caller = Caller::start(site, contestant, &[server.address], rate)?;
+    std::thread::sleep(pace.warm);
+    caller.mark()?;
+    let (mut failed, mut in_flight, mut back_ms) = (0, 0, None);
+    match fault {
+        HostFault::Reloaded => {
+            for _ in 0..RELOADS {
+                // The generation before leaves meanwhile.
+                std::thread::sleep(RELOAD_REST);
+                hosted.reload()?;
+            }
+            std::thread::sleep(pace.measure);
+        }
+        HostFault::Killed => {
+            let worker = server.pid();
+            process::signal(worker, libc::SIGKILL).map_err(|error| error.to_string())?;
+            let begun_ns = process::now_ns();
+            loop {
+                let waited_ns = process::now_ns() - begun_ns;
+                let mark = caller.mark()?;
+                (failed, in_flight) = (failed + mark.failed, in_flight + mark.in_flight);
+                // Until its end is seen, calls may still be answered that it had answered before.
+                if server.pid() != worker && mark.calls > mark.failed {
+                    back_ms = Some(waited_ns as f64 / 1e6);
+                    break;
+                }
+                if waited_ns > BACK_MAX.as_nanos() as u64 {
+                    return Err(format!("killed, it did not come back in {BACK_MAX:?}"));
+                }
+                std::thread::sleep(WORKER_POLL);
+            }
+        }
+    }
+    let end = caller.end()?;
+    (failed, in_flight) = (failed + end.failed, in_flight + end.in_flight);
+    let aftermath = Aftermath {
+        failed: Some(failed),
+        in_flight: Some(in_flight),
+        back_ms,
+        ..Aftermath::default()
+    };
+    Ok(Sample { lost: failed, ..sample(&end, pace, aftermath) })
+}
+
+/// Between two reloads.
+const RELOAD_REST: Duration = Duration::from_millis(300);
+/// Between two looks at a worker.
+const WORKER_POLL: Duration = Duration::from_millis(2);
+
 /// Runs the row with so many calls a second.
 pub fn run(
     site: &Site,

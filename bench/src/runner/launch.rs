@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::certificate::Certificate;
+use super::hosted::Hosted;
 use super::rows::{Contestant, Cpus, Program};
 use crate::process;
 
@@ -26,6 +27,8 @@ pub struct Site {
     pub msec: PathBuf,
     /// The C++ peer.
     pub grpc_cpp: PathBuf,
+    /// The folder of what is built of `bench/cpp`.
+    pub cpp: PathBuf,
     /// Standard error of the servers.
     pub logs: PathBuf,
     /// What servers with TLS show.
@@ -43,6 +46,8 @@ impl Site {
             Program::Bench(name) | Program::Mode(name) => self.bench.join(name),
             Program::Example(name) => self.examples.join(name),
             Program::GrpcCpp => self.grpc_cpp.clone(),
+            Program::Cpp(name) => self.cpp.join(name),
+            Program::Plugin => self.cpp.join("msec.so"),
         }
     }
 
@@ -57,6 +62,8 @@ impl Site {
 
 /// A server that accepts; killed when dropped.
 pub struct Server {
+    /// Ends before what it is the host of.
+    hosted: Option<Hosted>,
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
@@ -101,6 +108,9 @@ impl Server {
         contestant: &Contestant,
         to: Option<SocketAddr>,
     ) -> Result<Self, String> {
+        if contestant.program == Program::Plugin {
+            return Self::start_plugin(site, contestant);
+        }
         let mut command = Command::new(site.path(contestant.program));
         command.args(contestant.arguments);
         command.envs(contestant.environment.iter().copied());
@@ -128,6 +138,22 @@ impl Server {
         Self::launch(site, command, name, &site.cpus(contestant.cpus), address)
     }
 
+    /// Starts the plugin under `msec host`.
+    pub fn start_plugin(site: &Site, contestant: &Contestant) -> Result<Self, String> {
+        let address = free_address()?;
+        let hosted = Hosted::prepare(site, address)?;
+        let command = hosted.command();
+        let cpus = site.cpus(contestant.cpus);
+        let mut server = Self::spawn(site, command, contestant.name, &cpus, address)?;
+        server.hosted = Some(hosted);
+        Ok(server)
+    }
+
+    /// The host of a plugin.
+    pub fn hosted(&self) -> Option<&Hosted> {
+        self.hosted.as_ref()
+    }
+
     /// Starts a floor beside the generator, as the far end of a chain.
     pub fn start_far_end(site: &Site, kind: &str) -> Result<Self, String> {
         let mut command = Command::new(site.path(Program::Bench("floor")));
@@ -143,12 +169,23 @@ impl Server {
         address: Option<SocketAddr>,
     ) -> Result<Self, String> {
         let address = address.map_or_else(free_address, Ok)?;
+        command.args(["--listen", &address.to_string()]);
+        Self::spawn(site, command, name, cpus, address)
+    }
+
+    fn spawn(
+        site: &Site,
+        mut command: Command,
+        name: &str,
+        cpus: &[usize],
+        address: SocketAddr,
+    ) -> Result<Self, String> {
         let log = site.logs.join(format!("{name}.err"));
         let sink = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        command.args(["--listen", &address.to_string()]).stderr(sink);
+        command.stderr(sink);
         process::pin(&mut command, cpus);
         let child = command.spawn().map_err(|error| format!("{name} does not start: {error}"))?;
-        let mut server = Server { child, address, log };
+        let mut server = Server { hosted: None, child, address, log };
         server.wait_until_accepting(name)?;
         Ok(server)
     }
@@ -167,9 +204,10 @@ impl Server {
         Ok(())
     }
 
-    /// Its process.
+    /// Its process; of a plugin, that of the worker.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        let worker = self.hosted.as_ref().and_then(|_| Hosted::worker(self.child.id()));
+        worker.unwrap_or(self.child.id())
     }
 
     /// Talks with it, where it was started with pipes.
@@ -195,6 +233,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Kills the workers, too.
+        self.hosted = None;
         // It may have ended by itself; there is nothing to do about either failure.
         let _ = self.child.kill();
         let _ = self.child.wait();

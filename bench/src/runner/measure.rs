@@ -83,6 +83,7 @@ pub fn run(
             stop::run(site, &server, contestant, cell, pace, rate)
         }
         Measure::Fault(fault, rate) => faults::run(site, contestant, pace, fault, rate),
+        Measure::Hosted(fault, rate) => faults::run_hosted(site, contestant, pace, fault, rate),
         Measure::Micro => micro(site, contestant),
     }
 }

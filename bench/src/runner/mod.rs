@@ -14,6 +14,7 @@ pub mod build;
 pub mod certificate;
 pub mod curve;
 pub mod faults;
+pub mod hosted;
 pub mod launch;
 pub mod measure;
 pub mod plot;

@@ -88,7 +88,8 @@ fn subject(row: &Row) -> (&'static str, Number) {
         | Measure::OpenRate(_)
         | Measure::Stop(_)
         | Measure::Goodput { .. }
-        | Measure::Fault(..) => p99,
+        | Measure::Fault(..)
+        | Measure::Hosted(..) => p99,
         Measure::Idle | Measure::Parked => each,
     }
 }

@@ -8,7 +8,7 @@
 //! A contestant whose program does not exist is reported as not built. Its numbers are never
 //! guessed.
 
-use super::faults::Fault;
+use super::faults::{Fault, HostFault};
 
 /// The file that a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Program {
     Example(&'static str),
     /// The C++ peer, built by `bench/grpc-cpp/Makefile`.
     GrpcCpp,
+    /// A program in C++ on libmsec, built by `bench/cpp/Makefile`.
+    Cpp(&'static str),
+    /// The plugin of `bench/cpp`, under `msec host`.
+    Plugin,
 }
 
 /// What loads a server.
@@ -113,6 +117,8 @@ pub enum Measure {
     },
     /// Three instances of [`INSTANCE`] and the contestant, which calls them at a rate a second.
     Fault(Fault, f64),
+    /// The plugin, called at a rate a second by the contestant, whose host is busy with it.
+    Hosted(HostFault, f64),
     /// No load: the program measures a part of a request by itself and prints nanoseconds.
     Micro,
 }
@@ -142,7 +148,7 @@ impl Row {
     pub fn rounds_max(&self) -> usize {
         match self.measure {
             Measure::Idle | Measure::Parked | Measure::Stop(_) => 1,
-            Measure::Goodput { .. } | Measure::Fault(..) => 3,
+            Measure::Goodput { .. } | Measure::Fault(..) | Measure::Hosted(..) => 3,
             Measure::Closed
             | Measure::Relay
             | Measure::Short
@@ -206,6 +212,10 @@ const GRPC_CPP: Contestant = Contestant {
 };
 
 const AXUM: Contestant = Contestant { tool: Tool::Http, quick: true, ..bench("axum", "peer-axum") };
+
+/// A service in C++ that parses and builds messages of protobuf.
+const PLUGIN: Contestant =
+    Contestant { name: "msec-plugin", program: Program::Plugin, ..MSEC };
 
 const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
 /// The echo example, loaded by `msec press`.
@@ -357,6 +367,15 @@ pub const ROWS: &[Row] = &[
         yardstick: "msec",
     },
     Row {
+        name: "plugin",
+        title: "the same call served by a C++ plugin under `msec host`, with protobuf on its side",
+        measure: Measure::Closed,
+        cells: &[cell(64, 64, 1, true), cell(64, 16, 32, true)],
+        contestants: &[MSEC, PLUGIN, GRPC_CPP],
+        counts_syscalls: false,
+        yardstick: "msec",
+    },
+    Row {
         name: "short",
         title: "connect, call, close",
         measure: Measure::Short,
@@ -467,6 +486,38 @@ pub const ROWS: &[Row] = &[
         measure: Measure::Fault(Fault::Slowed, 20_000.0),
         cells: &[cell(64, 1, 1, true)],
         contestants: &[CALLER],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "reloaded",
+        title: "a plugin replaced and reloaded ten times under 20,000 calls a second",
+        measure: Measure::Hosted(HostFault::Reloaded, 20_000.0),
+        cells: &[cell(64, 1, 1, true)],
+        contestants: &[CALLER],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "crashed",
+        title: "the worker of a plugin killed under 20,000 calls a second",
+        measure: Measure::Hosted(HostFault::Killed, 20_000.0),
+        cells: &[cell(64, 1, 1, true)],
+        contestants: &[CALLER],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "threads",
+        title: "median of a call from plain threads, to an echo in the same process",
+        measure: Measure::Micro,
+        cells: &[cell(0, 0, 0, false)],
+        contestants: &[
+            Contestant { arguments: &["1"], ..msec_mode("rust-1", "msec-threads") },
+            Contestant { program: Program::Cpp("threads"), ..part("cpp-1", &["1"]) },
+            Contestant { arguments: &["64"], ..msec_mode("rust-64", "msec-threads") },
+            Contestant { program: Program::Cpp("threads"), ..part("cpp-64", &["64"]) },
+        ],
         counts_syscalls: false,
         yardstick: "",
     },

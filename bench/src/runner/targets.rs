@@ -119,6 +119,22 @@ const fn http_cpu(cell: Option<(usize, usize, usize)>) -> Target {
     }
 }
 
+const fn plugin_and_grpc(cell: Option<(usize, usize, usize)>, times: f64) -> Target {
+    Target {
+        at: at("plugin", cell, "msec-plugin"),
+        metric: Metric::Cpu,
+        bound: Bound::TimesAtMost(times, at("plugin", cell, "grpc-cpp")),
+    }
+}
+
+const fn from_threads(server: &'static str, other: &'static str) -> Target {
+    Target {
+        at: at("threads", None, server),
+        metric: Metric::Part,
+        bound: Bound::TimesAtMost(1.3, at("threads", None, other)),
+    }
+}
+
 const fn trouble(row: &'static str, metric: Metric, most: f64) -> Target {
     Target { at: at(row, None, "msec"), metric, bound: Bound::AtMost(most) }
 }
@@ -210,6 +226,18 @@ pub const TARGETS: &[Target] = &[
     // An instance that was ejected is given its part back slowly.
     trouble("killed", Metric::Back, 10_000.0),
     trouble("slowed", Metric::Share, 0.05),
+    Target {
+        at: at("plugin", PING, "msec-plugin"),
+        metric: Metric::Cpu,
+        bound: Bound::TimesAtMost(1.25, at("plugin", PING, "msec")),
+    },
+    plugin_and_grpc(PING, 0.33),
+    plugin_and_grpc(PIPE, 0.06),
+    trouble("reloaded", Metric::Lost, 0.0),
+    trouble("crashed", Metric::FailedBeyond, 0.0),
+    trouble("crashed", Metric::Back, 100.0),
+    from_threads("cpp-1", "rust-1"),
+    from_threads("cpp-64", "rust-64"),
     part("pick", 50.0),
     part("histogram", 20.0),
     part("report-call", 20.0),

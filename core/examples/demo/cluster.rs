@@ -101,16 +101,16 @@ impl Cluster {
         format!("[[service]]\nname = \"Demo.echo\"\n{instances}")
     }
 
-    /// Makes happen what is due.
-    pub(crate) fn enter(&mut self, phase: Phase) -> Result<(), String> {
+    /// Makes happen what is due; whether the phase is a new one.
+    pub(crate) fn enter(&mut self, phase: Phase) -> Result<bool, String> {
         if phase == self.phase {
-            return Ok(());
+            return Ok(false);
         }
         let left = std::mem::replace(&mut self.phase, phase);
         if left == Phase::Slow {
             self.slow(1, 0)?;
         }
-        match phase {
+        let happened = match phase {
             Phase::Slow => self.slow(1, SLOW_MS),
             Phase::Dead => {
                 // Dropped, it is killed.
@@ -123,7 +123,8 @@ impl Cluster {
                 Ok(())
             }
             Phase::Calm | Phase::CalmAgain => Ok(()),
-        }
+        };
+        happened.map(|()| true)
     }
 
     fn slow(&self, index: usize, slow_ms: u64) -> Result<(), String> {

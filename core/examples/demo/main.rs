@@ -5,6 +5,8 @@
 //!                                 ┌──► instance a
 //!   32 callers ──► relay ─────────┼──► instance b    is made slow for a while
 //!   (this process)  routes.toml   └──► instance c    is killed, and started again
+//!                     ▲
+//!   C++, curl ──► msec.so under `msec host`, reloaded on the way
 //! ```
 //!
 //! Five processes with one core thread each, all of them examples that anybody can start by hand.
@@ -15,6 +17,7 @@
 
 mod cluster;
 mod load;
+mod plugin;
 mod service;
 mod show;
 
@@ -32,6 +35,7 @@ use msec_sys::process::TerminationSignals;
 
 use cluster::{Cluster, INSTANCES_COUNT, NAMES, Phase, SLOW_MS};
 use load::{CALLERS_COUNT, Load, MESSAGE_BYTES, Seen};
+use plugin::{Expectation, Plugin};
 use service::{Served, Service};
 use show::{Row, Screen, Second, count};
 
@@ -86,20 +90,24 @@ fn run() -> Result<bool, String> {
     let arguments =
         ["--listen", "127.0.0.1:0", "--routes", &path, "--to", "Demo.echo", "--cores", "1"];
     let relay = Service::start("relay", &arguments)?;
+    let mut plugin = Plugin::start(relay.address())?;
     let signals = TerminationSignals::block().map_err(|error| error.to_string())?;
     let load = Load::start(relay.address()).map_err(|error| error.to_string())?;
 
     introduce(&mut screen, &relay, &load, seconds);
+    introduce_plugin(&mut screen, plugin.as_ref());
     let cpu_before_ns = [service::cpu_ns("self"), relay.cpu_ns()];
     let begun_ns = clock::now_ns();
-    let days = watch(&mut screen, &load, &mut cluster, &signals, seconds)?;
+    let mut stage = Stage { cluster: &mut cluster, plugin: plugin.as_mut() };
+    let days = watch(&mut screen, &load, &mut stage, &signals, seconds)?;
     let time_ns = clock::now_ns() - begun_ns;
     let seen = load.end().map_err(|error| error.to_string())?;
     let cpu_after_ns = [service::cpu_ns("self"), relay.cpu_ns()];
     // From here on a second Ctrl-C ends this at once, and the services with it.
     drop(signals);
 
-    // The relay first: it still calls the instances.
+    let of_plugin = plugin.map(Plugin::end).transpose()?.unwrap_or_default();
+    // Those who call go first.
     let relay = relay.stop()?;
     cluster.stop()?;
     let mut rows = rows(&seen, &relay, time_ns);
@@ -111,7 +119,7 @@ fn run() -> Result<bool, String> {
     screen.line("");
     screen.table(&rows);
     screen.line("");
-    let as_expected = judge(&mut screen, &seen, &rows, &days);
+    let as_expected = judge(&mut screen, &seen, &rows, &days, of_plugin);
     say_what_next(&mut screen);
     Ok(as_expected)
 }
@@ -148,6 +156,22 @@ fn introduce(screen: &mut Screen, relay: &Service, load: &Load, seconds: Option<
     screen.line(&format!("  http://{address}/routes   whom the relay calls, and why"));
     screen.line(&format!("  http://{address}/status   what it serves"));
     screen.line(&format!("  http://{address}/traces   calls that failed or were slow\n"));
+}
+
+fn introduce_plugin(screen: &mut Screen, plugin: Option<&Plugin>) {
+    match plugin {
+        Some(plugin) => {
+            let address = plugin.address();
+            screen.line(&format!(
+                "  and a C++ plugin, cpp-examples/plugin, under `msec host`, which calls the relay:\n\n  \
+                 http://{address}/status   what it serves\n  \
+                 http://{address}/traces   its calls, with what they called\n"
+            ));
+        }
+        None => {
+            screen.line("  The C++ plugin is left out: DEMO_CPP is not set; `make demo` does.\n")
+        }
+    }
 }
 
 /// What was seen in a phase.
@@ -203,12 +227,29 @@ impl Days {
     }
 }
 
+/// Everything that something happens to.
+struct Stage<'a> {
+    cluster: &'a mut Cluster,
+    plugin: Option<&'a mut Plugin>,
+}
+
+impl Stage<'_> {
+    /// Makes happen what is due.
+    fn enter(&mut self, phase: Phase) -> Result<(), String> {
+        let begins = self.cluster.enter(phase)?;
+        match &mut self.plugin {
+            Some(plugin) if begins && phase == Phase::CalmAgain => plugin.reload(),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 /// Shows the load second by second until its time is over or a signal comes; what was seen in the
 /// phases.
 fn watch(
     screen: &mut Screen,
     load: &Load,
-    cluster: &mut Cluster,
+    stage: &mut Stage<'_>,
     signals: &TerminationSignals,
     seconds: Option<u64>,
 ) -> Result<Days, String> {
@@ -223,7 +264,7 @@ fn watch(
             break;
         }
         let phase = Phase::of(second.min(last_second), seconds);
-        cluster.enter(phase)?;
+        stage.enter(phase)?;
         let due_ns = begun_ns + second * SECOND_NS;
         let rest = Duration::from_nanos(due_ns.saturating_sub(clock::now_ns()));
         let signal = signals.wait_at_most(rest);
@@ -235,7 +276,7 @@ fn watch(
         if signal.is_some() {
             break;
         }
-        let served = cluster.look();
+        let served = stage.cluster.look();
         if phase == Phase::Calm && last != Phase::Calm {
             days = Days::default();
         }
@@ -272,7 +313,13 @@ fn rows(seen: &Seen, relay: &Served, time_ns: u64) -> [Row; 2] {
 }
 
 /// Says of each expectation whether it was met; whether all were.
-fn judge(screen: &mut Screen, seen: &Seen, [callers, relay]: &[Row; 2], days: &Days) -> bool {
+fn judge(
+    screen: &mut Screen,
+    seen: &Seen,
+    [callers, relay]: &[Row; 2],
+    days: &Days,
+    of_plugin: Vec<Expectation>,
+) -> bool {
     let answers = format!("{} begun, {} answered", count(seen.begun), count(seen.answered));
     let counts = [callers, relay].map(|row| count(row.calls)).join(", ");
     let rate = format!("{} calls/s; at least {}", count(callers.rate), count(RATE_LEAST));
@@ -306,6 +353,7 @@ fn judge(screen: &mut Screen, seen: &Seen, [callers, relay]: &[Row; 2], days: &D
         let met = days.is_back();
         expectations.push((met, "one that came back is called again".into(), text));
     }
+    expectations.extend(of_plugin);
     for (met, what, figures) in &expectations {
         let mark = if *met { "ok    " } else { "MISSED" };
         screen.line(&format!("  {mark}  {what}: {figures}"));

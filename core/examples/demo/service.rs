@@ -136,7 +136,7 @@ impl Served {
 
 /// A command that is sent SIGTERM should this process die without ending it; where the tool for
 /// that is missing, a plain one.
-fn command(program: &Path) -> Command {
+pub(crate) fn command(program: &Path) -> Command {
     const WITH_US: [&str; 3] = ["--pdeathsig", "TERM", "--"];
     let quiet = |command: &mut Command| {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())

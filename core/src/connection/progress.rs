@@ -81,7 +81,8 @@ impl Connection {
     /// The time to look has come.
     pub(crate) fn check_stall(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.stall_timer.set(None);
-        let waits = self.full.get() || self.unsent_bytes() > 0 || !self.at_boundary();
+        let paused = self.full.get() && !self.handing.get();
+        let waits = paused || self.unsent_bytes() > 0 || !self.at_boundary();
         if !waits || self.phase.get() == Phase::Dead {
             return;
         }

@@ -5,7 +5,7 @@
 //! a blocking wait ([`TerminationSignals`]). And crash messages that name the method that was
 //! running ([`name_crashes`], in `process/crash.rs`), with the stacks of threads that stall
 //! (`process/stall.rs`) and the requests that came last (`process/recent.rs`). And what a
-//! supervisor needs of its children (`process/child.rs`).
+//! supervisor needs of its children (`process/child.rs`, `process/pass.rs`).
 //!
 //! Nothing here happens by itself. The library lives in other people's processes, a Java virtual
 //! machine among them, which own their signal handlers and masks; so a handler or a mask is set
@@ -23,11 +23,13 @@ use crate::stack::page_bytes;
 
 mod child;
 mod crash;
+mod pass;
 mod recent;
 mod stall;
 
 pub use child::{Target, hand_over, in_own_session, inherited};
 pub use crash::{CrashNote, name_crashes, name_crashes_thread};
+pub use pass::{PASSED_BYTES_MAX, pass, passage, receive};
 pub use recent::{Recent, RecentMemory, keep_recent, keep_recent_of_core, note_request};
 pub use stall::{thread_id, waits_for_lock, write_stack_of};
 
