@@ -113,6 +113,8 @@ pub(crate) struct Connection {
     resuming: Cell<bool>,
     /// It goes to another process as soon as it can (`handed.rs`); not read on meanwhile.
     pub(crate) handing: Cell<bool>,
+    /// Input is being cut: how far, only who cuts it knows.
+    cutting: Cell<bool>,
     /// The peer sends no more.
     peer_ended: Cell<bool>,
     /// The peer was told that we send no more.
@@ -160,6 +162,7 @@ impl Connection {
             full: Cell::new(false),
             resuming: Cell::new(false),
             handing: Cell::new(false),
+            cutting: Cell::new(false),
             peer_ended: Cell::new(false),
             said_end: Cell::new(false),
             output: RefCell::default(),
@@ -287,6 +290,7 @@ impl Connection {
         let mut rest = bytes;
         // Taken out while roles run: a callback may well close this very connection.
         let mut cutter = std::mem::take(&mut self.input.borrow_mut().cutter);
+        self.cutting.set(true);
         frame_memory::lend(shard, &mut cutter, bytes.len());
         loop {
             let arrival = match cutter.next(&shard.shared.config.limits, &mut rest) {
@@ -317,7 +321,9 @@ impl Connection {
                 Ok(Taken::Yes) => {}
                 Ok(Taken::LastForNow) => {
                     *self.input.borrow_mut() = Input { cutter, held: rest.to_vec() };
-                    return self.pause(shard);
+                    self.cutting.set(false);
+                    self.pause(shard);
+                    return self.hand_on_if_meant(shard);
                 }
                 Err(bad) => return self.close(shard, &Closed::BadHead(bad)),
             }
@@ -331,6 +337,7 @@ impl Connection {
             self.lease_input(shard, &mut cutter, partial_bytes);
         }
         self.input.borrow_mut().cutter = cutter;
+        self.cutting.set(false);
         self.hand_on_if_meant(shard);
     }
 
@@ -365,6 +372,7 @@ impl Connection {
             self.take_input(shard, &held);
         }
         self.resuming.set(false);
+        self.hand_on_if_meant(shard);
         if self.full.get() {
             // What filled it up may be answered already.
             self.role_may_resume(shard);
@@ -596,7 +604,7 @@ impl Connection {
 
     /// Stops reading once all that has come is complete; whether nothing is read any more.
     pub(crate) fn stops_at_boundary(self: &Rc<Self>, shard: &Rc<Shard>) -> bool {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != Phase::Open || self.cutting.get() {
             return false;
         }
         if !self.full.get() {

@@ -22,6 +22,9 @@ const REST_NS: u64 = 100_000_000;
 const REST_MAX_NS: u64 = 10_000_000_000;
 /// A worker that was asked to abort and has not ended by then is killed.
 const ABORT_NS: u64 = 2_000_000_000;
+/// Time that passed so long between two looks is nobody's fault: the machine stood still, or had no
+/// processor for the supervisor either.
+const GAP_NS: u64 = 1_000_000_000;
 /// Beyond the time that peers have to leave: for requests in flight and the end of the plugin.
 const FINISH_NS: u64 = 5_000_000_000;
 
@@ -86,6 +89,8 @@ pub(crate) struct Crew {
     slots: Vec<Slot>,
     phase: Phase,
     times: Times,
+    /// When time was looked at last.
+    looked_ns: u64,
 }
 
 impl Crew {
@@ -93,7 +98,8 @@ impl Crew {
     pub(crate) fn new(count: usize, times: Times, now_ns: u64) -> (Crew, Vec<Action>) {
         let state = State::Starting { since_ns: now_ns };
         let slot = Slot { state, early_count: 0, restarts_count: 0 };
-        let crew = Crew { slots: vec![slot; count], phase: Phase::Starting, times };
+        let (slots, phase) = (vec![slot; count], Phase::Starting);
+        let crew = Crew { slots, phase, times, looked_ns: now_ns };
         (crew, (0..count).map(Action::Start).collect())
     }
 
@@ -173,6 +179,10 @@ impl Crew {
     pub(crate) fn handle_time(&mut self, now_ns: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         let times = self.times;
+        let gap_ns = now_ns.saturating_sub(std::mem::replace(&mut self.looked_ns, now_ns));
+        if gap_ns > GAP_NS {
+            self.forgive(gap_ns);
+        }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match slot.state {
                 State::Starting { since_ns } if now_ns >= since_ns + times.ready_ns => {
@@ -217,6 +227,20 @@ impl Crew {
         actions
     }
 
+    /// Gives workers time that nobody had.
+    fn forgive(&mut self, gap_ns: u64) {
+        for slot in &mut self.slots {
+            match &mut slot.state {
+                State::Starting { since_ns } => *since_ns += gap_ns,
+                State::Serving { alive_ns, .. } => *alive_ns += gap_ns,
+                State::Aborting { until_ns, .. } | State::Leaving { until_ns } => {
+                    *until_ns = until_ns.saturating_add(gap_ns);
+                }
+                State::Resting { .. } | State::Gone => {}
+            }
+        }
+    }
+
     /// All are to leave, and have so long for it; those that rest are gone.
     pub(crate) fn leave(&mut self, grace_ns: u64, now_ns: u64) {
         for slot in &mut self.slots {
@@ -253,6 +277,16 @@ mod tests {
         crew
     }
 
+    /// Looks every half second until then; what is to be done at that moment.
+    fn at(crew: &mut Crew, now_ns: u64) -> Vec<Action> {
+        let mut early = Vec::new();
+        while crew.looked_ns + S / 2 < now_ns {
+            early.extend(crew.handle_time(crew.looked_ns + S / 2));
+        }
+        assert_eq!(early, [], "too early");
+        crew.handle_time(now_ns)
+    }
+
     fn words(crew: &Crew) -> Vec<&'static str> {
         crew.states().map(|(word, _)| word).collect()
     }
@@ -272,13 +306,13 @@ mod tests {
     #[test]
     fn a_worker_that_is_not_ready_in_time_is_aborted_and_then_killed() {
         let (mut crew, _) = Crew::new(1, TIMES, 0);
-        assert_eq!(crew.handle_time(5 * S - 1), []);
+        assert_eq!(at(&mut crew, 5 * S - 1), []);
         let why = "it was not ready within 5000 ms".to_owned();
-        assert_eq!(crew.handle_time(5 * S), [Action::Abort(0, why.clone())]);
+        assert_eq!(at(&mut crew, 5 * S), [Action::Abort(0, why.clone())]);
         assert_eq!(*crew.phase(), Phase::Failed(why));
-        assert_eq!(crew.handle_time(6 * S), []);
-        assert_eq!(crew.handle_time(7 * S), [Action::Kill(0)]);
-        assert_eq!(crew.handle_time(60 * S), []);
+        assert_eq!(at(&mut crew, 6 * S), []);
+        assert_eq!(at(&mut crew, 7 * S), [Action::Kill(0)]);
+        assert_eq!(at(&mut crew, 60 * S), []);
     }
 
     #[test]
@@ -291,14 +325,14 @@ mod tests {
         let mut at = 22 * S;
         for rest_ns in [S / 10, S / 5, 2 * S / 5] {
             assert_eq!(crew.handle_ended(0, "killed", at), []);
-            assert_eq!(crew.handle_time(at + rest_ns - 1), []);
+            assert_eq!(at(&mut crew, at + rest_ns - 1), []);
             at += rest_ns;
-            assert_eq!(crew.handle_time(at), [Action::Start(0)]);
+            assert_eq!(at(&mut crew, at), [Action::Start(0)]);
         }
         for _ in 0..60 {
             crew.handle_ended(0, "killed", at);
             at += REST_MAX_NS;
-            assert_eq!(crew.handle_time(at), [Action::Start(0)]);
+            assert_eq!(at(&mut crew, at), [Action::Start(0)]);
         }
         // Once it has lived, all is forgiven.
         crew.handle_ready(0, at);
@@ -310,9 +344,9 @@ mod tests {
         let mut crew = serving();
         crew.handle_alive(1, 8 * S);
         let why = "it has shown no sign of life for 10 s".to_owned();
-        assert_eq!(crew.handle_time(11 * S), [Action::Abort(0, why)]);
+        assert_eq!(at(&mut crew, 11 * S), [Action::Abort(0, why)]);
         assert_eq!(words(&crew), ["hung", "serving"]);
-        assert_eq!(crew.handle_time(13 * S), [Action::Kill(0)]);
+        assert_eq!(at(&mut crew, 13 * S), [Action::Kill(0)]);
         assert_eq!(crew.handle_ended(0, "killed", 13 * S), [Action::Start(0)]);
         assert_eq!(*crew.phase(), Phase::Serving);
     }
@@ -322,9 +356,19 @@ mod tests {
         let mut crew = serving();
         crew.leave(2 * S, 10 * S);
         assert_eq!(crew.handle_ended(0, "", 11 * S), []);
-        assert_eq!(crew.handle_time(17 * S - 1), []);
-        assert_eq!(crew.handle_time(17 * S), [Action::Kill(1)]);
+        assert_eq!(at(&mut crew, 17 * S - 1), []);
+        assert_eq!(at(&mut crew, 17 * S), [Action::Kill(1)]);
         crew.handle_ended(1, "killed", 17 * S);
         assert_eq!(*crew.phase(), Phase::Gone);
+    }
+
+    #[test]
+    fn time_that_nobody_had_is_not_counted() {
+        let mut crew = serving();
+        assert_eq!(at(&mut crew, 2 * S), []);
+        // The machine stood still for a minute.
+        assert_eq!(crew.handle_time(62 * S), []);
+        assert_eq!(at(&mut crew, 70 * S), []);
+        assert!(matches!(&at(&mut crew, 71 * S)[..], [Action::Abort(0, _), Action::Abort(1, _)]));
     }
 }

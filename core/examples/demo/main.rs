@@ -106,7 +106,7 @@ fn run() -> Result<bool, String> {
     // From here on a second Ctrl-C ends this at once, and the services with it.
     drop(signals);
 
-    let of_plugin = plugin.map(Plugin::end).transpose()?.unwrap_or_default();
+    let (plugin_calls, of_plugin) = plugin.map(Plugin::end).transpose()?.unwrap_or_default();
     // Those who call go first.
     let relay = relay.stop()?;
     cluster.stop()?;
@@ -119,7 +119,7 @@ fn run() -> Result<bool, String> {
     screen.line("");
     screen.table(&rows);
     screen.line("");
-    let as_expected = judge(&mut screen, &seen, &rows, &days, of_plugin);
+    let as_expected = judge(&mut screen, &seen, &rows, &days, plugin_calls, of_plugin);
     say_what_next(&mut screen);
     Ok(as_expected)
 }
@@ -318,17 +318,22 @@ fn judge(
     seen: &Seen,
     [callers, relay]: &[Row; 2],
     days: &Days,
+    plugin_calls: u64,
     of_plugin: Vec<Expectation>,
 ) -> bool {
     let answers = format!("{} begun, {} answered", count(seen.begun), count(seen.answered));
-    let counts = [callers, relay].map(|row| count(row.calls)).join(", ");
+    let counts = [callers.calls + plugin_calls, relay.calls].map(count).join(", ");
     let rate = format!("{} calls/s; at least {}", count(callers.rate), count(RATE_LEAST));
     let failed = callers.failed + relay.failed;
     let all_answered = seen.in_flight() == 0 && seen.begun == seen.answered;
     let mut expectations = vec![
         (all_answered, "every call was answered".to_owned(), answers),
         (failed == 0, "no call failed".to_owned(), format!("{} failed", count(failed))),
-        (callers.calls == relay.calls, "callers and relay count the same".to_owned(), counts),
+        (
+            callers.calls + plugin_calls == relay.calls,
+            "callers and relay count the same".to_owned(),
+            counts,
+        ),
         (callers.rate >= RATE_LEAST, "the rate is a decent one".to_owned(), rate),
     ];
     let Days { calm, slow, dead, revived } = days;

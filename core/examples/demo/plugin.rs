@@ -23,6 +23,9 @@ const SERVICE: &str = "Demo.plugin";
 const METHOD: &str = "echo.EchoService.Echo";
 /// An echo of "hello", as JSON has it.
 const HELLO: &str = r#"{"message":"aGVsbG8="}"#;
+/// Of those at the end: four by the C++ program, whose fifth is of a method that is not there, and
+/// one each by the others.
+const CALLS_BY_OTHERS: u64 = 6;
 /// The pause between two of our calls.
 const REST: Duration = Duration::from_millis(2);
 
@@ -44,7 +47,8 @@ struct Caller {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
+    /// Ends with why the first one failed.
+    thread: JoinHandle<Option<msec::Error>>,
 }
 
 impl Plugin {
@@ -101,9 +105,9 @@ impl Plugin {
         Ok(())
     }
 
-    /// Has it called by everybody, and ends it; what was seen.
-    pub(crate) fn end(mut self) -> Result<Vec<Expectation>, String> {
-        let mut seen = Vec::new();
+    /// Has it called by everybody, and ends it; how often it was called, and what was seen.
+    pub(crate) fn end(mut self) -> Result<(u64, Vec<Expectation>), String> {
+        let (mut calls, mut seen) = (CALLS_BY_OTHERS, Vec::new());
         let mut client = Command::new(self.built.join("client"));
         seen.push(called("a C++ program calls the C++ plugin", client.arg(&self.address), "hello"));
         let mut call = Command::new(msec());
@@ -114,13 +118,14 @@ impl Plugin {
         curl.args(["-s", "--max-time", "5", "-H", "content-type: application/json"]);
         seen.push(called("curl calls it", curl.args(["-d", HELLO, &url]), "aGVsbG8="));
         if let Some(caller) = self.caller.take() {
-            let (answered, failed) = caller.end();
-            let text = format!("{answered} calls, {failed} failed, {} reloads", self.reloads);
+            let (answered, failed, why) = caller.end();
+            calls += answered + failed;
+            let text = format!("{answered} calls, {failed} failed, {} reloads{why}", self.reloads);
             let what = "the C++ plugin answers, also while it is reloaded".to_owned();
             seen.push((answered > 0 && failed == 0, what, text));
         }
         self.host("stop")?;
-        Ok(seen)
+        Ok((calls, seen))
     }
 
     /// Runs `msec host`; what it says.
@@ -157,21 +162,26 @@ impl Caller {
             // A channel that nobody sends on is a sleep that needs no clock of its own.
             let (_tell, told) = mpsc::channel::<()>();
             let options = CallOptions::new().timeout(Duration::from_secs(5));
+            let mut first = None;
             while !stops.load(Ordering::Acquire) {
                 let outcome = client.call_raw(METHOD, b"\x0a\x05hello", &options);
                 let counted = if outcome.is_ok() { &answers } else { &fails };
                 counted.fetch_add(1, Ordering::Release);
+                first = first.or(outcome.err());
                 let _ = told.recv_timeout(REST);
             }
+            first
         });
         Ok(Caller { stop, answered, failed, thread })
     }
 
-    fn end(self) -> (u64, u64) {
+    /// Calls answered and failed, and why the first one failed.
+    fn end(self) -> (u64, u64, String) {
         self.stop.store(true, Ordering::Release);
         // It does not panic.
-        let _ = self.thread.join();
-        (self.answered.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
+        let first = self.thread.join().ok().flatten();
+        let why = first.map_or_else(String::new, |error| format!("; {error}"));
+        (self.answered.load(Ordering::Acquire), self.failed.load(Ordering::Acquire), why)
     }
 }
 
