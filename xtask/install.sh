@@ -11,7 +11,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 
 install -d "$to/bin" "$to/share/msec" "$to/include" "$to/lib/pkgconfig" "$to/lib/cmake/msec"
-install -m 755 "$built/msec" "$built/msec-worker" "$to/bin/"
+install -m 755 "$built/msec" "$built/msec-worker" "$built/protoc-gen-msec" "$to/bin/"
 install -m 755 "$root/deploy/srpc.sh" "$to/share/msec/"
 sed "s|/usr/local/bin/|$prefix/bin/|" "$root/deploy/systemd/msec@.service" \
     >"$to/share/msec/msec@.service"

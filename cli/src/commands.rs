@@ -11,8 +11,9 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// One line, in the list of commands.
     pub(crate) summary: &'static str,
-    /// Names of the operands in order; those in brackets may be left out. Words in lower case stand
-    /// for themselves, alternatives with `|` between them.
+    /// Names of the operands in order; those in brackets may be left out, and a last one that ends
+    /// in dots may be there again. Words in lower case stand for themselves, alternatives with `|`
+    /// between them.
     pub(crate) operands: &'static [&'static str],
     /// What it does and how to read what it says.
     pub(crate) about: &'static str,
@@ -29,6 +30,8 @@ pub(crate) enum Run {
     Top,
     Trace,
     Route,
+    Generate,
+    New,
     Doctor,
     Host,
     Config,
@@ -54,7 +57,7 @@ pub(crate) struct Example {
     pub(crate) line: &'static str,
 }
 
-const fn flag(name: &'static str, value: &'static str, text: &'static str) -> Flag {
+pub(crate) const fn flag(name: &'static str, value: &'static str, text: &'static str) -> Flag {
     Flag { name, letter: None, value, repeats: false, text }
 }
 
@@ -259,6 +262,8 @@ success, latency, failures, how long it rests. Without a service, all that are c
         ],
         run: Run::Route,
     },
+    crate::generate::COMMAND,
+    crate::new::COMMAND,
     Command {
         name: "doctor",
         summary: "says what on this machine hurts a service, and how to mend it",

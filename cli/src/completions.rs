@@ -23,7 +23,7 @@ enum Follows {
 impl Follows {
     /// By the name of a value or an operand in the table.
     fn of(name: &'static str) -> Self {
-        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let name = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches("...");
         match name {
             "FILE" => Self::Files,
             "DIR" => Self::Folders,
@@ -80,8 +80,10 @@ fn bash() -> String {
     for command in COMMANDS {
         for flag in command.flags().filter(|flag| !flag.value.is_empty()) {
             let does = bash_follows(&Follows::of(flag.value));
-            let _ =
-                writeln!(text, "        \"{} --{}\") {does}; return ;;", command.name, flag.name);
+            let letter = flag.letter.map(|letter| format!("-{letter}"));
+            for flag in [format!("--{}", flag.name)].into_iter().chain(letter) {
+                let _ = writeln!(text, "        \"{} {flag}\") {does}; return ;;", command.name);
+            }
         }
     }
     text.push_str("    esac\n    case \"${COMP_WORDS[1]} $current\" in\n");
@@ -98,7 +100,8 @@ fn bash() -> String {
             let follows = Follows::of(name);
             if follows != Follows::Anything {
                 let (does, place) = (bash_follows(&follows), index + 2);
-                let _ = writeln!(text, "        \"{} {place}\") {does} ;;", command.name);
+                let place = if repeats(name) { "\"*".into() } else { format!("{place}\"") };
+                let _ = writeln!(text, "        \"{} {place}) {does} ;;", command.name);
             }
         }
     }
@@ -142,7 +145,8 @@ fn zsh() -> String {
             let optional = if name.starts_with('[') { ":" } else { "" };
             let label = name.trim_matches(['[', ']']);
             let action = zsh_follows(&Follows::of(name));
-            let _ = writeln!(text, "                '{}:{optional}{label}:{action}' \\", index + 1);
+            let place = if repeats(name) { "*".into() } else { (index + 1).to_string() };
+            let _ = writeln!(text, "                '{place}:{optional}{label}:{action}' \\");
         }
         text.truncate(text.len() - 3);
         text.push_str("\n            ;;\n");
@@ -160,10 +164,14 @@ fn zsh_flag(flag: &Flag) -> String {
             let name = flag.name;
             format!("'(-{letter} --{name})'{{-{letter},--{name}}}'[{means}]'")
         }
-        (value, _) => {
+        (value, letter) => {
             let action = zsh_follows(&Follows::of(value));
             let label = value.replace(':', "\\:");
-            format!("'{repeats}--{}=[{means}]:{label}:{action}'", flag.name)
+            let long = format!("'{repeats}--{}=[{means}]:{label}:{action}'", flag.name);
+            match letter {
+                None => long,
+                Some(letter) => format!("{long} '{repeats}-{letter}+[{means}]:{label}:{action}'"),
+            }
         }
     }
 }
@@ -209,8 +217,14 @@ fn fish_command(text: &mut String, command: &Command) {
         command.name
     );
     for name in command.operands {
-        if let Follows::OneOf(words) = Follows::of(name) {
-            let _ = writeln!(text, "{begin} -a '{}'", words.join(" "));
+        match Follows::of(name) {
+            Follows::OneOf(words) => {
+                let _ = writeln!(text, "{begin} -a '{}'", words.join(" "));
+            }
+            Follows::Files => {
+                let _ = writeln!(text, "{begin} -F");
+            }
+            Follows::Folders | Follows::Anything => {}
         }
     }
     for flag in command.flags() {
@@ -225,6 +239,11 @@ fn fish_command(text: &mut String, command: &Command) {
         let means = fish_quoted(flag.text);
         let _ = writeln!(text, "{begin}{letter} -l {}{follows} -d '{means}'", flag.name);
     }
+}
+
+/// Whether an operand may be there again.
+fn repeats(name: &str) -> bool {
+    name.ends_with("...")
 }
 
 /// Within single quotes of bash and zsh.

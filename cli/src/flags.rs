@@ -61,7 +61,8 @@ impl Arguments {
         if let Some(name) = names.get(self.operands.len()).filter(|name| !name.starts_with('[')) {
             return Err(self.usage(&format!("{name} is missing")));
         }
-        match self.operands.get(names.len()) {
+        let repeats = names.last().is_some_and(|name| name.ends_with("..."));
+        match self.operands.get(names.len()).filter(|_| !repeats) {
             Some(extra) => {
                 let text = format!("`{}` is one argument too many", extra.to_string_lossy());
                 Err(self.usage(&text))
@@ -113,10 +114,27 @@ impl Arguments {
         self.operands.get(index).map(OsString::as_os_str)
     }
 
+    pub(crate) fn operands(&self) -> &[OsString] {
+        &self.operands
+    }
+
     /// An operand as text; empty if it is not there.
     pub(crate) fn operand_text(&self, index: usize) -> Result<&str, Failure> {
         let operand = self.operand(index).unwrap_or_default();
         operand.to_str().ok_or_else(|| self.usage(&format!("{operand:?}: not UTF-8")))
+    }
+
+    /// One of the words that the table has for that flag; the first one unless it is there.
+    pub(crate) fn word(&self, name: &str) -> Result<&'static str, Failure> {
+        let words = self.command.flag(name).map_or("", |flag| flag.value);
+        let Some(text) = self.text(name)? else {
+            return Ok(words.split('|').next().unwrap_or_default());
+        };
+        let known = words.split('|').find(|word| *word == text);
+        known.ok_or_else(|| {
+            let words = words.replace('|', " or ");
+            self.usage(&format!("--{name} `{text}`: {words}"))
+        })
     }
 
     /// A whole number of a range.
@@ -235,6 +253,8 @@ mod tests {
         assert!(refused("press x --depth 1 --depth 2").contains("--depth is there twice"));
         assert!(refused("call x").contains("METHOD is missing"));
         assert!(refused("call x a.B.C {} y").contains("`y` is one argument too many"));
+        assert!(parse("gen a.proto b.proto").is_ok(), "what ends in dots may be there again");
+        assert!(refused("gen").contains("FILE... is missing"));
         assert!(refused("call").contains("`msec help call`"));
         assert!(refused("pres").contains("did you mean `msec press`?"));
     }

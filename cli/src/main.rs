@@ -1,4 +1,4 @@
-//! `msec`: calls services, presses them, and says what it is.
+//! `msec`: calls services, presses them, writes code for them, and says what it is.
 //!
 //! ```text
 //!   arguments ─► flags.rs, by the table in commands.rs ─► call.rs │ press/ │ doctor/ │ …
@@ -17,8 +17,10 @@ mod config;
 mod doctor;
 mod failure;
 mod flags;
+mod generate;
 mod help;
 mod host;
+mod new;
 mod page;
 mod press;
 mod request;
@@ -63,6 +65,8 @@ fn run(mut words: Vec<OsString>) -> Result<(), Failure> {
         commands::Run::Top => top::run(&parsed),
         commands::Run::Trace => trace::run(&parsed),
         commands::Run::Route => route::run(&parsed),
+        commands::Run::Generate => generate::run(&parsed),
+        commands::Run::New => new::run(&parsed),
         commands::Run::Doctor => doctor::run(&parsed),
         commands::Run::Host => host::run(&parsed),
         commands::Run::Config => config::run(&parsed),

@@ -53,6 +53,10 @@ fn bash_completes_commands_flags_values_and_files() {
     assert_eq!(bash(&["msec", "call", "x", "y", "--proto", "echo.p"]), ["echo.proto"]);
     assert_eq!(bash(&["msec", "call", "x", "y", "--include", "gen"]), ["generated"]);
     assert_eq!(bash(&["msec", "completions", "z"]), ["zsh"]);
+    assert_eq!(bash(&["msec", "gen", "echo.p"]), ["echo.proto"]);
+    assert_eq!(bash(&["msec", "gen", "echo.proto", "-I", "gen"]), ["generated"]);
+    assert_eq!(bash(&["msec", "gen", "echo.proto", "--lang", "r"]), ["rust"]);
+    assert_eq!(bash(&["msec", "gen", "-I", "gen", "fanout.p"]), ["fanout.proto"]);
     assert_eq!(bash(&["msec", "help", "doc"]), ["doctor"]);
     // A number is awaited: neither flags nor files are offered.
     assert_eq!(bash(&["msec", "press", "x", "--rate", ""]), [""]);
@@ -73,6 +77,8 @@ fn fish_completes_commands_flags_and_values() {
     assert_eq!(fish("msec completions z"), ["zsh"]);
     assert_eq!(fish("msec help doc"), ["doctor"]);
     assert!(fish("msec call x y --proto ech").contains(&"echo.proto".to_owned()));
+    assert!(fish("msec gen ech").contains(&"echo.proto".to_owned()));
+    assert!(fish("msec gen echo.proto -I gen").contains(&"generated/".to_owned()));
 }
 
 #[test]
@@ -99,6 +105,8 @@ fn zsh_completes_commands_flags_and_values() {
         ("msec press x --arrivals po", "poisson"),
         ("msec completions z", "zsh"),
         ("msec help doc", "doctor"),
+        ("msec gen echo.p", "echo.proto"),
+        ("msec gen -I gen", "generated"),
     ] {
         let said = zsh(line);
         assert!(said.contains(expect), "{line}: {said}");

@@ -39,22 +39,28 @@ pub(crate) fn of_packages(set: &FileDescriptorSet) -> BTreeMap<String, String> {
     constants.collect()
 }
 
-/// The files and all that they import, each once, imports first, without comments.
-fn with_imports(set: &FileDescriptorSet, files: &[&FileDescriptorProto]) -> FileDescriptorSet {
-    let mut names: BTreeSet<&str> = files.iter().map(|file| file.name()).collect();
-    loop {
-        let known = set.file.iter().filter(|file| names.contains(file.name()));
-        let imports = known.flat_map(|file| file.dependency.iter().map(String::as_str));
-        let more: Vec<&str> = imports.filter(|import| !names.contains(import)).collect();
-        if more.is_empty() {
-            break;
+/// The files and all that they import, each once, imports first, without comments. The order is
+/// that of the imports alone, so that it is the same whoever has compiled the set.
+pub(crate) fn with_imports(
+    set: &FileDescriptorSet,
+    files: &[&FileDescriptorProto],
+) -> FileDescriptorSet {
+    let by_name: BTreeMap<&str, _> = set.file.iter().map(|file| (file.name(), file)).collect();
+    let mut seen = BTreeSet::new();
+    let mut ordered = Vec::new();
+    // Of a file that is there for the second time all imports have been put.
+    let mut ahead: Vec<_> = files.iter().rev().map(|file| (*file, false)).collect();
+    while let Some((file, imports_are_put)) = ahead.pop() {
+        if imports_are_put {
+            ordered.push(FileDescriptorProto { source_code_info: None, ..file.clone() });
+        } else if seen.insert(file.name()) {
+            ahead.push((file, true));
+            let imports = file.dependency.iter().rev();
+            let imports = imports.filter_map(|import| by_name.get(import.as_str()));
+            ahead.extend(imports.map(|import| (*import, false)));
         }
-        names.extend(more);
     }
-    // The compiler has put imports first already.
-    let file = set.file.iter().filter(|file| names.contains(file.name()));
-    let file = file.map(|file| FileDescriptorProto { source_code_info: None, ..file.clone() });
-    FileDescriptorSet { file: file.collect() }
+    FileDescriptorSet { file: ordered }
 }
 
 /// A constant of bytes, in lines that fit.

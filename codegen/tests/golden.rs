@@ -6,9 +6,11 @@
 //! The stubs are compiled against `msec` below, an engine of a screen which passes bytes from a
 //! client straight to a service.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod common;
 
+use std::collections::BTreeMap;
+
+use common::{Scratch, check_golden, golden};
 use msec_codegen::Build;
 
 /// What stubs expect of the crate `msec`.
@@ -143,10 +145,6 @@ use bare::{Ping, Pinger, PingerClient, PingerServer};
 use shop::orders::order::Payment;
 use shop::orders::{Order, OrderBook, OrderBookClient, OrderBookServer, Result as Outcome};
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
 fn build_golden() -> Build {
     let files = ["bare.proto", "money.proto", "shop.proto"].map(|name| golden().join(name));
     let mut build = Build::new();
@@ -154,34 +152,10 @@ fn build_golden() -> Build {
     build
 }
 
-/// A folder that goes away with this value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let folder = format!("msec-codegen-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        Scratch(folder)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn the_text_is_the_committed_one() {
     let generated = build_golden().generate().expect("generated");
-    let names: Vec<_> = generated.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["_.rs", "shop.orders.rs", "shop.rs"]);
-    for file in &generated {
-        let path = golden().join("generated").join(&file.name);
-        let committed = std::fs::read_to_string(&path).expect("committed");
-        assert!(file.text == committed, "{} differs: run `cargo xtask gen`", file.name);
-    }
+    check_golden(&generated, &["_.rs", "shop.orders.rs", "shop.rs"]);
 }
 
 #[test]
@@ -291,13 +265,8 @@ fn a_file_without_package_has_bare_names() {
     assert_eq!(PingerClient::new(msec::Client(methods)).ping(&ping), Ok(ping));
 }
 
-/// The error of one file of the given lines, which stands in a folder of its own.
 fn error_of(name: &str, lines: &[&str]) -> String {
-    let scratch = Scratch::new(name);
-    let path = scratch.0.join("a.proto");
-    let text = format!("syntax = \"proto3\";\npackage a;\n{}\n", lines.join("\n"));
-    std::fs::write(&path, text).expect("written");
-    Build::new().proto(&path).generate().expect_err("an error").to_string()
+    common::error_of(name, lines, Build::generate)
 }
 
 #[test]

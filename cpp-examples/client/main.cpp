@@ -4,19 +4,19 @@
 
 #include <cstdio>
 #include <exception>
+#include <vector>
 
-#include "echo.pb.h"
-#include "msec.hpp"
+#include "echo.msec.h"
 
 int main(int argc, char **argv) try {
     msec::engine engine;
-    const msec::client echo(engine, argc > 1 ? argv[1] : "127.0.0.1:7963");
-    const char *const method = "echo.EchoService.Echo";
+    const char *const target = argc > 1 ? argv[1] : "127.0.0.1:7963";
+    const echo::EchoServiceClient client(engine, target);
     echo::EchoRequest request;
 
     // From a plain thread a call blocks the thread.
     request.set_message("hello");
-    msec::result<echo::EchoResponse> answer = echo.call<echo::EchoResponse>(method, request);
+    msec::result<echo::EchoResponse> answer = client.Echo(request);
     if (!answer) {
         std::fprintf(stderr, "client: %s\n", answer.status().text().c_str());
         return 1;
@@ -27,14 +27,15 @@ int main(int argc, char **argv) try {
     std::vector<msec::pending<echo::EchoResponse>> calls;
     for (const char *word : {"one", "two", "three"}) {
         request.set_message(word);
-        calls.push_back(echo.start<echo::EchoResponse>(method, request));
+        calls.push_back(client.Echo_start(request));
     }
     for (auto &call : calls) std::printf("answered: %s\n", call.get().value().message().c_str());
 
-    // A failure is a code and a sentence.
+    // A failure is a code and a sentence. What is not in the .proto file is called by its name.
     msec::call_options options;
     options.timeout = std::chrono::milliseconds(50);
-    const auto missing = echo.call<echo::EchoResponse>("echo.EchoService.Gone", request, options);
+    const msec::client any(engine, target);
+    const auto missing = any.call<echo::EchoResponse>("echo.EchoService.Gone", request, options);
     std::printf("failed: %d %s\n", missing.status().code(), missing.status().text().c_str());
     return 0;
 } catch (const std::exception &thrown) {

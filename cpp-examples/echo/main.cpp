@@ -7,9 +7,19 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
-#include "echo.pb.h"
-#include "msec.hpp"
+#include "echo.msec.h"
+
+// `msec gen` has made the class of proto/echo.proto: one virtual function a method.
+class EchoBack : public echo::EchoService {
+public:
+    msec::status Echo(msec::context &, const echo::EchoRequest &request,
+                      echo::EchoResponse &response) override {
+        response.set_message(request.message());
+        return {};
+    }
+};
 
 int main(int argc, char **argv) try {
     // Blocked before any thread is started, so that this one can wait for them.
@@ -20,16 +30,10 @@ int main(int argc, char **argv) try {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
     msec::engine engine;
-    msec::server server =
-        msec::server::describe()
-            .method<echo::EchoRequest, echo::EchoResponse>(
-                "echo.EchoService.Echo",
-                [](msec::context &, const echo::EchoRequest &request, echo::EchoResponse &answer) {
-                    answer.set_message(request.message());
-                    return msec::status();
-                })
-            .listen(argc > 1 ? argv[1] : "127.0.0.1:7963")
-            .start(engine);
+    msec::server server = msec::server::describe()
+                              .service(std::make_shared<EchoBack>())
+                              .listen(argc > 1 ? argv[1] : "127.0.0.1:7963")
+                              .start(engine);
     std::printf("echo listens on %s\n", server.address().c_str());
     std::fflush(stdout);
 

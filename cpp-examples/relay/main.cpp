@@ -5,9 +5,27 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
+#include <string>
 
-#include "echo.pb.h"
-#include "msec.hpp"
+#include "echo.msec.h"
+
+class Relay : public echo::EchoService {
+public:
+    Relay(const msec::engine &engine, const std::string &next) : next_(engine, next) {}
+
+    msec::status Echo(msec::context &, const echo::EchoRequest &request,
+                      echo::EchoResponse &response) override {
+        // It inherits the request's deadline, less the time spent, and its cancellation.
+        auto answer = next_.Echo(request);
+        if (!answer) return answer.status();
+        response = std::move(*answer);
+        return {};
+    }
+
+private:
+    const echo::EchoServiceClient next_;
+};
 
 int main(int argc, char **argv) try {
     sigset_t signals;
@@ -17,18 +35,9 @@ int main(int argc, char **argv) try {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
     msec::engine engine;
-    const msec::client next(engine, argc > 2 ? argv[2] : "127.0.0.1:7963");
-    const auto relay = [&next](msec::context &, const echo::EchoRequest &request,
-                               echo::EchoResponse &response) -> msec::status {
-        // It inherits the request's deadline, less the time spent, and its cancellation.
-        auto answer = next.call<echo::EchoResponse>("echo.EchoService.Echo", request);
-        if (!answer) return answer.status();
-        response = std::move(*answer);
-        return {};
-    };
+    const auto relay = std::make_shared<Relay>(engine, argc > 2 ? argv[2] : "127.0.0.1:7963");
     msec::server server = msec::server::describe()
-                              .method<echo::EchoRequest, echo::EchoResponse>(
-                                  "echo.EchoService.Echo", relay)
+                              .service(relay)
                               .listen(argc > 1 ? argv[1] : "127.0.0.1:7964")
                               .start(engine);
     std::printf("relay listens on %s\n", server.address().c_str());

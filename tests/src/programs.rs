@@ -17,7 +17,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         "debug" => "dev",
         other => other,
     };
-    let built = Command::new(env!("CARGO"))
+    let built = outside_of_cargo(&mut Command::new(env!("CARGO")))
         .current_dir(repository())
         .args(["build", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--examples"])
         .args(["--profile", profile, "--target-dir"])
@@ -27,6 +27,21 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     assert!(built.success(), "the programs do not compile");
     folder
 });
+
+/// Takes out of a command's environment what Cargo has told this program of its own package.
+///
+/// A Cargo that is started with it takes it for a change: ring's build script asks for the like, so
+/// that ring and all that is built on it, the engine too, would be compiled anew, now and once more
+/// in the next build from outside.
+pub fn outside_of_cargo(command: &mut Command) -> &mut Command {
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
+    for (name, _) in std::env::vars_os() {
+        if told.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use msec::{CallOptions, Client, Config, Engine};
-use msec_tests::programs::{command, repository};
+use msec_tests::programs::{command, outside_of_cargo, repository};
 use msec_tests::{Child, ECHO, Stage, wait_until};
 
 /// Where libmsec is installed for these tests, and the examples built against it.
@@ -170,7 +170,7 @@ fn a_project_may_have_the_sources_within_itself() {
     // As `make test` builds it: with other packages everything would be compiled anew.
     configure.arg("-DMSEC_CARGO_PACKAGES=--workspace;--lib;--bins;--examples");
     run(configure.arg(format!("-DMSEC_CARGO_PROFILE={profile}")));
-    run(Command::new("cmake").arg("--build").arg(project.join("build")));
+    run(outside_of_cargo(&mut Command::new("cmake")).arg("--build").arg(project.join("build")));
     let said = run(&mut Command::new(project.join("build/parallel")));
     assert!(said.starts_with("total 6\n"), "{said}");
 }

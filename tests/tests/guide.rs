@@ -114,7 +114,10 @@ fn the_commands_of_the_guide_do_what_it_says() {
     let mut commands = 0;
     for (index, block) in blocks.iter().enumerate().filter(|(_, block)| block.language == "sh") {
         let script = block.text.replace("127.0.0.1:7963", address);
-        let script = script.replace("target/debug/msec", &command("msec").to_string_lossy());
+        let script = ["msec", "protoc-gen-msec"].iter().fold(script, |script, name| {
+            let built = command(name).display().to_string();
+            script.replace(&format!("target/debug/{name} "), &format!("{built} "))
+        });
         let output =
             Command::new("sh").args(["-ec", &script]).current_dir(&folder).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::header;
 
 /// Folders that hold generated files and nothing else.
-pub(crate) const FOLDERS: &[&str] = &["core/examples/generated", "codegen/tests/golden/generated"];
+pub(crate) const FOLDERS: &[&str] =
+    &["core/examples/generated", "cpp-examples/generated", "codegen/tests/golden/generated"];
 
 /// Rust out of a folder of .proto files.
 struct Stubs {
@@ -29,6 +30,26 @@ const STUBS: &[Stubs] = &[
     },
 ];
 
+/// Headers of C++ out of folders of .proto files, which are named from `include` on.
+struct Headers {
+    sources: &'static [&'static str],
+    include: &'static str,
+    target: &'static str,
+}
+
+const HEADERS: &[Headers] = &[
+    Headers {
+        sources: &["cpp-examples/proto"],
+        include: "cpp-examples/proto",
+        target: "cpp-examples/generated",
+    },
+    Headers {
+        sources: &["codegen/tests/golden", "codegen/tests/golden/cpp"],
+        include: "codegen/tests/golden",
+        target: "codegen/tests/golden/generated",
+    },
+];
+
 /// Path, relative to the root, and text of every generated file.
 pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
     let mut files = Vec::new();
@@ -44,6 +65,21 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
             .crate_path(*crate_path)
             .generate()
             .map_err(|error| format!("{source}: {error}"))?;
+        files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
+    }
+    for Headers { sources, include, target } in HEADERS {
+        let mut build = msec_codegen::Build::new();
+        let mut protos_count = 0;
+        for source in *sources {
+            let protos = protos(&root.join(source))?;
+            protos_count += protos.len();
+            build.protos(protos);
+        }
+        if protos_count == 0 {
+            continue;
+        }
+        let generated = build.include(root.join(include)).generate_cpp();
+        let generated = generated.map_err(|error| format!("{include}: {error}"))?;
         files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
     }
     if root.join("ffi-c").is_dir() {

@@ -1,0 +1,130 @@
+//! The projects that `msec new` makes, taken at their word: they build, run, and answer a call.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use msec_tests::programs::{command, outside_of_cargo, repository};
+
+/// A folder for a project that nobody has made yet.
+fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new_projects").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    folder
+}
+
+/// Runs a command; its output, or a failure with what it said.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+/// A project in that language.
+fn new(name: &str, language: &str) -> PathBuf {
+    let project = scratch(name);
+    let mut new = Command::new(command("msec"));
+    new.args(["new", "Demo.hello", "--lang", language, "--out"]);
+    run(new.arg(&project));
+    project
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// `make` in a project, which is stopped in the end whatever happens.
+struct Project {
+    folder: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+impl Project {
+    fn make(&self, words: &[&str]) -> Command {
+        let mut make = Command::new("make");
+        make.current_dir(&self.folder).args(words);
+        // Those of the make that may have started us are not for this one.
+        outside_of_cargo(&mut make).env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+        make.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        make
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.make(&["stop"]).output();
+    }
+}
+
+/// Where msec is installed for this test, as `make install` does it.
+fn installed() -> PathBuf {
+    let prefix = scratch("prefix");
+    let built = command("msec").parent().unwrap().to_path_buf();
+    let mut install = Command::new(repository().join("xtask/install.sh"));
+    run(install.arg(built).arg(&prefix).arg(&prefix));
+    prefix
+}
+
+#[test]
+fn a_cpp_project_builds_and_answers_and_takes_over_what_is_built_anew() {
+    let (folder, prefix) = (new("cpp", "cpp"), installed());
+    let address = free_address();
+    let replace = |file: &str, text: &str, with: &str| {
+        let path = folder.join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(before.contains(text), "{file}: {before}");
+        fs::write(path, before.replace(text, with)).unwrap();
+    };
+    replace("etc/config.ini", "127.0.0.1:7963", &address);
+    // Nothing but the command's folder in PATH tells where msec is.
+    let path = format!("{}:{}", prefix.join("bin").display(), std::env::var("PATH").unwrap());
+    let project = Project { folder: folder.clone(), variables: vec![("PATH".to_owned(), path)] };
+    let said = run(&mut project.make(&["run"]));
+    assert!(said.contains("\"Hello, world!\"") && said.contains(&address), "{said}");
+    let client = folder.join("build/client");
+    let said = run(Command::new(&client).args([&address, "Ann"]));
+    assert_eq!(said, "Hello, Ann!\n");
+    replace("src/plugin.cpp", "request.name() + \"!\"", "request.name() + \"?\"");
+    replace("etc/config.ini", "greeting = Hello", "greeting = Hi");
+    let said = run(&mut project.make(&["run"]));
+    assert!(said.contains("\"Hi, world?\""), "{said}");
+    let refused = Command::new(&client).args([&address, ""]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nobody to greet"));
+    run(&mut project.make(&["stop"]));
+    assert!(!project.make(&["call"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_rust_project_builds_and_answers() {
+    let folder = new("rust", "rust");
+    // What is locked here has been fetched, and compiled into this folder, already.
+    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let target = command("msec").parent().unwrap().parent().unwrap().to_path_buf();
+    let address = free_address();
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let project = Project {
+        folder,
+        variables: vec![
+            variable("MSEC", command("msec").to_str().unwrap()),
+            variable("ADDRESS", &address),
+            variable("PROFILE", "dev"),
+            variable("CARGO", env!("CARGO")),
+            variable("CARGO_TARGET_DIR", target.to_str().unwrap()),
+            variable("CARGO_NET_OFFLINE", "true"),
+            // As this workspace has them, so that what is compiled is found.
+            variable("CARGO_PROFILE_DEV_OPT_LEVEL", "1"),
+            variable("CARGO_PROFILE_DEV_DEBUG", "line-tables-only"),
+        ],
+    };
+    let said = run(&mut project.make(&["run"]));
+    assert!(said.contains("Hello, world!") && said.contains(&address), "{said}");
+    assert!(run(&mut project.make(&["call"])).contains("Hello, world!"));
+    run(&mut project.make(&["stop"]));
+    assert!(!project.make(&["call"]).output().unwrap().status.success());
+}
