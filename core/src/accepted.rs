@@ -214,7 +214,7 @@ impl ServerSide {
         if !self.told_features.replace(true) || answer.compress != 0 {
             answer.features = head::FEATURES;
         }
-        answer.leaving = self.server.is_draining() && !connection.handing.get();
+        answer.leaving = self.server.is_draining() && !connection.is_handing();
         let limits = &shard.shared.config.limits;
         let (written, bytes) = connection.append(shard, |out| {
             let before = out.len();

@@ -21,6 +21,7 @@
 //!
 //! Memory of an idle connection: this object, its entry in the table and one in the ring.
 
+mod handing;
 mod progress;
 mod secure;
 mod speaks_http;
@@ -112,7 +113,7 @@ pub(crate) struct Connection {
     /// What was held is about to be taken: nothing is done before that.
     resuming: Cell<bool>,
     /// It goes to another process as soon as it can (`handed.rs`); not read on meanwhile.
-    pub(crate) handing: Cell<bool>,
+    handing: Cell<bool>,
     /// Input is being cut: how far, only who cuts it knows.
     cutting: Cell<bool>,
     /// The peer sends no more.
@@ -595,50 +596,6 @@ impl Connection {
         self.input.take();
         self.lease(shard, 0);
         self.release(shard);
-    }
-
-    /// Whether it is one that another process could go on with.
-    pub(crate) fn can_be_handed(&self) -> bool {
-        self.tls.is_none() && self.phase.get() == Phase::Open
-    }
-
-    /// Stops reading once all that has come is complete; whether nothing is read any more.
-    pub(crate) fn stops_at_boundary(self: &Rc<Self>, shard: &Rc<Shard>) -> bool {
-        if self.phase.get() != Phase::Open || self.cutting.get() {
-            return false;
-        }
-        if !self.full.get() {
-            if !self.at_boundary() {
-                return false;
-            }
-            self.pause(shard);
-        }
-        self.recv.get().is_none()
-    }
-
-    /// Whether output is unsent, or what was held is about to be taken.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.unsent_bytes() > 0 || self.resuming.get()
-    }
-
-    pub(crate) fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    /// What was received and not cut.
-    pub(crate) fn take_held(&self) -> Vec<u8> {
-        std::mem::take(&mut self.input.borrow_mut().held)
-    }
-
-    pub(crate) fn give_held_back(&self, bytes: Vec<u8>) {
-        self.input.borrow_mut().held = bytes;
-    }
-
-    /// Takes what another process had received and not looked at.
-    pub(crate) fn take_first(self: &Rc<Self>, shard: &Rc<Shard>, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.take_input(shard, bytes);
-        }
     }
 
     /// Leaves the table once the ring has let go of it.

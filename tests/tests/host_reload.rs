@@ -82,7 +82,7 @@ fn reloads_under_load_lose_no_call() {
     let builds = [plugin(&[]), second_build()];
     let config = "[SRPC]\nlisten=127.0.0.1:0/tcp 127.0.0.1:0/udp\ncores=2\ndrain_max_s=20\n";
     let hosted = Hosted::new(Some(&builds[0]), config);
-    assert_eq!(hosted.host("start").0, true);
+    assert!(hosted.host("start").0);
     let addresses = hosted.addresses();
     let engine = engine();
     let client = Client::new(&engine, &addresses[0]).unwrap();
@@ -108,7 +108,7 @@ fn clients_that_do_not_understand_leaving_keep_their_connections() {
     let builds = [plugin(&[]), second_build()];
     let config = "[SRPC]\nlisten=127.0.0.1:0/tcp 127.0.0.1:0/udp\ncores=2\ndrain_max_s=60\n";
     let hosted = Hosted::new(Some(&builds[0]), config);
-    assert_eq!(hosted.host("start").0, true);
+    assert!(hosted.host("start").0);
     let addresses = hosted.addresses();
     let old = Old::start(&addresses);
     old.wait_for_more(300);

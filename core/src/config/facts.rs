@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn whatever_an_operator_sets_is_among_the_facts() {
         let plain = Config::new().facts();
-        for (name, _) in VARIABLES {
+        for (name, ..) in VARIABLES {
             // Whichever of these is allowed: one of them is no default.
             let texts = ["off", "uring", "multishot", "method=a.B.C", "debug", "64", "5000"];
             let changed = texts.iter().any(|text| {
