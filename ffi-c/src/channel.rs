@@ -1,6 +1,8 @@
 //! Channels: bounded queues of pointers between coroutines and threads.
 
 use std::ffi::c_void;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use async_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use msec::{Code, Error};
@@ -97,6 +99,55 @@ pub unsafe extern "C" fn msec_channel_recv(
         };
         // SAFETY: not NULL, and a place for a pointer.
         unsafe { item.write(received.0) };
+        Ok(())
+    })
+}
+
+/// Takes the oldest item out of whichever of several channels has one, and waits for the first to
+/// have: suspends the coroutine, or blocks the thread. Of several that have, the first in the list
+/// counts; what is closed and empty is passed over. `index` becomes the place of the channel in the
+/// list. Ends of tasks and answers can be waited for beside others, by sending something as they
+/// come. `timeout_ms` 0 waits as long as it takes.
+///
+/// Errors: -10 the time is over; -103 the caller was cancelled; -104 all are closed and empty; -2
+/// on a core's loop, if all are empty.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_channel_recv_any(
+    channels: *const *const msec_channel,
+    channels_count: usize,
+    timeout_ms: u32,
+    index: *mut usize,
+    item: *mut *mut c_void,
+) -> i32 {
+    guard!([channels, index, item] {
+        // SAFETY: as many as the caller says.
+        let channels = unsafe { std::slice::from_raw_parts(channels, channels_count) };
+        // SAFETY: each is NULL or live.
+        let channels = channels.iter().map(|channel| unsafe { channel.as_ref() });
+        let missing = || Error::new(Code::INVALID_PARAMETER, "a channel of the list is NULL");
+        let channels = channels.collect::<Option<Vec<_>>>().ok_or_else(missing)?;
+        let mut waits: Vec<_> =
+            channels.iter().map(|channel| Box::pin(channel.receiver.recv())).collect();
+        let first = poll_fn(|context| {
+            let mut is_closed = true;
+            for (index, wait) in waits.iter_mut().enumerate() {
+                match wait.as_mut().poll(context) {
+                    Poll::Ready(Ok(item)) => return Poll::Ready(Ok((index, item))),
+                    Poll::Ready(Err(_)) => {}
+                    Poll::Pending => is_closed = false,
+                }
+            }
+            if is_closed { Poll::Ready(Err(closed())) } else { Poll::Pending }
+        });
+        let (place, received) = wait(first, timeout_ms)??;
+        // SAFETY: not NULL, and places for a number and a pointer.
+        unsafe {
+            index.write(place);
+            item.write(received.0);
+        }
         Ok(())
     })
 }

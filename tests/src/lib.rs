@@ -23,6 +23,7 @@ pub mod flow;
 pub mod gate;
 pub mod http;
 pub mod instances;
+pub mod libmsec;
 pub mod load;
 pub mod namespace;
 pub mod peer;
