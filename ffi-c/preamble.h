@@ -32,7 +32,8 @@
  * Texts are UTF-8 with a NUL at the end; bytes are a pointer and a size. A msec_slice is neither
  *     owned nor ended by a NUL; a msec_text is both.
  * Threads. A handle may be used from every thread, also at the same time, unless its comment says
- *     otherwise; it must not be freed while it is used. Handlers and callbacks run on core
+ *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel may
+ *     be freed by who was woken by it, though who woke it has not returned yet.) Handlers and callbacks run on core
  *     threads: what their userdata points to is used by several of them at a time.
  * Suspension. "Suspends" means: on a coroutine (a handler of a server, a function of msec_spawn),
  *     the coroutine waits and its core thread goes on with others; thread-local variables may then

@@ -32,7 +32,8 @@
  * Texts are UTF-8 with a NUL at the end; bytes are a pointer and a size. A msec_slice is neither
  *     owned nor ended by a NUL; a msec_text is both.
  * Threads. A handle may be used from every thread, also at the same time, unless its comment says
- *     otherwise; it must not be freed while it is used. Handlers and callbacks run on core
+ *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel may
+ *     be freed by who was woken by it, though who woke it has not returned yet.) Handlers and callbacks run on core
  *     threads: what their userdata points to is used by several of them at a time.
  * Suspension. "Suspends" means: on a coroutine (a handler of a server, a function of msec_spawn),
  *     the coroutine waits and its core thread goes on with others; thread-local variables may then
@@ -44,8 +45,8 @@
  *     something that suspends they have the same address, and maybe another coroutine's value.
  *     What is to be a coroutine's own is set by msec_local_set.
  * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that.
- *     One that does ends the process: std::terminate() is called, which says what it was, and with
- *     msec_process_name_crashes() before it a line says in which method.
+ *     One that does ends the process by abort(), and with msec_process_name_crashes() before it a
+ *     line says in which method.
  * Order of the end. Handles are freed in any order: an engine goes on until its servers and clients
  *     are freed too. A call to a server that has stopped ends with MSEC_ENETWORK.
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT
@@ -853,8 +854,8 @@ struct msec_slice msec_context_traceparent(struct msec_context *context);
 struct msec_slice msec_context_header(const struct msec_context *context, const char *key);
 
 /**
- * The user header with this index, counted from 0; false, and nothing written, beyond the last.
- * What is written is valid until the handler returns.
+ * The user header with this index, counted from 0; false, and nothing written, beyond the last. A
+ * priority travels as one, too. What is written is valid until the handler returns.
  */
 bool msec_context_header_at(const struct msec_context *context,
                             size_t index,

@@ -209,7 +209,9 @@ impl Config {
         let mut config = Self::new();
         for (name, form) in VARIABLES {
             let value = read(name).unwrap_or_default();
-            config.set(name, form, &value).map_err(|error| error.during("reading the environment"))?;
+            config
+                .set(name, form, &value)
+                .map_err(|error| error.during("reading the environment"))?;
         }
         Ok(config)
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use async_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
@@ -13,7 +14,11 @@ use crate::task::wait;
 
 /// A bounded queue of pointers. Usable from every core and thread.
 #[allow(non_camel_case_types)]
-pub struct msec_channel {
+pub struct msec_channel(Arc<Ends>);
+
+/// What whoever is in one of these functions keeps, though the handle be freed meanwhile: by who
+/// received the last item, for one, before who sent it has returned.
+struct Ends {
     sender: Sender<Item>,
     receiver: Receiver<Item>,
 }
@@ -34,7 +39,7 @@ fn closed() -> Error {
 pub extern "C" fn msec_channel_new(capacity: usize) -> *mut msec_channel {
     guard::or(std::ptr::null_mut(), || {
         let (sender, receiver) = bounded(capacity.max(1));
-        Box::into_raw(Box::new(msec_channel { sender, receiver }))
+        Box::into_raw(Box::new(msec_channel(Arc::new(Ends { sender, receiver }))))
     })
 }
 
@@ -64,7 +69,7 @@ pub unsafe extern "C" fn msec_channel_send(
 ) -> i32 {
     guard!([channel] {
         // SAFETY: not NULL, so live.
-        let sender = &unsafe { &*channel }.sender;
+        let Ends { sender, .. } = &*unsafe { &*channel }.0.clone();
         match sender.try_send(Item(item)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(closed()),
@@ -91,7 +96,7 @@ pub unsafe extern "C" fn msec_channel_recv(
 ) -> i32 {
     guard!([channel, item] {
         // SAFETY: not NULL, so live.
-        let receiver = &unsafe { &*channel }.receiver;
+        let Ends { receiver, .. } = &*unsafe { &*channel }.0.clone();
         let received = match receiver.try_recv() {
             Ok(received) => received,
             Err(TryRecvError::Closed) => return Err(closed()),
@@ -126,7 +131,7 @@ pub unsafe extern "C" fn msec_channel_recv_any(
         // SAFETY: as many as the caller says.
         let channels = unsafe { std::slice::from_raw_parts(channels, channels_count) };
         // SAFETY: each is NULL or live.
-        let channels = channels.iter().map(|channel| unsafe { channel.as_ref() });
+        let channels = channels.iter().map(|channel| Some(unsafe { channel.as_ref() }?.0.clone()));
         let missing = || Error::new(Code::INVALID_PARAMETER, "a channel of the list is NULL");
         let channels = channels.collect::<Option<Vec<_>>>().ok_or_else(missing)?;
         let mut waits: Vec<_> =
@@ -162,7 +167,7 @@ pub unsafe extern "C" fn msec_channel_recv_any(
 pub unsafe extern "C" fn msec_channel_close(channel: *const msec_channel) -> i32 {
     guard!([channel] {
         // SAFETY: not NULL, so live.
-        unsafe { &*channel }.sender.close();
+        unsafe { &*channel }.0.clone().sender.close();
         Ok(())
     })
 }

@@ -298,7 +298,10 @@ pub unsafe extern "C" fn msec_server_load(
 }
 
 /// The engine's builders are values; the one of C is changed in place.
-pub(crate) fn change(builder: *mut msec_server_builder, change: impl FnOnce(ServerBuilder) -> ServerBuilder) {
+pub(crate) fn change(
+    builder: *mut msec_server_builder,
+    change: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) {
     // SAFETY: not NULL, which the guard has checked, and one thread's at a time.
     let builder = unsafe { &mut *builder };
     builder.0 = change(mem::take(&mut builder.0));

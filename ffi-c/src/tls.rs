@@ -121,8 +121,7 @@ unsafe fn server(given: *const msec_server_tls_options) -> Result<Option<ServerT
     }
     let mut tls: Option<ServerTls> = None;
     // SAFETY: the caller's promise.
-    let all =
-        unsafe { std::slice::from_raw_parts(given.certificates, given.certificates_count) };
+    let all = unsafe { std::slice::from_raw_parts(given.certificates, given.certificates_count) };
     for certificate in all {
         // SAFETY: the caller's promise.
         let (chain, key) = unsafe { files(certificate) }?;

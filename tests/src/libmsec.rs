@@ -50,7 +50,15 @@ pub fn compile(compiler: &str, standard: &str, source: &str) -> PathBuf {
     compiling.args(flags.split_whitespace());
     compiling.current_dir(repository());
     compiling.arg(format!("-std={standard}"));
-    compiling.args(["-D_GNU_SOURCE", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-Iinclude"]);
+    compiling.args([
+        "-D_GNU_SOURCE",
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-g",
+        "-Iinclude",
+    ]);
     if compiler.ends_with("++") {
         compiling.args(["-x", "c++"]);
     }

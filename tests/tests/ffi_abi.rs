@@ -37,7 +37,8 @@ fn declared() -> BTreeSet<String> {
 
 #[test]
 fn the_library_exports_its_header_and_nothing_else() {
-    let exported = run(Command::new("nm").args(["-D", "--defined-only"]).arg(command("libmsec.so")));
+    let exported =
+        run(Command::new("nm").args(["-D", "--defined-only"]).arg(command("libmsec.so")));
     let exported: BTreeSet<String> =
         exported.lines().filter_map(|line| Some(line.split(' ').nth(2)?.to_owned())).collect();
     let declared = declared();
@@ -52,7 +53,9 @@ fn the_library_needs_the_c_library_and_an_unwinder() {
     let dynamic = run(Command::new("readelf").arg("-d").arg(command("libmsec.so")));
     let named = |tag: &str| -> Vec<String> {
         let lines = dynamic.lines().filter(|line| line.contains(tag));
-        lines.filter_map(|line| Some(line.split_once('[')?.1.trim_end_matches(']').into())).collect()
+        lines
+            .filter_map(|line| Some(line.split_once('[')?.1.trim_end_matches(']').into()))
+            .collect()
     };
     assert_eq!(named("(SONAME)"), ["libmsec.so.0"]);
     let known = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"];

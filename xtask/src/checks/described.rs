@@ -31,7 +31,8 @@ mod tests {
         let files = [("include/msec.h", header), ("ffi-c/libmsec.abi", "<elf-symbol name='b' />")];
         let found = scratch::problems(check, &files);
         assert_eq!(found, ["ffi-c/libmsec.abi: does not know msec_a: run `make abi`"]);
-        let files = [("include/msec.h", header), ("ffi-c/libmsec.abi", "<elf-symbol name='msec_a' />")];
+        let files =
+            [("include/msec.h", header), ("ffi-c/libmsec.abi", "<elf-symbol name='msec_a' />")];
         assert_eq!(scratch::problems(check, &files), Vec::<String>::new());
     }
 }
