@@ -94,7 +94,7 @@ fn empty_library(name: &str, change: impl Fn(String) -> String) -> PathBuf {
 fn changes(library: &Path) -> String {
     let mut comparing = Command::new("abidiff");
     comparing.current_dir(repository()).arg("--no-added-syms");
-    comparing.args(["--suppressions", "ffi-c/abi.suppr", DESCRIPTION]).arg(library);
+    comparing.arg(DESCRIPTION).arg(library);
     let (output, out, err) = ends(&mut comparing);
     match output.status.code() {
         Some(0) => String::new(),
@@ -110,15 +110,15 @@ fn programs_that_are_compiled_already_go_on_working() {
     assert!(
         changes.is_empty(),
         "{changes}\nThe interface of libmsec has changed for programs that are compiled already. \
-         Functions, constants and fields of options may be added (options at their end), and \
-         nothing else: add a function instead. If no program can exist that is broken by this, \
-         `make abi` records it; else SONAME (ffi-c/build.rs) and {DESCRIPTION} change together."
+         Functions and constants may be added, and fields at the end of structs of options, which \
+         `make abi` records. Else add a function instead; or, if programs must break, change the \
+         SONAME (ffi-c/build.rs) and record it."
     );
 }
 
 /// The same, with what somebody might do: so that the comparison is known to see it.
 #[test]
-fn what_breaks_programs_is_seen_and_what_is_added_is_not() {
+fn what_breaks_programs_is_seen_and_functions_that_are_added_are_not() {
     let changed = |name: &str, from: &'static str, to: &'static str| {
         let change = |text: String| text.replace(from, to);
         assert!([HEADER, EMPTY_LIBRARY].iter().any(|path| read(path).contains(from)), "{from}");
@@ -136,7 +136,9 @@ fn what_breaks_programs_is_seen_and_what_is_added_is_not() {
     let added = "void msec_new_one(void) {}\nenum msec_constants {\n    VALUE_OF_NEW_ONE = 77,";
     assert_eq!(changed("added", "enum msec_constants {", added), "");
     let last = "  size_t settings_count;\n";
-    assert_eq!(changed("longer", last, "  size_t settings_count;\n  uint32_t more;\n"), "");
+    // Allowed, but somebody has to look that it is the end.
+    let longer = changed("longer", last, "  size_t settings_count;\n  uint32_t more;\n");
+    assert!(longer.contains("1 data member insertion"), "{longer}");
 }
 
 #[test]
