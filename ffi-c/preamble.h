@@ -32,9 +32,10 @@
  * Texts are UTF-8 with a NUL at the end; bytes are a pointer and a size. A msec_slice is neither
  *     owned nor ended by a NUL; a msec_text is both.
  * Threads. A handle may be used from every thread, also at the same time, unless its comment says
- *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel may
- *     be freed by who was woken by it, though who woke it has not returned yet.) Handlers and callbacks run on core
- *     threads: what their userdata points to is used by several of them at a time.
+ *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel
+ *     may be freed by who was woken by it, though who woke it has not returned yet.) Handlers and
+ *     callbacks run on core threads: what their userdata points to is used by several of them at a
+ *     time.
  * Suspension. "Suspends" means: on a coroutine (a handler of a server, a function of msec_spawn),
  *     the coroutine waits and its core thread goes on with others; thread-local variables may then
  *     have been changed by others. A coroutine never moves to another thread. On a plain thread
@@ -52,6 +53,6 @@
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT
  *     macro, and set what you want. 0 and NULL in every other field mean "as if not set". What a
  *     newer header has, and this library does not know, is refused if it is set, and so are flags.
- * fork(). A child of a process that has an engine may exec or _exit, and nothing else; that goes for
- *     a handler too. exit() ends the process from wherever it is called.
+ * fork(). A child of a process that has an engine may exec or _exit, and nothing else; that goes
+ *     for a handler too. exit() ends the process from wherever it is called.
  */

@@ -32,9 +32,10 @@
  * Texts are UTF-8 with a NUL at the end; bytes are a pointer and a size. A msec_slice is neither
  *     owned nor ended by a NUL; a msec_text is both.
  * Threads. A handle may be used from every thread, also at the same time, unless its comment says
- *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel may
- *     be freed by who was woken by it, though who woke it has not returned yet.) Handlers and callbacks run on core
- *     threads: what their userdata points to is used by several of them at a time.
+ *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel
+ *     may be freed by who was woken by it, though who woke it has not returned yet.) Handlers and
+ *     callbacks run on core threads: what their userdata points to is used by several of them at a
+ *     time.
  * Suspension. "Suspends" means: on a coroutine (a handler of a server, a function of msec_spawn),
  *     the coroutine waits and its core thread goes on with others; thread-local variables may then
  *     have been changed by others. A coroutine never moves to another thread. On a plain thread
@@ -52,8 +53,8 @@
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT
  *     macro, and set what you want. 0 and NULL in every other field mean "as if not set". What a
  *     newer header has, and this library does not know, is refused if it is set, and so are flags.
- * fork(). A child of a process that has an engine may exec or _exit, and nothing else; that goes for
- *     a handler too. exit() ends the process from wherever it is called.
+ * fork(). A child of a process that has an engine may exec or _exit, and nothing else; that goes
+ *     for a handler too. exit() ends the process from wherever it is called.
  */
 
 
@@ -380,8 +381,8 @@ typedef struct msec_call_options {
    */
   uint32_t priority;
   /**
-   * The lane of the connection, 1 to 65535: calls on a lane leave in the order in which they were
-   * made, on a connection of their own. 0: that which calls share.
+   * The lane of the connection, 1 to 65535: calls on a lane leave in the order in which they
+   * were made, on a connection of their own. 0: that which calls share.
    */
   uint32_t lane;
   /**
@@ -1342,8 +1343,8 @@ int32_t msec_server_builder_admin(struct msec_server_builder *builder, const cha
  * description is used up, also by a failure. Must not be called on a coroutine. To be given back
  * with `msec_server_free`.
  *
- * Errors: -14 an address that is none; -1 a method that is described wrongly, or a certificate that
- * is none; -2 a socket or a file that cannot be opened, or this is a core's thread.
+ * Errors: -14 an address that is none; -1 a method that is described wrongly, or a certificate
+ * that is none; -2 a socket or a file that cannot be opened, or this is a core's thread.
  */
 int32_t msec_server_start(struct msec_server_builder *builder,
                           const struct msec_engine *engine,
@@ -1481,7 +1482,8 @@ const char *msec_version(void);
 /** Nothing set. */
 #define MSEC_CALL_OPTIONS_INIT { sizeof(msec_call_options), 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0 }
 /** Nothing set. */
-#define MSEC_ENGINE_OPTIONS_INIT { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL, NULL, NULL, 0 }
+#define MSEC_ENGINE_OPTIONS_INIT \
+    { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL, NULL, NULL, 0 }
 /** Nothing set. */
 #define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0 }
 /** Nothing set. */

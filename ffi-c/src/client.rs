@@ -47,8 +47,8 @@ pub struct msec_call_options {
     /// `MSEC_PRIORITY_DEFAULT`, `MSEC_PRIORITY_SHEDDABLE`; 0: that of the request that this call is
     /// made for.
     pub priority: u32,
-    /// The lane of the connection, 1 to 65535: calls on a lane leave in the order in which they were
-    /// made, on a connection of their own. 0: that which calls share.
+    /// The lane of the connection, 1 to 65535: calls on a lane leave in the order in which they
+    /// were made, on a connection of their own. 0: that which calls share.
     pub lane: u32,
     /// What the call is about, such as a user: calls with one key go to one instance if the
     /// service's policy is `hash`, and to one side of a canary. NULL: nothing.

@@ -180,8 +180,8 @@ pub unsafe extern "C" fn msec_server_builder_admin(
 /// description is used up, also by a failure. Must not be called on a coroutine. To be given back
 /// with `msec_server_free`.
 ///
-/// Errors: -14 an address that is none; -1 a method that is described wrongly, or a certificate that
-/// is none; -2 a socket or a file that cannot be opened, or this is a core's thread.
+/// Errors: -14 an address that is none; -1 a method that is described wrongly, or a certificate
+/// that is none; -2 a socket or a file that cannot be opened, or this is a core's thread.
 ///
 /// # Safety
 /// As the header says.

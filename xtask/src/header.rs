@@ -101,7 +101,10 @@ fn starts(source: &str) -> Result<String, String> {
         });
         let values = values.collect::<Vec<_>>().join(", ");
         let _ = writeln!(out, "/** Nothing set. */");
-        let _ = writeln!(out, "#define {}_INIT {{ {values} }}", name.to_uppercase());
+        let line = format!("#define {}_INIT {{ {values} }}", name.to_uppercase());
+        // As cbindgen would break it, for people who read it.
+        let broken = line.replacen(" {", " \\\n    {", 1);
+        let _ = writeln!(out, "{}", if line.len() > 100 { broken } else { line });
     }
     Ok(out)
 }
