@@ -602,6 +602,10 @@ typedef struct msec_method_options {
    * 0: no such bound.
    */
   uint32_t requests_max;
+  /**
+   * 0. Without it the next field might follow a gap, in which anything may stand.
+   */
+  uint32_t reserved;
 } msec_method_options;
 
 /**
@@ -1485,7 +1489,7 @@ const char *msec_version(void);
 #define MSEC_ENGINE_OPTIONS_INIT \
     { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL, NULL, NULL, 0 }
 /** Nothing set. */
-#define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0 }
+#define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0, 0 }
 /** Nothing set. */
 #define MSEC_SERVER_TLS_OPTIONS_INIT { sizeof(msec_server_tls_options), 0, NULL, 0, NULL }
 /** Nothing set. */

@@ -43,6 +43,8 @@ pub struct msec_method_options {
     /// Requests of this method in flight in this process at most; more are answered with -101.
     /// 0: no such bound.
     pub requests_max: u32,
+    /// 0. Without it the next field might follow a gap, in which anything may stand.
+    pub reserved: u32,
 }
 
 // SAFETY: numbers behind a leading u32.

@@ -55,8 +55,8 @@ fn a_handler_that_exits_ends_the_process() {
     }
 }
 
-/// Whoever finds it first says of what the process dies, the runtime of Rust or that of C++, and the
-/// line of the crash in which method.
+/// Whoever finds it first says of what the process dies, the runtime of Rust or that of C++, and
+/// the line of the crash in which method.
 #[test]
 fn an_exception_that_leaks_from_a_handler_of_c_ends_the_process() {
     for compiler in ["g++", "clang++", "clang++ -stdlib=libc++"] {

@@ -50,10 +50,11 @@ _Static_assert(sizeof(msec_label) == 16, "msec_label");
 _Static_assert(offsetof(msec_label, key) == 0, "msec_label.key");
 _Static_assert(offsetof(msec_label, value) == 8, "msec_label.value");
 
-_Static_assert(sizeof(msec_method_options) == 12, "msec_method_options");
+_Static_assert(sizeof(msec_method_options) == 16, "msec_method_options");
 _Static_assert(offsetof(msec_method_options, size) == 0, "msec_method_options.size");
 _Static_assert(offsetof(msec_method_options, flags) == 4, "msec_method_options.flags");
 _Static_assert(offsetof(msec_method_options, requests_max) == 8, "msec_method_options.requests_max");
+_Static_assert(offsetof(msec_method_options, reserved) == 12, "msec_method_options.reserved");
 
 _Static_assert(sizeof(msec_server_tls_options) == 32, "msec_server_tls_options");
 _Static_assert(offsetof(msec_server_tls_options, size) == 0, "msec_server_tls_options.size");

@@ -50,10 +50,11 @@ const _: () = assert!(size_of::<crate::metric::msec_label>() == 16);
 const _: () = assert!(offset_of!(crate::metric::msec_label, key) == 0);
 const _: () = assert!(offset_of!(crate::metric::msec_label, value) == 8);
 
-const _: () = assert!(size_of::<crate::server::msec_method_options>() == 12);
+const _: () = assert!(size_of::<crate::server::msec_method_options>() == 16);
 const _: () = assert!(offset_of!(crate::server::msec_method_options, size) == 0);
 const _: () = assert!(offset_of!(crate::server::msec_method_options, flags) == 4);
 const _: () = assert!(offset_of!(crate::server::msec_method_options, requests_max) == 8);
+const _: () = assert!(offset_of!(crate::server::msec_method_options, reserved) == 12);
 
 const _: () = assert!(size_of::<crate::tls::msec_server_tls_options>() == 32);
 const _: () = assert!(offset_of!(crate::tls::msec_server_tls_options, size) == 0);
