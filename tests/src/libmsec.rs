@@ -1,9 +1,10 @@
 //! libmsec as programs of C and C++ have it: a folder that linkers look into, real compilers, and
 //! the programs that come out.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use crate::programs::{command, repository};
 
@@ -48,7 +49,13 @@ pub fn ends(command: &mut Command) -> (Output, String, String) {
 /// flags.
 pub fn compile(compiler: &str, standard: &str, source: &str) -> PathBuf {
     let name = format!("{source}-{compiler}-{standard}").replace(['/', ' ', '='], "-");
-    let program = scratch().join(name);
+    let program = scratch().join(&name);
+    // Tests of one process share programs, and none may be written while it runs.
+    static COMPILED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if compiled.contains(&name) {
+        return program;
+    }
     let (compiler, flags) = compiler.split_once(' ').unwrap_or((compiler, ""));
     let mut compiling = Command::new(compiler);
     compiling.args(flags.split_whitespace());
@@ -68,6 +75,7 @@ pub fn compile(compiler: &str, standard: &str, source: &str) -> PathBuf {
     }
     compiling.arg(source).arg("-o").arg(&program);
     run(compiling.arg("-L").arg(&*LIBRARY).args(["-x", "none", "-lmsec", "-pthread"]));
+    compiled.insert(name);
     program
 }
 
