@@ -21,7 +21,7 @@ SOAK_SECONDS ?= 600
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick install soak deps fmt clippy tidy doc
+.PHONY: help test demo bench bench-quick install abi soak deps fmt clippy tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit without fuzz-replay bench-unit
 .PHONY: release cpp-release
 
@@ -45,6 +45,10 @@ install:
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --lib --bins --examples
 	xtask/install.sh "$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))" \
 		"$(DESTDIR)$(PREFIX)" "$(PREFIX)"
+
+## abi: record what of the C interface programs rely on, after it has grown
+abi: deps-test
+	$(CARGO) xtask abi
 
 ## soak: random faults for SOAK_SECONDS (600)
 soak: deps-test

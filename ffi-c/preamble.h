@@ -30,17 +30,29 @@
  * Ownership. What `_new`, `_start` or a call hands out is given back once, to the function that the
  *     comment names. Arguments are not kept: texts and bytes are copied where they are needed.
  * Texts are UTF-8 with a NUL at the end; bytes are a pointer and a size. A msec_slice is neither
- *     owned nor ended by a NUL.
+ *     owned nor ended by a NUL; a msec_text is both.
  * Threads. A handle may be used from every thread, also at the same time, unless its comment says
- *     otherwise; it must not be freed while it is used. Handlers and callbacks run on core
- *     threads: what their userdata points to is used by several of them at a time.
+ *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel
+ *     may be freed by who was woken by it, though who woke it has not returned yet.) Handlers and
+ *     callbacks run on core threads: what their userdata points to is used by several of them at a
+ *     time.
  * Suspension. "Suspends" means: on a coroutine (a handler of a server, a function of msec_spawn),
  *     the coroutine waits and its core thread goes on with others; thread-local variables may then
  *     have been changed by others. A coroutine never moves to another thread. On a plain thread
  *     the same functions block the thread. What blocks in a handler must be one of these
- *     functions, or be given to msec_offload.
+ *     functions, or be given to msec_offload. Functions that "must not be called on a coroutine"
+ *     wait for the cores: on a core's thread they fail with MSEC_ESYSTEM_ERROR, and do nothing.
+ * Thread-local variables are those of the core's thread, on which a coroutine stays: after
+ *     something that suspends they have the same address, and maybe another coroutine's value.
+ *     What is to be a coroutine's own is set by msec_local_set.
  * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that.
+ *     One that does ends the process by abort(), and with msec_process_name_crashes() before it a
+ *     line says in which method.
+ * Order of the end. Handles are freed in any order: an engine goes on until its servers and clients
+ *     are freed too. A call to a server that has stopped ends with MSEC_ENETWORK.
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT
- *     macro, and set what you want. 0 and NULL in every other field mean "as if not set".
- * fork(). A child of a process that has an engine may exec or _exit, and nothing else.
+ *     macro, and set what you want. 0 and NULL in every other field mean "as if not set". What a
+ *     newer header has, and this library does not know, is refused if it is set, and so are flags.
+ * fork(). A child of a process that has an engine may exec or _exit, and nothing else; that goes
+ *     for a handler too. exit() ends the process from wherever it is called.
  */

@@ -30,19 +30,31 @@
  * Ownership. What `_new`, `_start` or a call hands out is given back once, to the function that the
  *     comment names. Arguments are not kept: texts and bytes are copied where they are needed.
  * Texts are UTF-8 with a NUL at the end; bytes are a pointer and a size. A msec_slice is neither
- *     owned nor ended by a NUL.
+ *     owned nor ended by a NUL; a msec_text is both.
  * Threads. A handle may be used from every thread, also at the same time, unless its comment says
- *     otherwise; it must not be freed while it is used. Handlers and callbacks run on core
- *     threads: what their userdata points to is used by several of them at a time.
+ *     otherwise; it must not be freed while it is used. (A mutex, condition, semaphore or channel
+ *     may be freed by who was woken by it, though who woke it has not returned yet.) Handlers and
+ *     callbacks run on core threads: what their userdata points to is used by several of them at a
+ *     time.
  * Suspension. "Suspends" means: on a coroutine (a handler of a server, a function of msec_spawn),
  *     the coroutine waits and its core thread goes on with others; thread-local variables may then
  *     have been changed by others. A coroutine never moves to another thread. On a plain thread
  *     the same functions block the thread. What blocks in a handler must be one of these
- *     functions, or be given to msec_offload.
+ *     functions, or be given to msec_offload. Functions that "must not be called on a coroutine"
+ *     wait for the cores: on a core's thread they fail with MSEC_ESYSTEM_ERROR, and do nothing.
+ * Thread-local variables are those of the core's thread, on which a coroutine stays: after
+ *     something that suspends they have the same address, and maybe another coroutine's value.
+ *     What is to be a coroutine's own is set by msec_local_set.
  * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that.
+ *     One that does ends the process by abort(), and with msec_process_name_crashes() before it a
+ *     line says in which method.
+ * Order of the end. Handles are freed in any order: an engine goes on until its servers and clients
+ *     are freed too. A call to a server that has stopped ends with MSEC_ENETWORK.
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT
- *     macro, and set what you want. 0 and NULL in every other field mean "as if not set".
- * fork(). A child of a process that has an engine may exec or _exit, and nothing else.
+ *     macro, and set what you want. 0 and NULL in every other field mean "as if not set". What a
+ *     newer header has, and this library does not know, is refused if it is set, and so are flags.
+ * fork(). A child of a process that has an engine may exec or _exit, and nothing else; that goes
+ *     for a handler too. exit() ends the process from wherever it is called.
  */
 
 
@@ -112,6 +124,23 @@
 #define MSEC_CALL_NO_RETRY 8
 
 /**
+ * The call is sent a second time, to another instance, when its answer is later than 95 of 100
+ * calls of the method have been; implies `MSEC_CALL_IDEMPOTENT`.
+ */
+#define MSEC_CALL_HEDGE_AT_P95 16
+
+/**
+ * The body is compressed by LZ4, and so may be the answer's, once the peer has told that it
+ * understands that: from the second call on a connection on.
+ */
+#define MSEC_CALL_LZ4 32
+
+/**
+ * As `MSEC_CALL_LZ4`, by Zstandard, which is shorter and slower.
+ */
+#define MSEC_CALL_ZSTD 64
+
+/**
  * Before all others.
  */
 #define MSEC_PRIORITY_CRITICAL 1
@@ -125,6 +154,26 @@
  * What can be done without goes last.
  */
 #define MSEC_PRIORITY_SHEDDABLE 3
+
+/**
+ * The subject, most specific attribute first, such as `CN=ann,O=Example`; may be empty.
+ */
+#define MSEC_IDENTITY_SUBJECT 0
+
+/**
+ * The common name out of the subject; empty if it has none.
+ */
+#define MSEC_IDENTITY_COMMON_NAME 1
+
+/**
+ * The DNS names that the certificate is for.
+ */
+#define MSEC_IDENTITY_DNS_NAME 2
+
+/**
+ * The URIs that it is for, such as `spiffe://example/orders`.
+ */
+#define MSEC_IDENTITY_URI 3
 
 /**
  * What one wants to know while writing the program.
@@ -157,6 +206,21 @@
 #define MSEC_LOG_FATAL 5
 
 /**
+ * Whoever is on this machine.
+ */
+#define MSEC_PAGES_LOOPBACK 0
+
+/**
+ * Everybody who can connect.
+ */
+#define MSEC_PAGES_EVERYBODY 1
+
+/**
+ * Nobody, not even those that are open to all.
+ */
+#define MSEC_PAGES_NOBODY 2
+
+/**
  * Until there is something to read, or the other side has ended.
  */
 #define MSEC_READABLE 1
@@ -181,6 +245,17 @@
  * The number of requests in flight is not adapted to what the method can take.
  */
 #define MSEC_METHOD_FIXED 4
+
+/**
+ * With `client_ca`: those who show no certificate are served as well, without an identity.
+ */
+#define MSEC_TLS_IF_SHOWN 1
+
+/**
+ * Those who speak plainly are served at the same address too. The first byte decides. For the time
+ * of a change from one to the other.
+ */
+#define MSEC_TLS_ACCEPT_PLAIN 2
 
 /**
  * Counts the changes of the C interface. A program made for a number runs with every library of
@@ -219,6 +294,11 @@ typedef struct msec_engine msec_engine;
 typedef struct msec_host msec_host;
 
 /**
+ * A key to a pointer that each coroutine has its own of. Usable from every thread.
+ */
+typedef struct msec_local msec_local;
+
+/**
  * Held by one at a time; not recursive. Usable from every core and thread.
  */
 typedef struct msec_mutex msec_mutex;
@@ -254,6 +334,11 @@ typedef struct msec_server_builder msec_server_builder;
 typedef struct msec_task msec_task;
 
 /**
+ * A text that was asked for. Never changes.
+ */
+typedef struct msec_text msec_text;
+
+/**
  * A user header of a call. Nothing of it is kept.
  */
 typedef struct msec_header {
@@ -286,7 +371,7 @@ typedef struct msec_call_options {
    */
   uint32_t timeout_ms;
   /**
-   * `MSEC_CALL_ONE_WAY`, `MSEC_CALL_DYED`, `MSEC_CALL_IDEMPOTENT`, `MSEC_CALL_NO_RETRY`, or-ed.
+   * `MSEC_CALL_...`, or-ed.
    */
   uint32_t flags;
   /**
@@ -301,9 +386,10 @@ typedef struct msec_call_options {
    */
   uint32_t priority;
   /**
-   * 0.
+   * The lane of the connection, 1 to 65535: calls on a lane leave in the order in which they
+   * were made, on a connection of their own. 0: that which calls share.
    */
-  uint32_t reserved;
+  uint32_t lane;
   /**
    * What the call is about, such as a user: calls with one key go to one instance if the
    * service's policy is `hash`, and to one side of a canary. NULL: nothing.
@@ -350,6 +436,62 @@ typedef struct msec_slice {
 } msec_slice;
 
 /**
+ * A certificate and its private key, in files of PEM form. Nothing of it is kept.
+ */
+typedef struct msec_certificate {
+  /**
+   * File of the certificate, followed there by those that lead to its CA; not NULL.
+   */
+  const char *chain;
+  /**
+   * File of the private key; not NULL.
+   */
+  const char *key;
+} msec_certificate;
+
+/**
+ * How an engine secures calls to addresses with `@tls`. Begin with
+ * `MSEC_CLIENT_TLS_OPTIONS_INIT`. Nothing of it is kept.
+ */
+typedef struct msec_client_tls_options {
+  /**
+   * `sizeof(msec_client_tls_options)`.
+   */
+  uint32_t size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * File of the CAs that servers are trusted by, and no others; not NULL.
+   */
+  const char *ca;
+  /**
+   * Shown to servers that demand a certificate. NULL: none.
+   */
+  const struct msec_certificate *certificate;
+  /**
+   * The name that servers' certificates must be for, where the address says none. NULL: the IP
+   * address that is called.
+   */
+  const char *server_name;
+} msec_client_tls_options;
+
+/**
+ * A setting, by the name that it has in the environment. Nothing of it is kept.
+ */
+typedef struct msec_setting {
+  /**
+   * `MSEC_STALL_MS`, for one; not NULL.
+   */
+  const char *name;
+  /**
+   * The value as the environment would have it; not NULL. Empty sets nothing.
+   */
+  const char *value;
+} msec_setting;
+
+/**
  * What an engine is started with, beside the environment (`MSEC_CORES`, `MSEC_IO`, …), which
  * decides what is 0 or NULL here. Begin with `MSEC_ENGINE_OPTIONS_INIT`.
  */
@@ -379,7 +521,26 @@ typedef struct msec_engine_options {
    * File of routes, followed while it changes. Not kept; NULL: `MSEC_ROUTES`, or none.
    */
   const char *routes;
+  /**
+   * How calls to addresses with `@tls` are secured. Not kept; NULL: `MSEC_TLS_CA` and the like,
+   * or there are none.
+   */
+  const struct msec_client_tls_options *tls;
+  /**
+   * Whatever else the environment could say, and before it. Not kept; NULL: nothing.
+   */
+  const struct msec_setting *settings;
+  /**
+   * How many.
+   */
+  size_t settings_count;
 } msec_engine_options;
+
+/**
+ * Is given a pointer that a coroutine does not have any more, never NULL. Runs on that coroutine,
+ * where it may suspend. No C++ exception may leave it.
+ */
+typedef void (*msec_local_end)(void *pointer);
 
 /**
  * A key and a value of a record. Nothing of it is kept.
@@ -446,7 +607,40 @@ typedef struct msec_method_options {
    * 0: no such bound.
    */
   uint32_t requests_max;
+  /**
+   * 0. Without it the next field might follow a gap, in which anything may stand.
+   */
+  uint32_t reserved;
 } msec_method_options;
+
+/**
+ * How a server secures the addresses that it listens at with `@tls`. Begin with
+ * `MSEC_SERVER_TLS_OPTIONS_INIT`. Nothing of it is kept.
+ */
+typedef struct msec_server_tls_options {
+  /**
+   * `sizeof(msec_server_tls_options)`.
+   */
+  uint32_t size;
+  /**
+   * `MSEC_TLS_IF_SHOWN` and `MSEC_TLS_ACCEPT_PLAIN`, or-ed.
+   */
+  uint32_t flags;
+  /**
+   * What is shown, not NULL: the first to those who ask for no name, or for one that none is
+   * for; another to those who ask for a name that it is for (SNI).
+   */
+  const struct msec_certificate *certificates;
+  /**
+   * How many, 1 to 64.
+   */
+  size_t certificates_count;
+  /**
+   * File of the CAs of one of which those who connect must show a certificate (mutual TLS).
+   * NULL: nothing is demanded.
+   */
+  const char *client_ca;
+} msec_server_tls_options;
 
 /**
  * What a plugin tells of itself. Begin with `MSEC_PLUGIN_INIT`.
@@ -528,6 +722,22 @@ int32_t msec_channel_send(const struct msec_channel *channel, void *item, uint32
  * empty; -2 on a core's loop, if it is empty.
  */
 int32_t msec_channel_recv(const struct msec_channel *channel, uint32_t timeout_ms, void **item);
+
+/**
+ * Takes the oldest item out of whichever of several channels has one, and waits for the first to
+ * have: suspends the coroutine, or blocks the thread. Of several that have, the first in the list
+ * counts; what is closed and empty is passed over. `index` becomes the place of the channel in the
+ * list. Ends of tasks and answers can be waited for beside others, by sending something as they
+ * come. `timeout_ms` 0 waits as long as it takes.
+ *
+ * Errors: -10 the time is over; -103 the caller was cancelled; -104 all are closed and empty; -2
+ * on a core's loop, if all are empty.
+ */
+int32_t msec_channel_recv_any(const struct msec_channel *const *channels,
+                              size_t channels_count,
+                              uint32_t timeout_ms,
+                              size_t *index,
+                              void **item);
 
 /**
  * Lets nothing more in: who waits to send fails, and what is in it can still be received.
@@ -618,6 +828,17 @@ int32_t msec_condition_notify_one(const struct msec_condition *condition);
 int32_t msec_condition_notify_all(const struct msec_condition *condition);
 
 /**
+ * The value of a setting that is in force, by the name that the page `/config` gives it, such as
+ * "stall_ms": it may come from the options, from the environment, or be a default. Of TLS there
+ * are files, never what is in them. The text is to be given back with `msec_text_free`.
+ *
+ * Errors: -1 there is no such setting.
+ */
+int32_t msec_engine_config(const struct msec_engine *engine,
+                           const char *name,
+                           struct msec_text **value);
+
+/**
  * The body of the request: a serialized message, or whatever the caller sent. Valid until the
  * handler returns.
  */
@@ -672,14 +893,27 @@ uint64_t msec_context_flow_id(const struct msec_context *context);
 uint32_t msec_context_attempt(const struct msec_context *context);
 
 /**
+ * Which request goes first when not all can be served: one of `MSEC_PRIORITY_...`. Calls that are
+ * made for this one inherit it. 0 for NULL.
+ */
+uint32_t msec_context_priority(const struct msec_context *context);
+
+/**
+ * Where the request is in its trace: what an HTTP request of the handler's own is to carry as its
+ * header `traceparent`; calls by a msec_client carry it by themselves. `data` is NULL where spans
+ * are off and the caller has sent none. Valid until the handler returns.
+ */
+struct msec_slice msec_context_traceparent(struct msec_context *context);
+
+/**
  * The value of a user header; of several the last. `data` is NULL if there is none. Valid until
  * the handler returns.
  */
 struct msec_slice msec_context_header(const struct msec_context *context, const char *key);
 
 /**
- * The user header with this index, counted from 0; false, and nothing written, beyond the last.
- * What is written is valid until the handler returns.
+ * The user header with this index, counted from 0; false, and nothing written, beyond the last. A
+ * priority travels as one, too. What is written is valid until the handler returns.
  */
 bool msec_context_header_at(const struct msec_context *context,
                             size_t index,
@@ -713,13 +947,22 @@ char *msec_context_answer_place(struct msec_context *context, size_t size);
 void msec_context_fail_text(struct msec_context *context, const char *data, size_t size);
 
 /**
+ * Puts dye rules in force in the place of those that were, on all cores: `rules` has semicolons
+ * between them, such as `caller=Demo.web uin=11228491 for=10m; method=a.B.* percent=0.5`. At most
+ * 64; empty for none. Must not be called on a coroutine.
+ *
+ * Errors: -1 a rule that is none: the old ones stay; -2 on a core's thread.
+ */
+int32_t msec_engine_set_dye_rules(const struct msec_engine *engine, const char *rules);
+
+/**
  * Starts an engine. `options` may be NULL.
  *
  * Threads are started; none is before. Must not be called on a coroutine. To be given back with
  * `msec_engine_free`.
  *
  * Errors: -1 an option or a variable of the environment makes no sense; -2 a file, a thread or the
- * kernel's I/O could not be had.
+ * kernel's I/O could not be had, or this is a core's thread.
  */
 int32_t msec_engine_new(const struct msec_engine_options *options, struct msec_engine **engine);
 
@@ -784,6 +1027,43 @@ const char *msec_host_config(const struct msec_host *host, const char *section, 
  * Errors: -1.
  */
 int32_t msec_host_fail_text(const struct msec_host *host, const char *data, size_t size);
+
+/**
+ * Who the peer is by its certificate, which a CA that this server trusts has signed: `what` is one
+ * of `MSEC_IDENTITY_...`, and `index` counts from 0 where there may be several. `data` is NULL
+ * beyond the last, and for everything if the request did not come by TLS from a peer that has
+ * shown a certificate. Valid until the handler returns.
+ */
+struct msec_slice msec_context_identity(struct msec_context *context, uint32_t what, size_t index);
+
+/**
+ * A key, for which every coroutine has NULL at first. `end`, if not NULL, is given each pointer
+ * that was set, when another one takes its place or its coroutine ends: the last set comes first.
+ * To be given back with `msec_local_free`.
+ */
+struct msec_local *msec_local_new(msec_local_end end);
+
+/**
+ * Frees a key. Pointers that coroutines have by it are given to its end as before. NULL is freed
+ * without effect.
+ */
+void msec_local_free(struct msec_local *local);
+
+/**
+ * Sets the pointer of the running coroutine; NULL takes it away. Tasks that it spawns do not
+ * inherit it. On a thread that is no core's the pointer is the thread's and ends with it, though
+ * not surely with the main thread; in a function of msec_offload it is the function's.
+ *
+ * Errors: -1; -2 on the loop of a core (callback methods, callbacks), or late in the end of a
+ * thread. The pointer is then still the caller's.
+ */
+int32_t msec_local_set(const struct msec_local *local, void *pointer);
+
+/**
+ * The pointer of the running coroutine, or of the thread; NULL where none was set, and on the loop
+ * of a core.
+ */
+void *msec_local_pointer(const struct msec_local *local);
 
 /**
  * Whether records of that level would be kept here: by the level, or because the request that this
@@ -891,6 +1171,30 @@ int32_t msec_mutex_unlock(const struct msec_mutex *mutex);
 int32_t msec_offload(msec_task_function function, void *argument, int32_t *returned);
 
 /**
+ * Says who may see the pages that tell of the inside: one of `MSEC_PAGES_...`; unless it is said,
+ * whoever is on this machine. `/health` and `/ready` are open to all.
+ *
+ * Errors: -1.
+ */
+int32_t msec_server_builder_pages(struct msec_server_builder *builder, uint32_t who);
+
+/**
+ * Adds a name under which browsers may see those pages, beside addresses and `localhost`: the
+ * `Host` that they send, without its port.
+ *
+ * Errors: -1.
+ */
+int32_t msec_server_builder_host(struct msec_server_builder *builder, const char *name);
+
+/**
+ * Lets pages of an origin (`https://shop.example`), or with `*` of all, call methods from browsers
+ * (CORS). Without it, browsers are refused with -107 unless the page comes from here.
+ *
+ * Errors: -1.
+ */
+int32_t msec_server_builder_cors(struct msec_server_builder *builder, const char *origin);
+
+/**
  * Starts a call, whose answer is waited for later: `msec_pending_wait` or `msec_pending_free` has
  * to follow. `options` may be NULL.
  *
@@ -921,6 +1225,30 @@ void msec_pending_free(struct msec_pending *pending);
  * exit status.
  */
 int msec_worker_main(int count, const char *const *arguments);
+
+/**
+ * Has a crash (a stack overflow, a bad access, an abort, a C++ exception that left a handler)
+ * write one line to standard error that names the signal and the method, before the process dies
+ * of it as usual; and a core that stalls, its stack. Once a process, before an engine is started.
+ *
+ * It takes the signals of crashes and `SIGRTMIN + 5`, which interrupts what a stalled handler is
+ * blocked in, as any signal does.
+ *
+ * Errors: -2.
+ */
+int32_t msec_process_name_crashes(void);
+
+/**
+ * Bounds the requests of a caller, by the name that it gives itself: `per_second` of them (1 to a
+ * million), and `burst` at once, on all cores together. More are answered with -108. `caller` NULL
+ * is each caller that has no quota of its own; those beyond the first 4096 names share one.
+ *
+ * Errors: -1.
+ */
+int32_t msec_server_builder_quota(struct msec_server_builder *builder,
+                                  const char *caller,
+                                  uint32_t per_second,
+                                  uint32_t burst);
 
 /**
  * Sends bytes to `address` (`ip:port`, `ip:port@tls`, `unix:/path`) and waits for an answer, whose
@@ -964,11 +1292,66 @@ int32_t msec_reply_result(const struct msec_reply *reply);
 void msec_reply_free(struct msec_reply *reply);
 
 /**
+ * Everything that was counted since the process began, in the text form 0.0.4 of Prometheus, as
+ * the page `/metrics` shows it. The text is to be given back with `msec_text_free`. Asks all
+ * cores; must not be called on a coroutine.
+ *
+ * Errors: -1; -2 on a core's thread.
+ */
+int32_t msec_engine_metrics(const struct msec_engine *engine, struct msec_text **metrics);
+
+/**
+ * Notes something in the span of the request that the calling code works for: shown with the span,
+ * if that is kept. Up to 256 bytes are kept. On a handler's coroutine or a task that it has
+ * spawned; elsewhere nothing happens. Never suspends.
+ */
+void msec_annotate(const char *data, size_t size);
+
+/**
  * Reads a file of routes, which holds from the next call on. Must not be called on a coroutine.
  *
- * Errors: -1 a mistake in the file, with its line: the old table stays; -2 it cannot be read.
+ * Errors: -1 a mistake in the file, with its line: the old table stays; -2 it cannot be read, or
+ * this is a core's thread.
  */
 int32_t msec_engine_load_routes(const struct msec_engine *engine, const char *path);
+
+/**
+ * Replaces all routes, policies included, with those of a text that a file of routes could have;
+ * when this returns, every core has them. For programs and operators, who are believed. Must not
+ * be called on a coroutine.
+ *
+ * Errors: -1 a mistake in the text, with its line: the old table stays; -2 on a core's thread.
+ */
+int32_t msec_engine_set_routes(const struct msec_engine *engine, const char *routes);
+
+/**
+ * As `msec_engine_set_routes`, for who watches a registry, which may be wrong: a service that
+ * would be left with less than half of the instances of the last ten seconds, or without any,
+ * stays as it is until `msec_engine_confirm_routes`; the others change. `held`, if not NULL,
+ * becomes the names of the services that are held, one a line, to be given back with
+ * `msec_text_free`. From any thread; returns at once, and the cores follow within microseconds.
+ *
+ * Errors: -1 a mistake in the text, with its line: the old table stays.
+ */
+int32_t msec_engine_push_routes(const struct msec_engine *engine,
+                                const char *routes,
+                                struct msec_text **held);
+
+/**
+ * Lets come true what a push said of a service and what was held. From any thread.
+ *
+ * Errors: -1 nothing of that service is held.
+ */
+int32_t msec_engine_confirm_routes(const struct msec_engine *engine, const char *service);
+
+/**
+ * All services that can be called by name, and why their calls go where they go: the JSON of the
+ * page `/routes`. The text is to be given back with `msec_text_free`. Asks all cores: suspends the
+ * coroutine, or blocks the thread.
+ *
+ * Errors: -1; -2 on the loop of a core (callback methods, callbacks).
+ */
+int32_t msec_engine_explain_routes(const struct msec_engine *engine, struct msec_text **json);
 
 /**
  * A semaphore with so many permits. To be given back with `msec_semaphore_free`.
@@ -1055,8 +1438,8 @@ int32_t msec_server_builder_admin(struct msec_server_builder *builder, const cha
  * description is used up, also by a failure. Must not be called on a coroutine. To be given back
  * with `msec_server_free`.
  *
- * Errors: -14 an address that is none; -1 a method that is described wrongly; -2 a socket that
- * cannot be opened.
+ * Errors: -14 an address that is none; -1 a method that is described wrongly, or a certificate
+ * that is none; -2 a socket or a file that cannot be opened, or this is a core's thread.
  */
 int32_t msec_server_start(struct msec_server_builder *builder,
                           const struct msec_engine *engine,
@@ -1073,23 +1456,34 @@ const char *msec_server_address(const struct msec_server *server, size_t index);
  * Accepts no more connections and asks peers to leave; connections stay served. Must not be called
  * on a coroutine.
  *
- * Errors: -1.
+ * Errors: -1; -2 on a core's thread.
  */
 int32_t msec_server_drain(const struct msec_server *server);
 
 /**
  * Drains, gives peers `grace_ms` to leave, answers what is in flight, and closes. No call is lost.
- * Must not be called on a coroutine.
+ * Again has no effect. Must not be called on a coroutine.
  *
- * Errors: -1.
+ * Errors: -1; -2 on a core's thread.
  */
 int32_t msec_server_stop(const struct msec_server *server, uint32_t grace_ms);
 
 /**
  * Stops a server as `msec_server_stop` does, with a grace of a second, and frees it. NULL is freed
- * without effect. Must not be called on a coroutine.
+ * without effect. Must not be called on a coroutine: there nothing can be waited for, and the
+ * server ends with its engine.
  */
 void msec_server_free(struct msec_server *server);
+
+/**
+ * How busy a server is: connections that are open, and requests that are not answered yet. Asks
+ * all cores; must not be called on a coroutine.
+ *
+ * Errors: -1; -2 on a core's thread.
+ */
+int32_t msec_server_load(const struct msec_server *server,
+                         size_t *connections_count,
+                         size_t *requests_count);
 
 /**
  * Runs a function as a coroutine: on the core of the caller, whose deadline, cancellation, flow id
@@ -1138,6 +1532,33 @@ int32_t msec_yield(void);
 bool msec_on_coroutine(void);
 
 /**
+ * The text, with a NUL at its end; "" for NULL. Valid until the text is freed.
+ */
+const char *msec_text_data(const struct msec_text *text);
+
+/**
+ * Frees a text. NULL is freed without effect.
+ */
+void msec_text_free(struct msec_text *text);
+
+/**
+ * Secures the addresses with `@tls`, for SRPC, HTTP and pages alike. Files are read at the start,
+ * and again within two seconds after one has changed.
+ *
+ * Errors: -1. What is wrong with a file is told by `msec_server_start`.
+ */
+int32_t msec_server_builder_tls(struct msec_server_builder *builder,
+                                const struct msec_server_tls_options *options);
+
+/**
+ * Reads all files of certificates and keys again, now, without waiting for the engine to see that
+ * they have changed. Reads them on the calling thread: on a coroutine, use msec_offload.
+ *
+ * Errors: -1 or -2 with the name of the file: what was read from it before stays in force.
+ */
+int32_t msec_engine_reload_tls(const struct msec_engine *engine);
+
+/**
  * The `MSEC_ABI_VERSION` of the library that is loaded, which may be higher than the header's.
  */
 uint32_t msec_abi_version(void);
@@ -1156,8 +1577,14 @@ const char *msec_version(void);
 /** Nothing set. */
 #define MSEC_CALL_OPTIONS_INIT { sizeof(msec_call_options), 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0 }
 /** Nothing set. */
-#define MSEC_ENGINE_OPTIONS_INIT { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL }
+#define MSEC_ENGINE_OPTIONS_INIT \
+    { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL, NULL, NULL, 0 }
 /** Nothing set. */
-#define MSEC_PLUGIN_INIT { sizeof(msec_plugin), MSEC_ABI_VERSION, MSEC_ABI_VERSION, NULL, NULL, 0, 0, 0 }
+#define MSEC_PLUGIN_INIT \
+    { sizeof(msec_plugin), MSEC_ABI_VERSION, MSEC_ABI_VERSION, NULL, NULL, 0, 0, 0 }
 /** Nothing set. */
-#define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0 }
+#define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0, 0 }
+/** Nothing set. */
+#define MSEC_SERVER_TLS_OPTIONS_INIT { sizeof(msec_server_tls_options), 0, NULL, 0, NULL }
+/** Nothing set. */
+#define MSEC_CLIENT_TLS_OPTIONS_INIT { sizeof(msec_client_tls_options), 0, NULL, NULL, NULL }

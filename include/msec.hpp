@@ -145,6 +145,7 @@ template <class T, void (*Free)(T *)>
 using handle = std::unique_ptr<T, freeing<T, Free>>;
 
 using reply = handle<msec_reply, msec_reply_free>;
+using text = handle<msec_text, msec_text_free>;
 
 /// Parses what came into a message.
 template <class Message>
@@ -203,12 +204,65 @@ public:
         return status::last(msec_engine_load_routes(handle(), path.c_str()));
     }
 
+    /// Replaces all routes with those of a text that a file of routes could have.
+    status set_routes(const std::string &routes) {
+        return status::last(msec_engine_set_routes(handle(), routes.c_str()));
+    }
+
+    /// As set_routes(), for who watches a registry; the names of the services that stay as they are
+    /// until confirm_routes(), one a line.
+    result<std::string> push_routes(const std::string &routes) {
+        msec_text *held = nullptr;
+        const int32_t code = msec_engine_push_routes(handle(), routes.c_str(), &held);
+        return text(code, held);
+    }
+
+    /// Lets come true what a push said of a service and what was held.
+    status confirm_routes(const std::string &service) {
+        return status::last(msec_engine_confirm_routes(handle(), service.c_str()));
+    }
+
+    /// Why calls go where they go, as JSON. Suspends.
+    result<std::string> explain_routes() const {
+        msec_text *json = nullptr;
+        const int32_t code = msec_engine_explain_routes(handle(), &json);
+        return text(code, json);
+    }
+
+    /// The value of a setting that is in force, as the page /config shows it.
+    result<std::string> config(const std::string &name) const {
+        msec_text *value = nullptr;
+        const int32_t code = msec_engine_config(handle(), name.c_str(), &value);
+        return text(code, value);
+    }
+
+    /// Everything that was counted, in the text form of Prometheus. Not on a coroutine.
+    result<std::string> metrics() const {
+        msec_text *metrics = nullptr;
+        const int32_t code = msec_engine_metrics(handle(), &metrics);
+        return text(code, metrics);
+    }
+
+    /// Puts dye rules in force, with semicolons between them. Not on a coroutine.
+    status set_dye_rules(const std::string &rules) {
+        return status::last(msec_engine_set_dye_rules(handle(), rules.c_str()));
+    }
+
+    /// Reads all files of certificates and keys again, now.
+    status reload_tls() { return status::last(msec_engine_reload_tls(handle())); }
+
     /// "uring" or "epoll".
     std::string_view io() const { return msec_engine_io(handle()); }
 
     msec_engine *handle() const noexcept { return handle_.get(); }
 
 private:
+    static result<std::string> text(int32_t code, msec_text *handed_out) {
+        const detail::text text(handed_out);
+        if (code != MSEC_OK) return status::last(code);
+        return std::string(msec_text_data(text.get()));
+    }
+
     using deleter = void (*)(msec_engine *);
     engine(msec_engine *handle, deleter deleter) : handle_(handle, deleter) {}
     std::unique_ptr<msec_engine, deleter> handle_{nullptr, msec_engine_free};
@@ -229,6 +283,27 @@ public:
         return detail::view(msec_context_header(handle_, key.c_str()));
     }
 
+    /// All user headers, in the order in which they came.
+    std::vector<std::pair<std::string_view, std::string_view>> headers() const {
+        std::vector<std::pair<std::string_view, std::string_view>> all;
+        msec_slice key, value;
+        while (msec_context_header_at(handle_, all.size(), &key, &value)) {
+            all.emplace_back(detail::view(key), detail::view(value));
+        }
+        return all;
+    }
+
+    /// Who the peer is by its certificate: `what` is MSEC_IDENTITY_..., `index` counts from 0 where
+    /// there may be several; empty beyond the last, or without a certificate.
+    std::string_view identity(uint32_t what, size_t index = 0) const {
+        return detail::view(msec_context_identity(handle_, what, index));
+    }
+
+    /// What an HTTP request of the handler's own is to carry as `traceparent`; may be empty.
+    std::string_view traceparent() const {
+        return detail::view(msec_context_traceparent(handle_));
+    }
+
     /// How long the caller still waits; milliseconds::max() when there is no limit.
     milliseconds remaining() const {
         const int64_t ms = msec_context_remaining_ms(handle_);
@@ -240,6 +315,8 @@ public:
     bool is_one_way() const { return msec_context_is_one_way(handle_); }
     uint64_t flow_id() const { return msec_context_flow_id(handle_); }
     uint32_t attempt() const { return msec_context_attempt(handle_); }
+    /// One of MSEC_PRIORITY_...
+    uint32_t priority() const { return msec_context_priority(handle_); }
 
     /// Sets the business return value that travels in the answer's head.
     void set_result(int32_t result) { msec_context_set_result(handle_, result); }
@@ -253,6 +330,16 @@ public:
 
 private:
     msec_context *handle_;
+};
+
+/// How a server secures its addresses with `@tls`; see msec_server_tls_options.
+struct server_tls {
+    /// Files of certificates and of their private keys.
+    std::vector<std::pair<std::string, std::string>> certificates;
+    /// File of the CAs of one of which those who connect must show a certificate; empty: none.
+    std::string client_ca;
+    /// MSEC_TLS_IF_SHOWN and MSEC_TLS_ACCEPT_PLAIN, or-ed.
+    uint32_t flags = 0;
 };
 
 /// A running server. Destroyed, it stops: what is in flight is answered.
@@ -271,6 +358,13 @@ public:
 
     /// Accepts no more connections and asks peers to leave; connections stay served.
     void drain() { error::check(msec_server_drain(handle_.get())); }
+
+    /// Connections that are open, and requests that are not answered yet.
+    std::pair<size_t, size_t> load() const {
+        std::pair<size_t, size_t> load;
+        error::check(msec_server_load(handle_.get(), &load.first, &load.second));
+        return load;
+    }
 
     /// Drains, gives peers time to leave, answers what is in flight, and closes.
     void stop(milliseconds grace) {
@@ -362,6 +456,52 @@ public:
         } const back{borrowed};
         setup(borrowed);
         return std::move(borrowed.handlers_);
+    }
+
+    /// Says who may see those pages: one of MSEC_PAGES_...
+    builder &pages(uint32_t who) {
+        error::check(msec_server_builder_pages(handle_.get(), who));
+        return *this;
+    }
+
+    /// Adds a name under which browsers may see those pages.
+    builder &host(const std::string &name) {
+        error::check(msec_server_builder_host(handle_.get(), name.c_str()));
+        return *this;
+    }
+
+    /// Lets pages of an origin, or with `*` of all, call methods from browsers.
+    builder &cors(const std::string &origin) {
+        error::check(msec_server_builder_cors(handle_.get(), origin.c_str()));
+        return *this;
+    }
+
+    /// Bounds the requests of a caller, by the name that it gives itself.
+    builder &quota(const std::string &caller, uint32_t per_second, uint32_t burst) {
+        error::check(
+            msec_server_builder_quota(handle_.get(), caller.c_str(), per_second, burst));
+        return *this;
+    }
+
+    /// Bounds the requests of each caller that has no quota of its own.
+    builder &quota_for_others(uint32_t per_second, uint32_t burst) {
+        error::check(msec_server_builder_quota(handle_.get(), nullptr, per_second, burst));
+        return *this;
+    }
+
+    /// Secures the addresses with `@tls`.
+    builder &tls(const server_tls &tls) {
+        std::vector<msec_certificate> certificates;
+        for (const auto &[chain, key] : tls.certificates) {
+            certificates.push_back(msec_certificate{chain.c_str(), key.c_str()});
+        }
+        msec_server_tls_options options = MSEC_SERVER_TLS_OPTIONS_INIT;
+        options.flags = tls.flags;
+        options.certificates = certificates.data();
+        options.certificates_count = certificates.size();
+        options.client_ca = tls.client_ca.empty() ? nullptr : tls.client_ca.c_str();
+        error::check(msec_server_builder_tls(handle_.get(), &options));
+        return *this;
     }
 
     /// Starts the server; the description is used up.
@@ -478,12 +618,14 @@ struct call_options {
     /// Connecting, sending and waiting together; a nested call waits no longer than its request's
     /// caller does.
     milliseconds timeout{1000};
-    /// MSEC_CALL_ONE_WAY, MSEC_CALL_DYED, MSEC_CALL_IDEMPOTENT, MSEC_CALL_NO_RETRY, or-ed.
+    /// MSEC_CALL_..., or-ed.
     uint32_t flags = 0;
     /// MSEC_PRIORITY_CRITICAL, MSEC_PRIORITY_DEFAULT, MSEC_PRIORITY_SHEDDABLE; 0: inherited.
     uint32_t priority = 0;
     /// Send it a second time, to another instance, if there is no answer after so long; 0: never.
     milliseconds hedge_after{0};
+    /// The lane of the connection, 1 to 65535; 0: that which calls share.
+    uint32_t lane = 0;
     /// What the call is about, such as a user: calls with one key go to one instance.
     std::string key;
     /// The name that the callee sees as caller; empty: that of the engine.
@@ -505,6 +647,7 @@ public:
         options_.timeout_ms = limit(options.timeout);
         options_.flags = options.flags;
         options_.priority = options.priority;
+        options_.lane = options.lane;
         options_.hedge_after_ms = static_cast<uint32_t>(options.hedge_after.count());
         options_.key = options.key.empty() ? nullptr : options.key.data();
         options_.key_size = options.key.size();
@@ -860,11 +1003,48 @@ public:
         return std::move(*owned);
     }
 
+    /// Takes a value out of the first of several channels that has one: its index, and the value.
+    /// Suspends. Fails with -104 once all are closed and empty.
+    static result<std::pair<size_t, T>> recv_any(const std::vector<const channel *> &channels,
+                                                 milliseconds timeout = milliseconds::max()) {
+        std::vector<const msec_channel *> handles;
+        for (const channel *one : channels) handles.push_back(one->handle_.get());
+        size_t index = 0;
+        void *item = nullptr;
+        const int32_t code = msec_channel_recv_any(handles.data(), handles.size(),
+                                                   detail::limit(timeout), &index, &item);
+        if (code != MSEC_OK) return status::last(code);
+        const std::unique_ptr<T> owned(static_cast<T *>(item));
+        return std::pair<size_t, T>(index, std::move(*owned));
+    }
+
     /// Lets nothing more in.
     void close() noexcept { msec_channel_close(handle_.get()); }
 
 private:
     detail::handle<msec_channel, msec_channel_free> handle_;
+};
+
+/// A value that each coroutine has its own of, made when it is first looked at and destroyed with
+/// the coroutine. On a plain thread it is the thread's. To be made once, as a static.
+template <class T>
+class local {
+public:
+    local() : handle_(msec_local_new(destroy)) {}
+
+    /// The running coroutine's value. Throws msec::error (-2) on the loop of a core.
+    T &get() const {
+        if (void *known = msec_local_pointer(handle_.get())) return *static_cast<T *>(known);
+        auto made = std::make_unique<T>();
+        error::check(msec_local_set(handle_.get(), made.get()));
+        return *made.release();
+    }
+    T &operator*() const { return get(); }
+    T *operator->() const { return &get(); }
+
+private:
+    static void destroy(void *value) noexcept { delete static_cast<T *>(value); }
+    detail::handle<msec_local, msec_local_free> handle_;
 };
 
 /// Suspends until a descriptor can be read.
@@ -900,6 +1080,9 @@ inline void log(uint32_t level, const char *source, std::string_view text,
                 std::initializer_list<msec_field> fields = {}) {
     msec_log(level, source, text.data(), text.size(), fields.begin(), fields.size());
 }
+
+/// Notes something in the span of the request that the calling code works for.
+inline void annotate(std::string_view text) { msec_annotate(text.data(), text.size()); }
 
 /// Adds a field to all further records of the request that is being served.
 inline void log_option(const std::string &key, const std::string &value) {

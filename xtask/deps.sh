@@ -31,6 +31,8 @@ test)
     need clang command -v clang++
     need libc++-dev test -e /usr/lib/llvm-14/include/c++/v1/vector
     need libc++abi-dev test -e /usr/lib/llvm-14/lib/libc++abi.so
+    # Describes and compares interfaces of libraries: abidw, abidiff.
+    need abigail-tools command -v abidiff
     # What the C++ examples are built with.
     need cmake command -v cmake
     need pkg-config command -v pkg-config

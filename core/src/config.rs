@@ -20,7 +20,7 @@ use msec_sys::coroutine::{Guard, STACK_BYTES_MAX, STACK_BYTES_MIN, StackConfig};
 use msec_sys::ring::{Choice, Features};
 use msec_sys::{cpu, process};
 
-use variables::VARIABLES;
+use variables::{Form, VARIABLES};
 
 use crate::error::{Error, Result};
 use crate::log::Level;
@@ -192,36 +192,47 @@ impl Config {
         VARIABLES.iter().map(|(name, meaning, _)| (*name, *meaning))
     }
 
-    /// Whether a variable of the environment may have that value.
+    /// Sets what a variable of [`Config::from_env`] sets, as if the environment had it.
+    ///
+    /// For programs that have their settings as texts, from a file or from another language.
+    ///
+    /// ```
+    /// let config = msec::Config::new().variable("MSEC_STALL_MS", "500")?;
+    /// let error = config.variable("MSEC_CORES", "many").unwrap_err();
+    /// assert_eq!(error.message(), "MSEC_CORES is `many`; allowed is a number from 1 to 255");
+    /// # Ok::<(), msec::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// -1, naming the value and what is allowed; for a name that is none, too.
-    pub fn check_variable(name: &str, value: &str) -> Result<()> {
-        let Some((_, _, form)) = VARIABLES.iter().find(|(known, ..)| *known == name) else {
-            return Err(Error::new(Code::INVALID_PARAMETER, format!("there is no {name}")));
+    /// -1: there is no such variable; or naming it, its value and what is allowed.
+    pub fn variable(mut self, name: &str, value: &str) -> Result<Self> {
+        let Some((name, _, form)) = VARIABLES.iter().find(|(known, ..)| *known == name) else {
+            let text = format!("there is no variable {name}");
+            return Err(Error::new(Code::INVALID_PARAMETER, text));
         };
-        match form.set(&mut Self::new(), value.trim()) {
-            Some(()) => Ok(()),
-            None => {
-                let text = format!("`{value}`; allowed is {}", form.allowed());
-                Err(Error::new(Code::INVALID_PARAMETER, text))
-            }
-        }
+        self.set(name, form, value)?;
+        Ok(self)
     }
 
     fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut config = Self::new();
         for (name, _, form) in VARIABLES {
             let value = read(name).unwrap_or_default();
-            let value = value.trim();
-            if !value.is_empty() && form.set(&mut config, value).is_none() {
-                let text = format!("{name} is `{value}`; allowed is {}", form.allowed());
-                return Err(
-                    Error::new(Code::INVALID_PARAMETER, text).during("reading the environment")
-                );
-            }
+            config
+                .set(name, form, &value)
+                .map_err(|error| error.during("reading the environment"))?;
         }
         Ok(config)
+    }
+
+    /// An empty value sets nothing.
+    fn set(&mut self, name: &str, form: &Form, value: &str) -> Result<()> {
+        let value = value.trim();
+        if !value.is_empty() && form.set(self, value).is_none() {
+            let text = format!("{name} is `{value}`; allowed is {}", form.allowed());
+            return Err(Error::new(Code::INVALID_PARAMETER, text));
+        }
+        Ok(())
     }
 
     /// How many core threads; 1 to 255, default the CPUs that this process may use.

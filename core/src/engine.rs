@@ -10,6 +10,7 @@
 //! they lease from, and a heartbeat each, which the watchdog reads. No thread is started before an
 //! engine is, and all of them are joined when it is stopped.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -444,6 +445,16 @@ impl Drop for Running {
     }
 }
 
+thread_local! {
+    /// Has no destructor, so that it can be asked until the very end of a thread.
+    static IS_CORE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is a core's.
+pub(crate) fn on_core() -> bool {
+    IS_CORE.get()
+}
+
 fn core_thread(
     index: usize,
     shared: Arc<Shared>,
@@ -457,6 +468,7 @@ fn core_thread(
         log::warn("pin", format_args!("core {index} is not pinned to CPU {cpu}: {error}"));
     }
     cpu::step_forward();
+    IS_CORE.set(true);
     CrashNote::set_core(index);
     process::keep_recent_of_core(index);
     shared.cores.beat(index).thread.store(process::thread_id(), Ordering::Relaxed);
@@ -480,6 +492,7 @@ fn core_thread(
     let shard = Shard::new(index, shared, ring, inbox);
     let _ = tell.send(Ok(()));
     shard.run();
+    IS_CORE.set(false);
 }
 
 fn say_backend(ring: &Ring, refused: Option<&std::io::Error>) {

@@ -7,8 +7,8 @@
 //!
 //! The peer notices nothing: not a byte is lost, nothing is asked of it, and it need not connect
 //! again. A connection can go when it is between two requests. One that speaks TLS cannot, since
-//! its keys are this process's, nor one that speaks HTTP; these are asked to leave. What a connection
-//! does to go is in `connection/handing.rs`.
+//! its keys are this process's, nor one that speaks HTTP; these are asked to leave. What a
+//! connection does to go is in `connection/handing.rs`.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

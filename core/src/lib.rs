@@ -123,6 +123,19 @@ pub use trace::annotate;
 
 use task::Inherited;
 
+/// Whether this thread is a core's, which must not wait for the cores.
+#[doc(hidden)]
+pub fn on_core() -> bool {
+    engine::on_core()
+}
+
+/// Whether somebody has called exit(3) on this core's thread: its loop never goes on, and what the
+/// program's destructors do now must not wait for it.
+#[doc(hidden)]
+pub fn exits_on_core() -> bool {
+    engine::on_core() && shard::current().is_none()
+}
+
 /// What the code that runs now works for.
 pub(crate) fn inherited() -> Inherited {
     if let Some(shard) = shard::current() {

@@ -319,12 +319,12 @@ impl Server {
         });
     }
 
-    /// Accepts no more connections and gives those that it has to `heir`, as soon as each is between
-    /// two requests: for a process that ends while another one, which listens with the same
+    /// Accepts no more connections and gives those that it has to `heir`, as soon as each is
+    /// between two requests: for a process that ends while another one, which listens with the same
     /// sockets, goes on with [`Server::take`]. The peers notice nothing.
     ///
-    /// Connections that speak TLS or HTTP cannot be given away; their peers are asked to leave. `heir`
-    /// is called on core threads and must not block. Follow with [`Server::stop`].
+    /// Connections that speak TLS or HTTP cannot be given away; their peers are asked to leave.
+    /// `heir` is called on core threads and must not block. Follow with [`Server::stop`].
     pub fn hand_over(&self, heir: impl Fn(Handed) + Send + Sync + 'static) {
         let (number, heir): (u32, Heir) = (self.plan.number, Arc::new(heir));
         self.engine.ask_all(move |shard| {

@@ -1,4 +1,4 @@
-// A business plugin: an echo service that asks another one for the echo, as real services ask others.
+// A business plugin: an echo service that asks another one for the echo.
 //
 // It becomes msec.so. Installed as <root>/Demo/plugin/bin/msec.so it is run by
 //

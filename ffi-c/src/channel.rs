@@ -1,6 +1,9 @@
 //! Channels: bounded queues of pointers between coroutines and threads.
 
 use std::ffi::c_void;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 
 use async_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use msec::{Code, Error};
@@ -11,7 +14,11 @@ use crate::task::wait;
 
 /// A bounded queue of pointers. Usable from every core and thread.
 #[allow(non_camel_case_types)]
-pub struct msec_channel {
+pub struct msec_channel(Arc<Ends>);
+
+/// What whoever is in one of these functions keeps, though the handle be freed meanwhile: by who
+/// received the last item, for one, before who sent it has returned.
+struct Ends {
     sender: Sender<Item>,
     receiver: Receiver<Item>,
 }
@@ -32,7 +39,7 @@ fn closed() -> Error {
 pub extern "C" fn msec_channel_new(capacity: usize) -> *mut msec_channel {
     guard::or(std::ptr::null_mut(), || {
         let (sender, receiver) = bounded(capacity.max(1));
-        Box::into_raw(Box::new(msec_channel { sender, receiver }))
+        Box::into_raw(Box::new(msec_channel(Arc::new(Ends { sender, receiver }))))
     })
 }
 
@@ -62,7 +69,7 @@ pub unsafe extern "C" fn msec_channel_send(
 ) -> i32 {
     guard!([channel] {
         // SAFETY: not NULL, so live.
-        let sender = &unsafe { &*channel }.sender;
+        let Ends { sender, .. } = &*unsafe { &*channel }.0.clone();
         match sender.try_send(Item(item)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(closed()),
@@ -89,7 +96,7 @@ pub unsafe extern "C" fn msec_channel_recv(
 ) -> i32 {
     guard!([channel, item] {
         // SAFETY: not NULL, so live.
-        let receiver = &unsafe { &*channel }.receiver;
+        let Ends { receiver, .. } = &*unsafe { &*channel }.0.clone();
         let received = match receiver.try_recv() {
             Ok(received) => received,
             Err(TryRecvError::Closed) => return Err(closed()),
@@ -97,6 +104,55 @@ pub unsafe extern "C" fn msec_channel_recv(
         };
         // SAFETY: not NULL, and a place for a pointer.
         unsafe { item.write(received.0) };
+        Ok(())
+    })
+}
+
+/// Takes the oldest item out of whichever of several channels has one, and waits for the first to
+/// have: suspends the coroutine, or blocks the thread. Of several that have, the first in the list
+/// counts; what is closed and empty is passed over. `index` becomes the place of the channel in the
+/// list. Ends of tasks and answers can be waited for beside others, by sending something as they
+/// come. `timeout_ms` 0 waits as long as it takes.
+///
+/// Errors: -10 the time is over; -103 the caller was cancelled; -104 all are closed and empty; -2
+/// on a core's loop, if all are empty.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_channel_recv_any(
+    channels: *const *const msec_channel,
+    channels_count: usize,
+    timeout_ms: u32,
+    index: *mut usize,
+    item: *mut *mut c_void,
+) -> i32 {
+    guard!([channels, index, item] {
+        // SAFETY: as many as the caller says.
+        let channels = unsafe { std::slice::from_raw_parts(channels, channels_count) };
+        // SAFETY: each is NULL or live.
+        let channels = channels.iter().map(|channel| Some(unsafe { channel.as_ref() }?.0.clone()));
+        let missing = || Error::new(Code::INVALID_PARAMETER, "a channel of the list is NULL");
+        let channels = channels.collect::<Option<Vec<_>>>().ok_or_else(missing)?;
+        let mut waits: Vec<_> =
+            channels.iter().map(|channel| Box::pin(channel.receiver.recv())).collect();
+        let first = poll_fn(|context| {
+            let mut is_closed = true;
+            for (index, wait) in waits.iter_mut().enumerate() {
+                match wait.as_mut().poll(context) {
+                    Poll::Ready(Ok(item)) => return Poll::Ready(Ok((index, item))),
+                    Poll::Ready(Err(_)) => {}
+                    Poll::Pending => is_closed = false,
+                }
+            }
+            if is_closed { Poll::Ready(Err(closed())) } else { Poll::Pending }
+        });
+        let (place, received) = wait(first, timeout_ms)??;
+        // SAFETY: not NULL, and places for a number and a pointer.
+        unsafe {
+            index.write(place);
+            item.write(received.0);
+        }
         Ok(())
     })
 }
@@ -111,7 +167,7 @@ pub unsafe extern "C" fn msec_channel_recv(
 pub unsafe extern "C" fn msec_channel_close(channel: *const msec_channel) -> i32 {
     guard!([channel] {
         // SAFETY: not NULL, so live.
-        unsafe { &*channel }.sender.close();
+        unsafe { &*channel }.0.clone().sender.close();
         Ok(())
     })
 }

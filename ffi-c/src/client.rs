@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use msec::{CallOptions, Client, Code, Error, Priority, Result};
+use msec::{CallOptions, Client, Code, Compress, Error, Priority, Result};
 
 use crate::carried::Carried;
 use crate::engine::{free, msec_engine};
@@ -38,7 +38,7 @@ pub struct msec_call_options {
     /// How long to wait, in milliseconds: connecting, sending and waiting together. A nested call
     /// waits no longer than its request's caller does. 0: a second.
     pub timeout_ms: u32,
-    /// `MSEC_CALL_ONE_WAY`, `MSEC_CALL_DYED`, `MSEC_CALL_IDEMPOTENT`, `MSEC_CALL_NO_RETRY`, or-ed.
+    /// `MSEC_CALL_...`, or-ed.
     pub flags: u32,
     /// Send it a second time, to another instance, if there is no answer after so many
     /// milliseconds; implies `MSEC_CALL_IDEMPOTENT`. 0: never.
@@ -47,8 +47,9 @@ pub struct msec_call_options {
     /// `MSEC_PRIORITY_DEFAULT`, `MSEC_PRIORITY_SHEDDABLE`; 0: that of the request that this call is
     /// made for.
     pub priority: u32,
-    /// 0.
-    pub reserved: u32,
+    /// The lane of the connection, 1 to 65535: calls on a lane leave in the order in which they
+    /// were made, on a connection of their own. 0: that which calls share.
+    pub lane: u32,
     /// What the call is about, such as a user: calls with one key go to one instance if the
     /// service's policy is `hash`, and to one side of a canary. NULL: nothing.
     pub key: *const c_char,
@@ -75,6 +76,16 @@ pub const MSEC_CALL_DYED: u32 = 2;
 pub const MSEC_CALL_IDEMPOTENT: u32 = 4;
 /// The call is not sent again, even where it surely did not run.
 pub const MSEC_CALL_NO_RETRY: u32 = 8;
+/// The call is sent a second time, to another instance, when its answer is later than 95 of 100
+/// calls of the method have been; implies `MSEC_CALL_IDEMPOTENT`.
+pub const MSEC_CALL_HEDGE_AT_P95: u32 = 16;
+/// The body is compressed by LZ4, and so may be the answer's, once the peer has told that it
+/// understands that: from the second call on a connection on.
+pub const MSEC_CALL_LZ4: u32 = 32;
+/// As `MSEC_CALL_LZ4`, by Zstandard, which is shorter and slower.
+pub const MSEC_CALL_ZSTD: u32 = 64;
+/// All flags there are.
+const CALL_FLAGS: u32 = (MSEC_CALL_ZSTD << 1) - 1;
 
 /// Before all others.
 pub const MSEC_PRIORITY_CRITICAL: u32 = 1;
@@ -201,25 +212,32 @@ pub(crate) unsafe fn read(given: *const msec_call_options) -> Result<CallOptions
     if given.timeout_ms != 0 {
         options = options.timeout(Duration::from_millis(given.timeout_ms.into()));
     }
+    options::flags::<msec_call_options>(given.flags, CALL_FLAGS)?;
     let has = |flag: u32| given.flags & flag != 0;
     options = options.one_way(has(MSEC_CALL_ONE_WAY)).dyed(has(MSEC_CALL_DYED));
     options = options.idempotent(has(MSEC_CALL_IDEMPOTENT));
     if has(MSEC_CALL_NO_RETRY) {
         options = options.retries(0);
     }
+    if has(MSEC_CALL_LZ4) {
+        options = options.compress(Compress::Lz4);
+    }
+    if has(MSEC_CALL_ZSTD) {
+        options = options.compress(Compress::Zstd);
+    }
+    if has(MSEC_CALL_HEDGE_AT_P95) {
+        options = options.hedge_at_p95();
+    }
+    if given.lane != 0 {
+        let wrong = |_| Error::new(Code::INVALID_PARAMETER, format!("lane {} is none", given.lane));
+        options = options.lane(u16::try_from(given.lane).map_err(wrong)?);
+    }
     if given.hedge_after_ms != 0 {
         options = options.hedge_after(Duration::from_millis(given.hedge_after_ms.into()));
     }
-    options = match given.priority {
-        0 => options,
-        MSEC_PRIORITY_CRITICAL => options.priority(Priority::Critical),
-        MSEC_PRIORITY_DEFAULT => options.priority(Priority::Default),
-        MSEC_PRIORITY_SHEDDABLE => options.priority(Priority::Sheddable),
-        other => {
-            let text = format!("priority {other} is none");
-            return Err(Error::new(Code::INVALID_PARAMETER, text));
-        }
-    };
+    if given.priority != 0 {
+        options = options.priority(priority_of(given.priority)?);
+    }
     if !given.key.is_null() {
         // SAFETY: the caller's promise.
         options = options.key(unsafe { slice::bytes(given.key, given.key_size) });
@@ -247,4 +265,25 @@ pub(crate) unsafe fn read(given: *const msec_call_options) -> Result<CallOptions
         options = options.header(key, value)?;
     }
     Ok(options)
+}
+
+fn priority_of(number: u32) -> Result<Priority> {
+    match number {
+        MSEC_PRIORITY_CRITICAL => Ok(Priority::Critical),
+        MSEC_PRIORITY_DEFAULT => Ok(Priority::Default),
+        MSEC_PRIORITY_SHEDDABLE => Ok(Priority::Sheddable),
+        other => {
+            let text = format!("priority {other} is none");
+            Err(Error::new(Code::INVALID_PARAMETER, text))
+        }
+    }
+}
+
+/// The number of a priority.
+pub(crate) fn priority(priority: Priority) -> u32 {
+    match priority {
+        Priority::Critical => MSEC_PRIORITY_CRITICAL,
+        Priority::Default => MSEC_PRIORITY_DEFAULT,
+        Priority::Sheddable => MSEC_PRIORITY_SHEDDABLE,
+    }
 }

@@ -1,6 +1,7 @@
 //! Conditions: waiting until others have changed what a mutex protects.
 
 use std::ptr;
+use std::sync::Arc;
 
 use event_listener::Event;
 
@@ -11,12 +12,12 @@ use crate::task::wait;
 
 /// What coroutines and threads wait for together. Usable from every core and thread.
 #[allow(non_camel_case_types)]
-pub struct msec_condition(Event);
+pub struct msec_condition(Arc<Event>);
 
 /// A condition that nobody waits for. To be given back with `msec_condition_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn msec_condition_new() -> *mut msec_condition {
-    guard::or(ptr::null_mut(), || Box::into_raw(Box::new(msec_condition(Event::new()))))
+    guard::or(ptr::null_mut(), || Box::into_raw(Box::new(msec_condition(Arc::new(Event::new())))))
 }
 
 /// Frees a condition that nobody waits for. NULL is freed without effect.
@@ -45,8 +46,8 @@ pub unsafe extern "C" fn msec_condition_wait(
 ) -> i32 {
     guard!([condition, mutex] {
         // SAFETY: not NULL, so live.
-        let (condition, mutex) = unsafe { (&*condition, &*mutex) };
-        let listener = condition.0.listen();
+        let (condition, mutex) = unsafe { ((&*condition).0.clone(), (&*mutex).shared()) };
+        let listener = condition.listen();
         mutex.unlock();
         let notified = wait(listener, timeout_ms);
         mutex.lock(0)?;
@@ -63,8 +64,9 @@ pub unsafe extern "C" fn msec_condition_wait(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn msec_condition_notify_one(condition: *const msec_condition) -> i32 {
     guard!([condition] {
-        // SAFETY: not NULL, so live.
-        unsafe { &*condition }.0.notify_additional(1);
+        // SAFETY: not NULL, so live. Who is woken may free the handle before this returns.
+        let condition = unsafe { &*condition }.0.clone();
+        condition.notify_additional(1);
         Ok(())
     })
 }
@@ -78,8 +80,9 @@ pub unsafe extern "C" fn msec_condition_notify_one(condition: *const msec_condit
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn msec_condition_notify_all(condition: *const msec_condition) -> i32 {
     guard!([condition] {
-        // SAFETY: not NULL, so live.
-        unsafe { &*condition }.0.notify(usize::MAX);
+        // SAFETY: as above.
+        let condition = unsafe { &*condition }.0.clone();
+        condition.notify(usize::MAX);
         Ok(())
     })
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
+use std::sync::Arc;
 
-use msec::{Code, Context, Error};
+use msec::{Code, Context, Error, Identity};
 
-use crate::guard;
 use crate::slice::{self, msec_slice};
+use crate::{client, guard};
 
 /// A request that is being served. Valid while its handler runs, on the handler's thread.
 #[allow(non_camel_case_types)]
@@ -17,6 +18,8 @@ pub struct msec_context {
     /// What the caller is told if the handler fails.
     text: String,
     peer: String,
+    identity: Option<Arc<Identity>>,
+    traceparent: String,
 }
 
 impl msec_context {
@@ -27,12 +30,22 @@ impl msec_context {
             answer: Vec::new(),
             text: String::new(),
             peer: String::new(),
+            identity: None,
+            traceparent: String::new(),
         }
     }
 
     fn context(&self) -> &Context {
         // SAFETY: alive for as long as the handler runs, which is as long as this is used.
         unsafe { &*self.context }
+    }
+
+    /// Who the peer is by its certificate, if it has shown one.
+    pub(crate) fn identity(&mut self) -> Option<&Identity> {
+        if self.identity.is_none() {
+            self.identity = self.context().identity();
+        }
+        self.identity.as_deref()
     }
 
     /// What the handler's return value means.
@@ -167,6 +180,33 @@ pub unsafe extern "C" fn msec_context_attempt(context: *const msec_context) -> u
     unsafe { of(context, 0, Context::attempt) }
 }
 
+/// Which request goes first when not all can be served: one of `MSEC_PRIORITY_...`. Calls that are
+/// made for this one inherit it. 0 for NULL.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_context_priority(context: *const msec_context) -> u32 {
+    let priority = |context: &Context| client::priority(context.priority());
+    // SAFETY: NULL or live.
+    unsafe { of(context, 0, priority) }
+}
+
+/// Where the request is in its trace: what an HTTP request of the handler's own is to carry as its
+/// header `traceparent`; calls by a msec_client carry it by themselves. `data` is NULL where spans
+/// are off and the caller has sent none. Valid until the handler returns.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_context_traceparent(context: *mut msec_context) -> msec_slice {
+    // SAFETY: NULL or live, and not shared: it belongs to the calling handler.
+    let Some(context) = (unsafe { context.as_mut() }) else { return msec_slice::NONE };
+    let Some(parent) = context.context().traceparent() else { return msec_slice::NONE };
+    context.traceparent = parent.to_string();
+    msec_slice::of(context.traceparent.as_bytes())
+}
+
 /// The value of a user header; of several the last. `data` is NULL if there is none. Valid until
 /// the handler returns.
 ///
@@ -188,8 +228,8 @@ pub unsafe extern "C" fn msec_context_header(
     unsafe { of(context, msec_slice::NONE, value) }
 }
 
-/// The user header with this index, counted from 0; false, and nothing written, beyond the last.
-/// What is written is valid until the handler returns.
+/// The user header with this index, counted from 0; false, and nothing written, beyond the last. A
+/// priority travels as one, too. What is written is valid until the handler returns.
 ///
 /// # Safety
 /// As the header says.

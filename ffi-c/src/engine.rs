@@ -4,8 +4,10 @@ use std::ffi::{c_char, c_void};
 
 use msec::{Config, Engine};
 
+use crate::config::{self, msec_setting};
 use crate::error::text;
 use crate::options::{self, Options};
+use crate::tls::{self, msec_client_tls_options};
 use crate::{guard, version};
 
 /// A running engine; servers and clients are put on it. Usable from every thread.
@@ -30,6 +32,13 @@ pub struct msec_engine_options {
     pub service: *const c_char,
     /// File of routes, followed while it changes. Not kept; NULL: `MSEC_ROUTES`, or none.
     pub routes: *const c_char,
+    /// How calls to addresses with `@tls` are secured. Not kept; NULL: `MSEC_TLS_CA` and the like,
+    /// or there are none.
+    pub tls: *const msec_client_tls_options,
+    /// Whatever else the environment could say, and before it. Not kept; NULL: nothing.
+    pub settings: *const msec_setting,
+    /// How many.
+    pub settings_count: usize,
 }
 
 // SAFETY: plain numbers and pointers behind a leading u32; null pointers stand for "not set".
@@ -43,7 +52,7 @@ unsafe impl Options for msec_engine_options {
 /// `msec_engine_free`.
 ///
 /// Errors: -1 an option or a variable of the environment makes no sense; -2 a file, a thread or the
-/// kernel's I/O could not be had.
+/// kernel's I/O could not be had, or this is a core's thread.
 ///
 /// # Safety
 /// As the header says.
@@ -53,11 +62,12 @@ pub unsafe extern "C" fn msec_engine_new(
     engine: *mut *mut msec_engine,
 ) -> i32 {
     guard!([engine] {
+        guard::off_core("start an engine")?;
         let mut config = Config::from_env()?;
         // SAFETY: NULL or a struct of options, by the header's conventions.
         if let Some(options) = unsafe { options::read(options) }? {
             version::check(options.abi_version)?;
-            // SAFETY: its texts are NULL or strings.
+            // SAFETY: its pointers are NULL or valid.
             config = unsafe { with_options(config, &options) }?;
         }
         keep_exceptions();
@@ -93,20 +103,23 @@ pub unsafe extern "C" fn msec_engine_io(engine: *const msec_engine) -> *const c_
     }
 }
 
-/// Drops what a handle owns; NULL is nothing.
+/// Drops what a handle owns; NULL is nothing. As the process exits from a core's thread, it is left
+/// to the kernel: the core does not go on, so nobody could wait for it.
 ///
 /// # Safety
 /// `handle` is NULL or was made by `Box::into_raw`, and is not used again.
 pub(crate) unsafe fn free<T>(handle: *mut T) {
-    if !handle.is_null() {
+    if !handle.is_null() && !msec::exits_on_core() {
         // SAFETY: the caller's promise.
         drop(unsafe { Box::from_raw(handle) });
     }
 }
 
 /// # Safety
-/// The texts in `options` are NULL or strings.
-unsafe fn with_options(mut config: Config, options: &msec_engine_options) -> msec::Result<Config> {
+/// The pointers in `options` are NULL or valid.
+unsafe fn with_options(config: Config, options: &msec_engine_options) -> msec::Result<Config> {
+    // SAFETY: the caller's promise.
+    let mut config = unsafe { config::with(config, options.settings, options.settings_count) }?;
     if options.cores != 0 {
         config = config.cores(options.cores as usize);
     }
@@ -120,6 +133,10 @@ unsafe fn with_options(mut config: Config, options: &msec_engine_options) -> mse
     if !options.routes.is_null() {
         // SAFETY: the caller's promise.
         config = config.routes(unsafe { text("routes", options.routes) }?);
+    }
+    // SAFETY: the caller's promise.
+    if let Some(tls) = unsafe { tls::client(options.tls) }? {
+        config = config.tls(tls);
     }
     Ok(config)
 }

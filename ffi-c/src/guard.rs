@@ -38,6 +38,15 @@ pub(crate) fn null(name: &str) -> i32 {
     error::keep(&Error::new(Code::INVALID_PARAMETER, format!("{name} is NULL")))
 }
 
+/// Fails on a core's thread, where nobody may wait for the cores.
+pub(crate) fn off_core(operation: &'static str) -> Result<()> {
+    if msec::on_core() {
+        let text = "a core's thread must not wait for the cores: use another, or msec_offload";
+        return Err(Error::new(Code::SYSTEM_ERROR, text).during(operation));
+    }
+    Ok(())
+}
+
 /// As [`run`], for exports that return something else than a code.
 pub(crate) fn or<R>(otherwise: R, body: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)

@@ -29,23 +29,38 @@ mod carried;
 mod channel;
 mod client;
 mod condition;
+mod config;
 mod context;
+mod dye;
 mod engine;
 mod error;
 mod host;
+mod identity;
+mod local;
 mod log;
 mod metric;
 mod mutex;
 mod offload;
 mod options;
+mod pages;
 mod pending;
 mod plugin;
+mod process;
+mod quota;
 mod raw;
 mod readiness;
 mod reply;
+mod report;
 mod route;
 mod semaphore;
 mod server;
 mod slice;
 mod task;
+mod text;
+mod tls;
 mod version;
+
+// Refuses to compile where C would lay a struct out otherwise; written by xtask.
+#[rustfmt::skip]
+#[path = "../tests/generated/layout.rs"]
+mod layout;

@@ -2,6 +2,7 @@
 //! users are.
 
 use std::ptr;
+use std::sync::Arc;
 
 use async_lock::Semaphore;
 use msec::{Code, Error, Result};
@@ -12,12 +13,21 @@ use crate::task::wait;
 
 /// Held by one at a time; not recursive. Usable from every core and thread.
 #[allow(non_camel_case_types)]
-pub struct msec_mutex {
+pub struct msec_mutex(Arc<Mutex>);
+
+/// What whoever is in one of these functions keeps, though the handle be freed meanwhile.
+pub(crate) struct Mutex {
     /// One permit: the right to hold it.
     right: Semaphore,
 }
 
 impl msec_mutex {
+    pub(crate) fn shared(&self) -> Arc<Mutex> {
+        self.0.clone()
+    }
+}
+
+impl Mutex {
     pub(crate) fn lock(&self, timeout_ms: u32) -> Result<()> {
         wait(self.right.acquire(), timeout_ms)?.forget();
         Ok(())
@@ -31,7 +41,9 @@ impl msec_mutex {
 /// A mutex that nobody holds. To be given back with `msec_mutex_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn msec_mutex_new() -> *mut msec_mutex {
-    guard::or(ptr::null_mut(), || Box::into_raw(Box::new(msec_mutex { right: Semaphore::new(1) })))
+    guard::or(ptr::null_mut(), || {
+        Box::into_raw(Box::new(msec_mutex(Arc::new(Mutex { right: Semaphore::new(1) }))))
+    })
 }
 
 /// Frees a mutex that nobody holds or waits for. NULL is freed without effect.
@@ -55,7 +67,7 @@ pub unsafe extern "C" fn msec_mutex_free(mutex: *mut msec_mutex) {
 pub unsafe extern "C" fn msec_mutex_lock(mutex: *const msec_mutex, timeout_ms: u32) -> i32 {
     guard!([mutex] {
         // SAFETY: not NULL, so live.
-        unsafe { &*mutex }.lock(timeout_ms)
+        unsafe { &*mutex }.shared().lock(timeout_ms)
     })
 }
 
@@ -69,7 +81,8 @@ pub unsafe extern "C" fn msec_mutex_lock(mutex: *const msec_mutex, timeout_ms: u
 pub unsafe extern "C" fn msec_mutex_try_lock(mutex: *const msec_mutex) -> i32 {
     guard!([mutex] {
         // SAFETY: not NULL, so live.
-        match unsafe { &*mutex }.right.try_acquire() {
+        let mutex = unsafe { &*mutex }.shared();
+        match mutex.right.try_acquire() {
             Some(permit) => permit.forget(),
             None => return Err(Error::new(Code::OVERLOADED, "the mutex is held")),
         }
@@ -86,8 +99,8 @@ pub unsafe extern "C" fn msec_mutex_try_lock(mutex: *const msec_mutex) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn msec_mutex_unlock(mutex: *const msec_mutex) -> i32 {
     guard!([mutex] {
-        // SAFETY: not NULL, so live.
-        unsafe { &*mutex }.unlock();
+        // SAFETY: not NULL, so live. Who holds it next may free the handle before this returns.
+        unsafe { &*mutex }.shared().unlock();
         Ok(())
     })
 }

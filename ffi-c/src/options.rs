@@ -18,6 +18,17 @@ pub(crate) unsafe trait Options: Copy {
     const NAME: &'static str;
 }
 
+/// Fails where a flag is set that is not among the known ones.
+pub(crate) fn flags<O: Options>(given: u32, known: u32) -> Result<()> {
+    match given & !known {
+        0 => Ok(()),
+        _ => {
+            let text = format!("{} has flags of a newer libmsec", O::NAME);
+            Err(Error::new(Code::INVALID_PARAMETER, text))
+        }
+    }
+}
+
 /// What the caller set, in the form of today; `None` for NULL.
 ///
 /// # Safety

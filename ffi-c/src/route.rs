@@ -2,12 +2,20 @@
 
 use std::ffi::c_char;
 
+use msec::{Code, Error, naming};
+
 use crate::engine::msec_engine;
 use crate::error::text;
+use crate::guard;
+use crate::text::{self, msec_text};
+
+/// What mistakes in a text say where a file has its name.
+const NO_FILE: &str = "routes";
 
 /// Reads a file of routes, which holds from the next call on. Must not be called on a coroutine.
 ///
-/// Errors: -1 a mistake in the file, with its line: the old table stays; -2 it cannot be read.
+/// Errors: -1 a mistake in the file, with its line: the old table stays; -2 it cannot be read, or
+/// this is a core's thread.
 ///
 /// # Safety
 /// As the header says.
@@ -17,8 +25,105 @@ pub unsafe extern "C" fn msec_engine_load_routes(
     path: *const c_char,
 ) -> i32 {
     guard!([engine, path] {
+        guard::off_core("load routes")?;
         // SAFETY: not NULL, so a live engine and a string.
         let (engine, path) = unsafe { (&*engine, text("path", path)?) };
         engine.0.load_routes(path)
+    })
+}
+
+/// Replaces all routes, policies included, with those of a text that a file of routes could have;
+/// when this returns, every core has them. For programs and operators, who are believed. Must not
+/// be called on a coroutine.
+///
+/// Errors: -1 a mistake in the text, with its line: the old table stays; -2 on a core's thread.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_engine_set_routes(
+    engine: *const msec_engine,
+    routes: *const c_char,
+) -> i32 {
+    guard!([engine, routes] {
+        guard::off_core("set routes")?;
+        // SAFETY: not NULL, so a live engine and a string.
+        let (engine, routes) = unsafe { (&*engine, text("routes", routes)?) };
+        engine.0.set_routes(naming::parse(routes, NO_FILE)?);
+        Ok(())
+    })
+}
+
+/// As `msec_engine_set_routes`, for who watches a registry, which may be wrong: a service that
+/// would be left with less than half of the instances of the last ten seconds, or without any,
+/// stays as it is until `msec_engine_confirm_routes`; the others change. `held`, if not NULL,
+/// becomes the names of the services that are held, one a line, to be given back with
+/// `msec_text_free`. From any thread; returns at once, and the cores follow within microseconds.
+///
+/// Errors: -1 a mistake in the text, with its line: the old table stays.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_engine_push_routes(
+    engine: *const msec_engine,
+    routes: *const c_char,
+    held: *mut *mut msec_text,
+) -> i32 {
+    guard!([engine, routes] {
+        // SAFETY: not NULL, so a live engine and a string.
+        let (engine, routes) = unsafe { (&*engine, text("routes", routes)?) };
+        let status = engine.0.push_routes(naming::parse(routes, NO_FILE)?);
+        if !held.is_null() {
+            let names = status.held.iter().map(|(name, _)| format!("{name}\n"));
+            // SAFETY: a place for a pointer.
+            unsafe { text::hand_out(held, names.collect()) };
+        }
+        Ok(())
+    })
+}
+
+/// Lets come true what a push said of a service and what was held. From any thread.
+///
+/// Errors: -1 nothing of that service is held.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_engine_confirm_routes(
+    engine: *const msec_engine,
+    service: *const c_char,
+) -> i32 {
+    guard!([engine, service] {
+        // SAFETY: not NULL, so a live engine and a string.
+        let (engine, service) = unsafe { (&*engine, text("service", service)?) };
+        if engine.0.confirm_routes(service) {
+            return Ok(());
+        }
+        let text = format!("nothing of service `{service}` is held");
+        Err(Error::new(Code::INVALID_PARAMETER, text))
+    })
+}
+
+/// All services that can be called by name, and why their calls go where they go: the JSON of the
+/// page `/routes`. The text is to be given back with `msec_text_free`. Asks all cores: suspends the
+/// coroutine, or blocks the thread.
+///
+/// Errors: -1; -2 on the loop of a core (callback methods, callbacks).
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_engine_explain_routes(
+    engine: *const msec_engine,
+    json: *mut *mut msec_text,
+) -> i32 {
+    guard!([engine, json] {
+        if !msec::coroutine::on_coroutine() {
+            guard::off_core("explain routes")?;
+        }
+        // SAFETY: not NULL, so live; and a place for a pointer.
+        unsafe { text::hand_out(json, (&*engine).0.explain_routes_json()) };
+        Ok(())
     })
 }

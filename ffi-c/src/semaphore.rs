@@ -1,6 +1,7 @@
 //! Semaphores: letting in so many at a time, whichever cores and threads they are on.
 
 use std::ptr;
+use std::sync::Arc;
 
 use async_lock::Semaphore;
 use msec::{Code, Error};
@@ -11,12 +12,14 @@ use crate::task::wait;
 
 /// So many permits. Usable from every core and thread.
 #[allow(non_camel_case_types)]
-pub struct msec_semaphore(Semaphore);
+pub struct msec_semaphore(Arc<Semaphore>);
 
 /// A semaphore with so many permits. To be given back with `msec_semaphore_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn msec_semaphore_new(permits: usize) -> *mut msec_semaphore {
-    guard::or(ptr::null_mut(), || Box::into_raw(Box::new(msec_semaphore(Semaphore::new(permits)))))
+    guard::or(ptr::null_mut(), || {
+        Box::into_raw(Box::new(msec_semaphore(Arc::new(Semaphore::new(permits)))))
+    })
 }
 
 /// Frees a semaphore that nobody waits for. NULL is freed without effect.
@@ -44,7 +47,8 @@ pub unsafe extern "C" fn msec_semaphore_acquire(
 ) -> i32 {
     guard!([semaphore] {
         // SAFETY: not NULL, so live.
-        let permit = wait(unsafe { &*semaphore }.0.acquire(), timeout_ms)?;
+        let semaphore = unsafe { &*semaphore }.0.clone();
+        let permit = wait(semaphore.acquire(), timeout_ms)?;
         // It is given back by `msec_semaphore_release`.
         permit.forget();
         Ok(())
@@ -61,7 +65,8 @@ pub unsafe extern "C" fn msec_semaphore_acquire(
 pub unsafe extern "C" fn msec_semaphore_try_acquire(semaphore: *const msec_semaphore) -> i32 {
     guard!([semaphore] {
         // SAFETY: not NULL, so live.
-        match unsafe { &*semaphore }.0.try_acquire() {
+        let semaphore = unsafe { &*semaphore }.0.clone();
+        match semaphore.try_acquire() {
             Some(permit) => permit.forget(),
             None => return Err(Error::new(Code::OVERLOADED, "no permit is free")),
         }
@@ -81,8 +86,9 @@ pub unsafe extern "C" fn msec_semaphore_release(
     permits: usize,
 ) -> i32 {
     guard!([semaphore] {
-        // SAFETY: not NULL, so live.
-        unsafe { &*semaphore }.0.add_permits(permits);
+        // SAFETY: not NULL, so live. Who gets a permit may free the handle before this returns.
+        let semaphore = unsafe { &*semaphore }.0.clone();
+        semaphore.add_permits(permits);
         Ok(())
     })
 }

@@ -53,6 +53,8 @@ pub struct msec_method_options {
     /// Requests of this method in flight in this process at most; more are answered with -101.
     /// 0: no such bound.
     pub requests_max: u32,
+    /// 0. Without it the next field might follow a gap, in which anything may stand.
+    pub reserved: u32,
 }
 
 // SAFETY: numbers behind a leading u32.
@@ -104,6 +106,10 @@ pub unsafe extern "C" fn msec_server_builder_method(
         let handler = handler.ok_or_else(missing)?;
         // SAFETY: a string, and NULL or options.
         let (name, options) = unsafe { (text("name", name)?, options::read(options)?) };
+        if let Some(options) = &options {
+            let known = MSEC_METHOD_HEAVY | MSEC_METHOD_CALLBACK | MSEC_METHOD_FIXED;
+            options::flags::<msec_method_options>(options.flags, known)?;
+        }
         let userdata = Carried::new(userdata);
         let serve = move |context: &msec::Context| {
             let mut wrapped = msec_context::of(context);
@@ -186,8 +192,8 @@ pub unsafe extern "C" fn msec_server_builder_admin(
 /// description is used up, also by a failure. Must not be called on a coroutine. To be given back
 /// with `msec_server_free`.
 ///
-/// Errors: -14 an address that is none; -1 a method that is described wrongly; -2 a socket that
-/// cannot be opened.
+/// Errors: -14 an address that is none; -1 a method that is described wrongly, or a certificate
+/// that is none; -2 a socket or a file that cannot be opened, or this is a core's thread.
 ///
 /// # Safety
 /// As the header says.
@@ -203,6 +209,7 @@ pub unsafe extern "C" fn msec_server_start(
         if engine.is_null() || server.is_null() {
             return Err(Error::new(Code::INVALID_PARAMETER, "engine or server is NULL"));
         }
+        guard::off_core("start a server")?;
         // SAFETY: not NULL, so live.
         let started = builder.0.start(&unsafe { &*engine }.0)?;
         let texts = started.addresses().iter().chain(started.admin_addresses());
@@ -233,13 +240,14 @@ pub unsafe extern "C" fn msec_server_address(
 /// Accepts no more connections and asks peers to leave; connections stay served. Must not be called
 /// on a coroutine.
 ///
-/// Errors: -1.
+/// Errors: -1; -2 on a core's thread.
 ///
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn msec_server_drain(server: *const msec_server) -> i32 {
     guard!([server] {
+        guard::off_core("drain a server")?;
         // SAFETY: not NULL, so live.
         unsafe { &*server }.server.drain();
         Ok(())
@@ -247,15 +255,16 @@ pub unsafe extern "C" fn msec_server_drain(server: *const msec_server) -> i32 {
 }
 
 /// Drains, gives peers `grace_ms` to leave, answers what is in flight, and closes. No call is lost.
-/// Must not be called on a coroutine.
+/// Again has no effect. Must not be called on a coroutine.
 ///
-/// Errors: -1.
+/// Errors: -1; -2 on a core's thread.
 ///
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn msec_server_stop(server: *const msec_server, grace_ms: u32) -> i32 {
     guard!([server] {
+        guard::off_core("stop a server")?;
         // SAFETY: not NULL, so live.
         unsafe { &*server }.server.stop(Duration::from_millis(grace_ms.into()));
         Ok(())
@@ -263,7 +272,8 @@ pub unsafe extern "C" fn msec_server_stop(server: *const msec_server, grace_ms: 
 }
 
 /// Stops a server as `msec_server_stop` does, with a grace of a second, and frees it. NULL is freed
-/// without effect. Must not be called on a coroutine.
+/// without effect. Must not be called on a coroutine: there nothing can be waited for, and the
+/// server ends with its engine.
 ///
 /// # Safety
 /// As the header says.
@@ -273,8 +283,37 @@ pub unsafe extern "C" fn msec_server_free(server: *mut msec_server) {
     guard::or((), || unsafe { free(server) });
 }
 
+/// How busy a server is: connections that are open, and requests that are not answered yet. Asks
+/// all cores; must not be called on a coroutine.
+///
+/// Errors: -1; -2 on a core's thread.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_server_load(
+    server: *const msec_server,
+    connections_count: *mut usize,
+    requests_count: *mut usize,
+) -> i32 {
+    guard!([server, connections_count, requests_count] {
+        guard::off_core("look at a server")?;
+        // SAFETY: not NULL, so live.
+        let load = unsafe { &*server }.server.load();
+        // SAFETY: not NULL, and places for numbers.
+        unsafe {
+            connections_count.write(load.connections_count);
+            requests_count.write(load.requests_count);
+        }
+        Ok(())
+    })
+}
+
 /// The engine's builders are values; the one of C is changed in place.
-fn change(builder: *mut msec_server_builder, change: impl FnOnce(ServerBuilder) -> ServerBuilder) {
+pub(crate) fn change(
+    builder: *mut msec_server_builder,
+    change: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) {
     // SAFETY: not NULL, which the guard has checked, and one thread's at a time.
     let builder = unsafe { &mut *builder };
     builder.0 = change(mem::take(&mut builder.0));

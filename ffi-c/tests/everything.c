@@ -1,22 +1,11 @@
-/* Uses every part of the C interface as a program would, and says what went wrong where. Compiled
- * as C99, C11, C++11 and C++20. */
+/* Uses what services are made of as a program would, and says what went wrong where; operation.c
+ * does so with what they are operated by. Compiled as C99, C11, C++11 and C++20. */
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "msec.h"
-
-#define CHECK(condition)                                                                          \
-    do {                                                                                          \
-        if (!(condition)) {                                                                       \
-            fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition,           \
-                    msec_error_text());                                                           \
-            exit(1);                                                                              \
-        }                                                                                         \
-    } while (0)
+#include "check.h"
 
 static const char *ECHO = "echo.EchoService.Echo";
 static msec_engine *engine;
@@ -260,29 +249,6 @@ static void reports(void) {
     CHECK(msec_engine_load_routes(engine, "/nonexistent/routes.toml") != MSEC_OK);
 }
 
-/* Structs of programs that were compiled with another header. */
-static void other_versions(void) {
-    struct {
-        msec_call_options options;
-        uint64_t later;
-    } larger = {MSEC_CALL_OPTIONS_INIT, 0};
-    msec_call_options options = MSEC_CALL_OPTIONS_INIT;
-    msec_engine_options wrong = MSEC_ENGINE_OPTIONS_INIT;
-    msec_engine *none = NULL;
-    larger.options.size = sizeof larger;
-    CHECK(msec_client_call(client, ECHO, "", 0, &larger.options, NULL) == MSEC_OK);
-    larger.later = 1;
-    CHECK(msec_client_call(client, ECHO, "", 0, &larger.options, NULL) == MSEC_EINVALID_PARAMETER);
-    options.size = 8; /* The first two fields. */
-    options.timeout_ms = 300;
-    options.flags = 0xffff;
-    CHECK(msec_client_call(client, ECHO, "", 0, &options, NULL) == MSEC_OK);
-    options.size = 0;
-    CHECK(msec_client_call(client, ECHO, "", 0, &options, NULL) == MSEC_EINVALID_PARAMETER);
-    wrong.abi_version = MSEC_ABI_VERSION + 1;
-    CHECK(msec_engine_new(&wrong, &none) == MSEC_EINVALID_PARAMETER && none == NULL);
-}
-
 static void *from_a_thread(void *argument) {
     int index;
     (void)argument;
@@ -323,7 +289,6 @@ int main(void) {
     callbacks();
     tasks();
     reports();
-    other_versions();
     for (index = 0; index < 4; index++)
         CHECK(pthread_create(&threads[index], NULL, from_a_thread, NULL) == 0);
     for (index = 0; index < 4; index++) CHECK(pthread_join(threads[index], NULL) == 0);

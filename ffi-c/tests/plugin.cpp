@@ -1,4 +1,4 @@
-// The plugin that the tests of `msec host` run: an echo, and everything that a plugin should not do.
+// The plugin that the tests of `msec host` run: an echo, and all that a plugin should not do.
 //
 // config.ini says how it behaves at its start: [TEST] init = throw, crash, block or unready.
 

@@ -53,12 +53,63 @@ static msec::server serve(const msec::engine &engine) {
         })
         .raw("text.Text.Facts", [](msec::context &context) {
             CHECK(context.remaining() <= 300ms && context.is_dyed() && context.flow_id() != 0);
+            const auto headers = context.headers();
+            CHECK(headers.size() == 2 && headers[0].first == "tenant");
+            CHECK(context.priority() == MSEC_PRIORITY_SHEDDABLE);
+            CHECK(context.traceparent().size() == 55 && context.identity(0).empty());
+            msec::annotate("seen");
             const std::string caller(context.caller());
             context.answer(caller + " " + std::string(context.header("tenant")));
             return msec::status();
         })
         .listen("127.0.0.1:0")
         .start(engine);
+}
+
+static void operation(msec::engine &engine, const msec::server &server) {
+    CHECK(*engine.config("cores") == "2" && engine.config("cheese").status().code() < 0);
+    const std::string instance = "[[service.instance]]\naddress = \"" + server.address() + "\"\n";
+    const std::string table = "[[service]]\nname = \"Demo.text\"\n" + instance;
+    CHECK(engine.set_routes(table).ok());
+    CHECK(msec::call<text>(engine, "Demo.text", ECHO, text{"named"})->value == "named");
+    CHECK(engine.explain_routes()->find("\"Demo.text\"") != std::string::npos);
+    CHECK(engine.set_routes("[[service]]\nnam = 1").text().find("routes:") != std::string::npos);
+    CHECK(*engine.push_routes("") == "Demo.text\n" && engine.confirm_routes("Demo.text").ok());
+    CHECK(engine.set_dye_rules("uin=7 for=1m").ok() && !engine.set_dye_rules("percent=x").ok());
+    CHECK(engine.metrics()->find("text.Text.Echo") != std::string::npos);
+    CHECK(engine.reload_tls().ok() && server.load().first > 0);
+}
+
+// With certificates of MSEC_TEST_TLS, both sides.
+static void tls() {
+    const std::string folder = std::getenv("MSEC_TEST_TLS");
+    const std::string ca = folder + "/ca.pem", chain = folder + "/client.pem",
+                      key = folder + "/client.key";
+    const msec_certificate shown = {chain.c_str(), key.c_str()};
+    msec_client_tls_options trusted = MSEC_CLIENT_TLS_OPTIONS_INIT;
+    trusted.ca = ca.c_str();
+    trusted.certificate = &shown;
+    msec_engine_options options = MSEC_ENGINE_OPTIONS_INIT;
+    options.cores = 1;
+    options.tls = &trusted;
+    const msec::engine engine(options);
+    const msec::server server =
+        msec::server::describe()
+            .raw("text.Text.Who",
+                 [](msec::context &context) {
+                     context.answer(context.identity(MSEC_IDENTITY_COMMON_NAME));
+                     return msec::status();
+                 })
+            .tls({{{folder + "/server.pem", folder + "/server.key"}}, ca, 0})
+            .pages(MSEC_PAGES_NOBODY)
+            .host("text.example")
+            .cors("https://shop.example")
+            .quota("Demo.greedy", 1, 1)
+            .quota_for_others(1000, 1000)
+            .listen("127.0.0.1:0@tls")
+            .start(engine);
+    const msec::client client(engine, server.address());
+    CHECK(*client.call_raw("text.Text.Who", "") == "ann");
 }
 
 static void calls(const msec::engine &engine, const msec::client &client,
@@ -87,6 +138,8 @@ static void calls(const msec::engine &engine, const msec::client &client,
     options.timeout = 300ms;
     options.flags = MSEC_CALL_DYED;
     options.caller = "Demo.caller";
+    options.priority = MSEC_PRIORITY_SHEDDABLE;
+    options.lane = 3;
     options.headers = {{"tenant", "blue"}};
     CHECK(*client.call_raw("text.Text.Facts", "", options) == "Demo.caller blue");
 
@@ -159,6 +212,20 @@ static void tools(const msec::engine &engine) {
     for (int number = 0; number < 10; number++) CHECK(*channel.recv() == std::to_string(number));
     CHECK(channel.recv().status().code() == MSEC_EDRAINING && producer.join().ok());
 
+    msec::channel<int> one(1), other(1);
+    CHECK(other.send(77).ok());
+    auto first = msec::channel<int>::recv_any({&one, &other});
+    CHECK(first->first == 1 && first->second == 77);
+    CHECK(msec::channel<int>::recv_any({&one, &other}, 1ms).status().code() == MSEC_ETIMEOUT);
+
+    static const msec::local<std::string> mine;
+    const auto own = [] {
+        CHECK(mine->empty());
+        *mine = "a value that is too long to be stored without memory of its own";
+        CHECK(msec::yield().ok() && mine->size() > 50);
+    };
+    CHECK(msec::parallel(engine, own, own).ok() && mine->empty());
+
     msec::condition condition;
     bool ready = false;
     msec::task notifier = msec::spawn(engine, [&] {
@@ -203,6 +270,8 @@ int main() {
     msec::server server = serve(engine);
     const msec::client client(engine, server.address());
     calls(engine, client, server.address());
+    operation(engine, server);
+    tls();
     exceptions_stay_apart(engine);
     tools(engine);
     try {

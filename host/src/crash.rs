@@ -84,7 +84,8 @@ impl Ended<'_> {
     fn text(&self, time: &str, now_ns: u64) -> String {
         let Ended { service, worker, pid, why, lines, requests } = self;
         let mut text = format!(
-            "service   {service}\ntime      {time}\nworker    {worker}, process {pid}\nended     {why}\n"
+            "service   {service}\ntime      {time}\nworker    {worker}, process {pid}\n\
+             ended     {why}\n"
         );
         text.push_str("\nrequests taken last, the newest at the end\n");
         text.push_str("     ago  method  caller  flow id  body bytes\n");

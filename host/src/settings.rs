@@ -128,7 +128,8 @@ pub const KEYS: &[Key] = &[
         section: "TLS",
         name: "client_ca",
         default: "",
-        meaning: "file of the CAs that clients' certificates must be of; without, none is asked for",
+        meaning: "file of the CAs that clients' certificates must be of; without, none is asked \
+                  for",
     },
 ];
 
@@ -402,9 +403,10 @@ fn variable_of(key: &str) -> Option<&'static str> {
 }
 
 fn check(variable: &str, value: &str, section: &str, name: &str) -> Result<()> {
-    Config::check_variable(variable, value).map_err(|error| {
-        let text = format!("[{section}] {name} is {}", error.message());
-        Error::new(Code::INVALID_PARAMETER, text)
+    Config::new().variable(variable, value).map(drop).map_err(|error| {
+        // It names the variable, which nobody has set.
+        let why = error.message().trim_start_matches(variable);
+        Error::new(Code::INVALID_PARAMETER, format!("[{section}] {name}{why}"))
     })
 }
 

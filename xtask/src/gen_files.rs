@@ -6,11 +6,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::header;
+use crate::{header, layout, proofs};
 
 /// Folders that hold generated files and nothing else.
-pub(crate) const FOLDERS: &[&str] =
-    &["core/examples/generated", "cpp-examples/generated", "codegen/tests/golden/generated"];
+pub(crate) const FOLDERS: &[&str] = &[
+    "core/examples/generated",
+    "cpp-examples/generated",
+    "codegen/tests/golden/generated",
+    proofs::FOLDER,
+];
 
 /// Rust out of a folder of .proto files.
 struct Stubs {
@@ -83,7 +87,9 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
         files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
     }
     if root.join("ffi-c").is_dir() {
-        files.push((header::PATH.to_string(), header::text(root)?));
+        let header = header::text(root)?;
+        files.extend(proofs::all(&header, &layout::structs(&header::sources(root)?)?)?);
+        files.push((header::PATH.to_string(), header));
     }
     Ok(files)
 }

@@ -17,24 +17,15 @@ const RUST_ONLY: &str = " *\n * # Safety\n * As the header says.\n";
 
 /// The text of the header.
 pub(crate) fn text(root: &Path) -> Result<String, String> {
-    let folder = root.join(CRATE);
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-    };
     let mut options = String::new();
-    let mut sources = Vec::new();
-    let entries = std::fs::read_dir(folder.join("src")).map_err(|error| error.to_string())?;
-    for entry in entries {
-        sources.push(entry.map_err(|error| error.to_string())?.path());
-    }
-    sources.sort();
-    for source in &sources {
-        options.push_str(&starts(&read(source)?)?);
+    let sources = sources(root)?;
+    for (_, source) in &sources {
+        options.push_str(&starts(source)?);
     }
     let config = Config {
         language: Language::C,
         cpp_compat: true,
-        header: Some(read(&folder.join("preamble.h"))?),
+        header: Some(read(&root.join(CRATE).join("preamble.h"))?),
         include_guard: Some("MSEC_H".into()),
         after_includes: Some(codes()),
         documentation_style: DocumentationStyle::Doxy,
@@ -52,14 +43,31 @@ pub(crate) fn text(root: &Path) -> Result<String, String> {
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
     // lib.rs names all the others, and cbindgen follows it: they would be written twice.
-    for source in sources.iter().filter(|source| !source.ends_with("lib.rs")) {
-        builder = builder.with_src(source);
+    for (module, _) in sources.iter().filter(|(module, _)| module != "lib") {
+        builder = builder.with_src(root.join(CRATE).join("src").join(format!("{module}.rs")));
     }
     let bindings = builder.generate().map_err(|error| format!("{PATH}: {error}"))?;
     let mut written = Vec::new();
     bindings.write(&mut written);
     let text = String::from_utf8(written).map_err(|error| error.to_string())?;
     Ok(text.replace(RUST_ONLY, ""))
+}
+
+/// The modules of ffi-c and their texts, in the order of their names.
+pub(crate) fn sources(root: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut sources = Vec::new();
+    let entries = std::fs::read_dir(root.join(CRATE).join("src"));
+    for entry in entries.map_err(|error| error.to_string())? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let module = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        sources.push((module.unwrap_or_default(), read(&path)?));
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The codes, as constants.
@@ -98,7 +106,10 @@ fn starts(source: &str) -> Result<String, String> {
         });
         let values = values.collect::<Vec<_>>().join(", ");
         let _ = writeln!(out, "/** Nothing set. */");
-        let _ = writeln!(out, "#define {}_INIT {{ {values} }}", name.to_uppercase());
+        let line = format!("#define {}_INIT {{ {values} }}", name.to_uppercase());
+        // As cbindgen would break it, for people who read it.
+        let broken = line.replacen(" {", " \\\n    {", 1);
+        let _ = writeln!(out, "{}", if line.len() > 100 { broken } else { line });
     }
     Ok(out)
 }

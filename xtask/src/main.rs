@@ -3,16 +3,21 @@
 //!
 //! ```text
 //! cargo xtask gen       writes every generated file
+//! cargo xtask abi       writes ffi-c/libmsec.abi, by a C compiler and abidw
 //! cargo xtask tidy      checks what the compiler cannot: arrows, unsafe, licences, sizes, rules
 //! cargo xtask ratchet   takes what has become smaller out of xtask/ratchet.txt
 //! ```
 //!
-//! `tidy` never writes, `gen` and `ratchet` never judge, and none of them uses the network.
+//! `tidy` never writes, the others never judge, and none of them uses the network.
 
+mod abi;
 mod checks;
+mod exports;
 mod gen_files;
 mod header;
+mod layout;
 mod metadata;
+mod proofs;
 mod source;
 mod tree;
 
@@ -21,13 +26,14 @@ use std::process::ExitCode;
 
 use crate::tree::Tree;
 
-const USAGE: &str = "usage: cargo xtask gen | tidy | ratchet";
+const USAGE: &str = "usage: cargo xtask gen | abi | tidy | ratchet";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the root folder");
     let outcome = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["gen"] => gen_files::write(root),
+        ["abi"] => abi::write(root),
         ["tidy"] => tidy(root),
         ["ratchet"] => Tree::read(root).and_then(|tree| checks::size::shrink_ratchet(&tree)),
         _ => Err(USAGE.to_string()),

@@ -15,8 +15,9 @@ use crate::tls::ClientTls;
 pub(crate) type Fact = (&'static str, String);
 
 impl Config {
-    /// The settings in force. None of them is a secret.
-    pub(crate) fn facts(&self) -> Vec<Fact> {
+    /// The settings in force by their names, as the page `/config` shows them. None of them is a
+    /// secret: of keys, the files are named.
+    pub fn facts(&self) -> Vec<Fact> {
         let Self {
             limits,
             cores,

@@ -2,7 +2,8 @@
 //! `handed.rs`).
 //!
 //! In this order: all that has come is complete; it is read no more; what came meanwhile is held;
-//! what is in flight is answered, and the answers are sent. Then the socket goes, with what is held.
+//! what is in flight is answered, and the answers are sent. Then the socket goes, with what was
+//! held.
 
 use std::os::fd::AsFd;
 use std::rc::Rc;

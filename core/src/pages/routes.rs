@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::table::Table;
 use super::{Access, Page, Sheet, Visit};
+use crate::engine::Engine;
 use crate::naming::explain::{Service, of_cores};
 
 pub(super) const PAGE: Page =
@@ -16,26 +17,7 @@ fn render(visit: &Visit) -> Sheet {
     let mut services = of_cores(&visit.shard.shared, cores);
     services.retain(|service| wanted.as_ref().is_none_or(|wanted| *wanted == service.name));
     if visit.wants_json() {
-        let all = services.iter().map(|service| {
-            json!({
-                "service": service.name,
-                "table_revision": service.table_revision,
-                "policy": policy(service),
-                "canary_percent": service.canary.as_ref().map(percent),
-                "canary_labels": service.canary.as_ref().map(labels),
-                "hedge": service.hedge.map(hedge),
-                "cores": service.cores_count,
-                "protective": service.is_protective,
-                "all_dead": service.is_all_dead,
-                "failure_ratio": f64::from(service.failure_ratio),
-                "latency_us": service.latency_ns as f64 / 1e3,
-                "retries": service.retries_count,
-                "retries_left": service.retries_left_count,
-                "retries_refused": service.retries_refused_count,
-                "instances": instances(service).json(),
-            })
-        });
-        return Sheet::json(&all.collect::<Value>());
+        return Sheet::json(&json_of(&services));
     }
     let mut body = String::new();
     for service in &services {
@@ -47,6 +29,38 @@ fn render(visit: &Visit) -> Sheet {
         body += "<p>no service is called by name";
     }
     Sheet::html(&PAGE, &body)
+}
+
+impl Engine {
+    /// What [`Engine::explain_routes`] says, as the JSON of the page `/routes`.
+    ///
+    /// Asks all cores. Suspends the coroutine, or blocks the thread; not from a core's loop.
+    pub fn explain_routes_json(&self) -> String {
+        json_of(&self.explain_routes()).to_string()
+    }
+}
+
+fn json_of(services: &[Service]) -> Value {
+    let all = services.iter().map(|service| {
+        json!({
+            "service": service.name,
+            "table_revision": service.table_revision,
+            "policy": policy(service),
+            "canary_percent": service.canary.as_ref().map(percent),
+            "canary_labels": service.canary.as_ref().map(labels),
+            "hedge": service.hedge.map(hedge),
+            "cores": service.cores_count,
+            "protective": service.is_protective,
+            "all_dead": service.is_all_dead,
+            "failure_ratio": f64::from(service.failure_ratio),
+            "latency_us": service.latency_ns as f64 / 1e3,
+            "retries": service.retries_count,
+            "retries_left": service.retries_left_count,
+            "retries_refused": service.retries_refused_count,
+            "instances": instances(service).json(),
+        })
+    });
+    all.collect()
 }
 
 fn policy(service: &Service) -> String {

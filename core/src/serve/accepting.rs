@@ -1,4 +1,4 @@
-//! How connections come to a server: accepted from its listeners, or handed over by another process.
+//! How connections come to a server: from its listeners, or handed over by another process.
 //!
 //! Accepting pauses where connections or descriptors run out, and goes on after a rest. Who was
 //! accepted over the limit, before accepting had paused, is served as soon as there is room.

@@ -7,6 +7,9 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::io;
 use std::path::Path;
 
+/// C's `main`.
+type Main = extern "C" fn(c_int, *const *const c_char) -> c_int;
+
 /// Loads a library and runs the function `name` of it, which has the form of C's `main`; returns
 /// what it returns. `path` without a slash is looked for as dlopen(3) does.
 ///
@@ -26,11 +29,7 @@ pub fn run_main(path: &Path, name: &CStr, arguments: &[CString]) -> io::Result<c
     }
     // SAFETY: the caller names a function of this form; where the library has another one of that
     // name, it is not the library that was meant, as with a program that is no program.
-    let main = unsafe {
-        std::mem::transmute::<*mut libc::c_void, extern "C" fn(c_int, *const *const c_char) -> c_int>(
-            function,
-        )
-    };
+    let main = unsafe { std::mem::transmute::<*mut libc::c_void, Main>(function) };
     let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     pointers.push(std::ptr::null());
     Ok(main(arguments.len() as c_int, pointers.as_ptr()))

@@ -4,6 +4,7 @@
 use crate::tree::{Problem, Tree};
 
 pub(crate) mod arrows;
+pub(crate) mod described;
 pub(crate) mod fresh;
 pub(crate) mod protocol;
 pub(crate) mod rules;
@@ -25,6 +26,7 @@ pub(crate) const ALL: &[Check] = &[
     Check { name: "unsafe", run: unsafety::check },
     Check { name: "protocol", run: protocol::check },
     Check { name: "generated", run: fresh::check },
+    Check { name: "described", run: described::check },
     Check { name: "supply", run: supply::check },
     Check { name: "size", run: size::check },
     Check { name: "text", run: text::check },

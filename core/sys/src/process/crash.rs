@@ -2,8 +2,8 @@
 //!
 //! A service that dies of a wild pointer in one of its hundred methods should say which. Where the
 //! program asks for it ([`name_crashes`]), a handler for the fatal signals writes one line to
-//! standard error, with the stack below, and lets the process die of the same signal, with the core dump it would have
-//! left anyway:
+//! standard error, with the stack below it, and lets the process die of the same signal, with the
+//! core dump it would have left anyway:
 //!
 //! ```text
 //! msec: stack overflow in method pkg.Svc.Method (core 0, coroutine stack 256 KiB); raise stack_kb
