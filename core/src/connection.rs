@@ -44,7 +44,6 @@ use crate::frame_memory;
 use crate::raw::RawSide;
 use crate::shard::Shard;
 use crate::subject::Subject;
-use crate::task::Ready;
 use crate::timer::TimerId;
 use crate::tls::Tls;
 
@@ -340,47 +339,6 @@ impl Connection {
         self.input.borrow_mut().cutter = cutter;
         self.cutting.set(false);
         self.hand_on_if_meant(shard);
-    }
-
-    /// Stops reading until [`Connection::resume`].
-    fn pause(self: &Rc<Self>, shard: &Rc<Shard>) {
-        self.full.set(true);
-        self.watch_progress(shard);
-        if let Some(op) = self.recv.get() {
-            shard.ring.borrow_mut().cancel(op);
-        }
-    }
-
-    /// The role has room again: what was held is taken soon, on the loop's stack. Here may be that
-    /// of the coroutine whose answer made room, which can start no other one.
-    pub(crate) fn resume(self: &Rc<Self>, shard: &Shard) {
-        if !self.full.get() || self.handing.get() || self.has_much_unsent() {
-            return;
-        }
-        if !self.resuming.replace(true) {
-            shard.tasks.ready.borrow_mut().push_back(Ready::Read(self.clone()));
-        }
-    }
-
-    /// Takes what was held, then reads on.
-    pub(crate) fn resumed(self: &Rc<Self>, shard: &Rc<Shard>) {
-        if self.phase.get() == Phase::Dead {
-            return;
-        }
-        self.full.set(false);
-        let held = std::mem::take(&mut self.input.borrow_mut().held);
-        if !held.is_empty() {
-            self.take_input(shard, &held);
-        }
-        self.resuming.set(false);
-        self.hand_on_if_meant(shard);
-        if self.full.get() {
-            // What filled it up may be answered already.
-            self.role_may_resume(shard);
-        } else {
-            self.read(shard);
-            self.close_if_done(shard);
-        }
     }
 
     /// The receive is over.

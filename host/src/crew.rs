@@ -278,7 +278,7 @@ mod tests {
     }
 
     /// Looks every half second until then; what is to be done at that moment.
-    fn at(crew: &mut Crew, now_ns: u64) -> Vec<Action> {
+    fn passes(crew: &mut Crew, now_ns: u64) -> Vec<Action> {
         let mut early = Vec::new();
         while crew.looked_ns + S / 2 < now_ns {
             early.extend(crew.handle_time(crew.looked_ns + S / 2));
@@ -306,13 +306,13 @@ mod tests {
     #[test]
     fn a_worker_that_is_not_ready_in_time_is_aborted_and_then_killed() {
         let (mut crew, _) = Crew::new(1, TIMES, 0);
-        assert_eq!(at(&mut crew, 5 * S - 1), []);
+        assert_eq!(passes(&mut crew, 5 * S - 1), []);
         let why = "it was not ready within 5000 ms".to_owned();
-        assert_eq!(at(&mut crew, 5 * S), [Action::Abort(0, why.clone())]);
+        assert_eq!(passes(&mut crew, 5 * S), [Action::Abort(0, why.clone())]);
         assert_eq!(*crew.phase(), Phase::Failed(why));
-        assert_eq!(at(&mut crew, 6 * S), []);
-        assert_eq!(at(&mut crew, 7 * S), [Action::Kill(0)]);
-        assert_eq!(at(&mut crew, 60 * S), []);
+        assert_eq!(passes(&mut crew, 6 * S), []);
+        assert_eq!(passes(&mut crew, 7 * S), [Action::Kill(0)]);
+        assert_eq!(passes(&mut crew, 60 * S), []);
     }
 
     #[test]
@@ -325,14 +325,14 @@ mod tests {
         let mut at = 22 * S;
         for rest_ns in [S / 10, S / 5, 2 * S / 5] {
             assert_eq!(crew.handle_ended(0, "killed", at), []);
-            assert_eq!(at(&mut crew, at + rest_ns - 1), []);
+            assert_eq!(passes(&mut crew, at + rest_ns - 1), []);
             at += rest_ns;
-            assert_eq!(at(&mut crew, at), [Action::Start(0)]);
+            assert_eq!(passes(&mut crew, at), [Action::Start(0)]);
         }
         for _ in 0..60 {
             crew.handle_ended(0, "killed", at);
             at += REST_MAX_NS;
-            assert_eq!(at(&mut crew, at), [Action::Start(0)]);
+            assert_eq!(passes(&mut crew, at), [Action::Start(0)]);
         }
         // Once it has lived, all is forgiven.
         crew.handle_ready(0, at);
@@ -344,9 +344,9 @@ mod tests {
         let mut crew = serving();
         crew.handle_alive(1, 8 * S);
         let why = "it has shown no sign of life for 10 s".to_owned();
-        assert_eq!(at(&mut crew, 11 * S), [Action::Abort(0, why)]);
+        assert_eq!(passes(&mut crew, 11 * S), [Action::Abort(0, why)]);
         assert_eq!(words(&crew), ["hung", "serving"]);
-        assert_eq!(at(&mut crew, 13 * S), [Action::Kill(0)]);
+        assert_eq!(passes(&mut crew, 13 * S), [Action::Kill(0)]);
         assert_eq!(crew.handle_ended(0, "killed", 13 * S), [Action::Start(0)]);
         assert_eq!(*crew.phase(), Phase::Serving);
     }
@@ -356,8 +356,8 @@ mod tests {
         let mut crew = serving();
         crew.leave(2 * S, 10 * S);
         assert_eq!(crew.handle_ended(0, "", 11 * S), []);
-        assert_eq!(at(&mut crew, 17 * S - 1), []);
-        assert_eq!(at(&mut crew, 17 * S), [Action::Kill(1)]);
+        assert_eq!(passes(&mut crew, 17 * S - 1), []);
+        assert_eq!(passes(&mut crew, 17 * S), [Action::Kill(1)]);
         crew.handle_ended(1, "killed", 17 * S);
         assert_eq!(*crew.phase(), Phase::Gone);
     }
@@ -365,10 +365,13 @@ mod tests {
     #[test]
     fn time_that_nobody_had_is_not_counted() {
         let mut crew = serving();
-        assert_eq!(at(&mut crew, 2 * S), []);
+        assert_eq!(passes(&mut crew, 2 * S), []);
         // The machine stood still for a minute.
         assert_eq!(crew.handle_time(62 * S), []);
-        assert_eq!(at(&mut crew, 70 * S), []);
-        assert!(matches!(&at(&mut crew, 71 * S)[..], [Action::Abort(0, _), Action::Abort(1, _)]));
+        assert_eq!(passes(&mut crew, 70 * S), []);
+        assert!(matches!(
+            &passes(&mut crew, 71 * S)[..],
+            [Action::Abort(0, _), Action::Abort(1, _)]
+        ));
     }
 }

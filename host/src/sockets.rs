@@ -285,7 +285,7 @@ mod tests {
         let place = Socket::new(given.try_clone().unwrap()).local_address().unwrap();
         let address = Address { place, transport: Transport::Stream };
         let number = given.as_raw_fd();
-        let sockets = Sockets::open(&[address.clone()], 4, vec![given]).unwrap();
+        let sockets = Sockets::open(std::slice::from_ref(&address), 4, vec![given]).unwrap();
         assert_eq!(sockets.bound[0].sockets[0].as_raw_fd(), number);
         assert_eq!(sockets.of_worker(3, 1).unwrap().0.len(), 1);
     }

@@ -68,9 +68,8 @@ impl Hosted {
     /// The process of its worker: the newest child of the supervisor.
     pub fn worker(supervisor: u32) -> Option<u32> {
         let tasks = fs::read_dir(format!("/proc/{supervisor}/task")).ok()?;
-        let children = tasks.filter_map(|task| {
-            fs::read_to_string(task.ok()?.path().join("children")).ok()
-        });
+        let children =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
         let all: String = children.collect::<Vec<_>>().join(" ");
         all.split_whitespace().filter_map(|pid| pid.parse().ok()).max()
     }

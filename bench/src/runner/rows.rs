@@ -214,8 +214,7 @@ const GRPC_CPP: Contestant = Contestant {
 const AXUM: Contestant = Contestant { tool: Tool::Http, quick: true, ..bench("axum", "peer-axum") };
 
 /// A service in C++ that parses and builds messages of protobuf.
-const PLUGIN: Contestant =
-    Contestant { name: "msec-plugin", program: Program::Plugin, ..MSEC };
+const PLUGIN: Contestant = Contestant { name: "msec-plugin", program: Program::Plugin, ..MSEC };
 
 const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
 /// The echo example, loaded by `msec press`.

@@ -163,7 +163,7 @@ fn introduce_plugin(screen: &mut Screen, plugin: Option<&Plugin>) {
         Some(plugin) => {
             let address = plugin.address();
             screen.line(&format!(
-                "  and a plugin in C++, cpp-examples/plugin, under `msec host`; it calls the relay:\n\n  \
+                "  and a plugin in C++ under `msec host`, which calls the relay:\n\n  \
                  http://{address}/status   what it serves\n  \
                  http://{address}/traces   its calls, with what they called\n"
             ));

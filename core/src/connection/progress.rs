@@ -1,4 +1,4 @@
-//! What a connection holds, and whether it gets on.
+//! What a connection holds, when it is not read on, and whether it gets on.
 
 use std::rc::Rc;
 
@@ -8,11 +8,53 @@ use super::{Connection, LEASE_BYTES_MIN, Phase, Role, Taken};
 use crate::closed::Closed;
 use crate::http::HttpSide;
 use crate::shard::{Shard, Timer};
+use crate::task::Ready;
 
 /// How often progress is looked at within the time that it may take.
 const LOOKS_COUNT: u64 = 4;
 
 impl Connection {
+    /// Stops reading until [`Connection::resume`].
+    pub(super) fn pause(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.full.set(true);
+        self.watch_progress(shard);
+        if let Some(op) = self.recv.get() {
+            shard.ring.borrow_mut().cancel(op);
+        }
+    }
+
+    /// The role has room again: what was held is taken soon, on the loop's stack. Here may be that
+    /// of the coroutine whose answer made room, which can start no other one.
+    pub(crate) fn resume(self: &Rc<Self>, shard: &Shard) {
+        if !self.full.get() || self.handing.get() || self.has_much_unsent() {
+            return;
+        }
+        if !self.resuming.replace(true) {
+            shard.tasks.ready.borrow_mut().push_back(Ready::Read(self.clone()));
+        }
+    }
+
+    /// Takes what was held, then reads on.
+    pub(crate) fn resumed(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.phase.get() == Phase::Dead {
+            return;
+        }
+        self.full.set(false);
+        let held = std::mem::take(&mut self.input.borrow_mut().held);
+        if !held.is_empty() {
+            self.take_input(shard, &held);
+        }
+        self.resuming.set(false);
+        self.hand_on_if_meant(shard);
+        if self.full.get() {
+            // What filled it up may be answered already.
+            self.role_may_resume(shard);
+        } else {
+            self.read(shard);
+            self.close_if_done(shard);
+        }
+    }
+
     /// Memory of what has come and is incomplete.
     pub(super) fn partial_bytes(&self) -> usize {
         match &self.role {
