@@ -214,6 +214,7 @@ impl Session<'_> {
         let advice = match contestant.program {
             Program::GrpcCpp => format!(" ({})", build::GRPC_INSTALL),
             Program::Bench(_) | Program::Mode(_) | Program::Example(_) => String::new(),
+            Program::Cpp(_) | Program::Plugin => String::new(),
         };
         vec![format!("{NOT_BUILT}: {name}{advice}")]
     }
