@@ -7,35 +7,33 @@
 // which takes the address of the other service from etc/config.ini: [ECHO] next = 127.0.0.1:7963
 
 #include <memory>
+#include <string>
 
-#include <google/protobuf/descriptor.pb.h>
-
-#include "echo.pb.h"
-#include "msec.hpp"
+#include "echo.msec.h"
 
 namespace {
 
-// What the messages look like, so that the service can be called with JSON, by curl and browsers.
-std::string descriptors() {
-    google::protobuf::FileDescriptorSet set;
-    echo::EchoRequest::descriptor()->file()->CopyTo(set.add_file());
-    return set.SerializeAsString();
-}
+class Relay : public echo::EchoService {
+public:
+    Relay(const msec::engine &engine, const std::string &next) : next_(engine, next) {}
+
+    msec::status Echo(msec::context &, const echo::EchoRequest &request,
+                      echo::EchoResponse &response) override {
+        // Blocks this coroutine, and no thread. It inherits the request's deadline.
+        auto answer = next_.Echo(request);
+        if (!answer) return answer.status();
+        response = std::move(*answer);
+        msec::metric::add("echoes");
+        return {};
+    }
+
+private:
+    const echo::EchoServiceClient next_;
+};
 
 void setup(msec::host &host, msec::server::builder &methods) {
     const std::string next = host.config("ECHO", "next", "127.0.0.1:7963");
-    const auto client = std::make_shared<msec::client>(host.engine(), next);
-    methods.descriptors(descriptors());
-    methods.method<echo::EchoRequest, echo::EchoResponse>(
-        "echo.EchoService.Echo",
-        [client](msec::context &, const echo::EchoRequest &request, echo::EchoResponse &response) {
-            // Blocks this coroutine, and no thread. It inherits the request's deadline.
-            auto answer = client->call<echo::EchoResponse>("echo.EchoService.Echo", request);
-            if (!answer) return answer.status();
-            response = std::move(*answer);
-            msec::metric::add("echoes");
-            return msec::status();
-        });
+    methods.service(std::make_shared<Relay>(host.engine(), next));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use msec::{CallOptions, Client, Config, Engine};
-use msec_tests::programs::{command, outside_of_cargo, repository};
+use msec_tests::programs::{command, example, outside_of_cargo, repository};
 use msec_tests::{Child, ECHO, Stage, wait_until};
 
 /// Where libmsec is installed for these tests, and the examples built against it.
@@ -173,4 +173,19 @@ fn a_project_may_have_the_sources_within_itself() {
     run(outside_of_cargo(&mut Command::new("cmake")).arg("--build").arg(project.join("build")));
     let said = run(&mut Command::new(project.join("build/parallel")));
     assert!(said.starts_with("total 6\n"), "{said}");
+}
+
+#[test]
+fn the_demo_runs_the_plugin_and_has_it_called_by_everything() {
+    let mut demo = Command::new(example("demo"));
+    let said = run(demo.env("DEMO_SECONDS", "3").env("DEMO_CPP", &BUILT.examples));
+    for part in [
+        "  ok      callers and relay count the same",
+        "  ok      a C++ program calls the C++ plugin: answered: hello",
+        "  ok      `msec call` calls it: 0a0568656c6c6f",
+        r#"  ok      curl calls it: {"message":"aGVsbG8="}"#,
+        "  ok      the C++ plugin answers",
+    ] {
+        assert!(said.contains(part), "`{part}` is not in {said}");
+    }
 }
