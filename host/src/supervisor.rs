@@ -31,8 +31,10 @@ use crate::process::{Event, Order, Process, WorkerId, ending};
 use crate::settings::Settings;
 use crate::sockets::Sockets;
 
-/// How often time is looked at.
-const TICK: Duration = Duration::from_millis(20);
+/// How often time is looked at when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+/// How many looks there are between two at the length of the log.
+const LOG_TICKS: u32 = 100;
 /// How long workers that are ended at once have.
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -63,6 +65,7 @@ pub(crate) struct Supervisor {
     passage: (OwnedFd, OwnedFd),
     tell: mpsc::Sender<Heard>,
     generations_count: u32,
+    ticks_count: u32,
     current: Generation,
     /// The one before, which leaves.
     old: Option<Generation>,
@@ -91,6 +94,7 @@ impl Supervisor {
             passage,
             tell,
             generations_count: 1,
+            ticks_count: 0,
             current: generation,
             old: None,
             next: None,
@@ -216,8 +220,11 @@ impl Supervisor {
             self.old = None;
         }
         self.look_at_next(now_ns);
-        // The file may be elsewhere, as with systemd.
-        let _ = notice::bound(&self.place.log().join("host.log"));
+        self.ticks_count = self.ticks_count.wrapping_add(1);
+        if self.ticks_count.is_multiple_of(LOG_TICKS) {
+            // The file may be elsewhere, as with systemd.
+            let _ = notice::bound(&self.place.log().join("host.log"));
+        }
     }
 
     /// A generation that is ready takes over; one that is not, and never will be, goes.

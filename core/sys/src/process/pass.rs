@@ -83,12 +83,11 @@ pub fn receive(from: &OwnedFd, bell: &OwnedFd) -> io::Result<Option<(OwnedFd, Ve
 
 fn take(from: &OwnedFd) -> io::Result<(OwnedFd, Vec<u8>)> {
     let mut bytes = vec![0u8; 1 + PASSED_BYTES_MAX];
-    let mut parts = [part(&bytes)];
+    let mut parts = [libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }];
     let mut control = Control([0; 64]);
     let mut header = header(&mut parts, &mut control);
     let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
-    // SAFETY: the header and all that it points to live for the call; the bytes are writable, for
-    // `bytes` is not borrowed otherwise meanwhile.
+    // SAFETY: the header and all that it points to live for the call, and are writable.
     let count = unsafe { libc::recvmsg(from.as_raw_fd(), &mut header, flags) };
     if count < 0 {
         return Err(io::Error::last_os_error());
@@ -109,6 +108,7 @@ fn take(from: &OwnedFd) -> io::Result<(OwnedFd, Vec<u8>)> {
     Ok((descriptor, bytes))
 }
 
+/// Bytes that are only read.
 fn part(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
