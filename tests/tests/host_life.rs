@@ -12,7 +12,7 @@ use std::time::Duration;
 use msec::{CallOptions, Client, Code, Config, Engine};
 use msec_tests::hosted::{Hosted, SERVICE, plugin};
 use msec_tests::http::HttpPeer;
-use msec_tests::programs::command;
+use msec_tests::programs::{command, repository};
 use msec_tests::{Child, ECHO, Stage, wait_until};
 
 fn engine() -> Engine {
@@ -70,6 +70,28 @@ fn scripts_are_told_what_they_know_from_the_original() {
     let output = show.args(["host", "show"]).current_dir(hosted.folder().join("bin")).output();
     assert!(String::from_utf8(output.unwrap().stdout).unwrap().starts_with(&already));
     assert_eq!(hosted.host("kill"), (true, format!("Server({SERVICE}) stopped.\n")));
+}
+
+#[test]
+fn the_script_of_the_original_has_its_verbs() {
+    let hosted = Hosted::new(Some(&plugin(&[])), "[SRPC]\nlisten=127.0.0.1:0/tcp\ncores=1");
+    let script = hosted.folder().join("bin/srpc.sh");
+    fs::copy(repository().join("deploy/srpc.sh"), &script).unwrap();
+    let srpc = |verb: &str| {
+        let output = Command::new(&script).arg(verb).env("MSEC", command("msec")).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(srpc("start"), (Some(0), format!("Server({SERVICE}) start ok.\n")));
+    let (code, said) = srpc("show");
+    assert!(code == Some(0) && said.contains(&format!("Server({SERVICE}) already started.")));
+    assert!(srpc("reload").1.contains("reloaded: generation 2"));
+    assert_eq!(srpc("restart").0, Some(0));
+    assert_eq!(srpc("stop"), (Some(0), format!("Server({SERVICE}) stopped.\n")));
+    assert_eq!(srpc("show").0, Some(1));
+    assert_eq!(srpc("start").0, Some(0));
+    assert_eq!(srpc("force_stop"), (Some(0), format!("Server({SERVICE}) stopped.\n")));
+    assert_eq!(srpc("dance").0, Some(2));
 }
 
 #[test]
