@@ -325,14 +325,14 @@ mod tests {
         let mut at = 22 * S;
         for rest_ns in [S / 10, S / 5, 2 * S / 5] {
             assert_eq!(crew.handle_ended(0, "killed", at), []);
-            assert_eq!(passes(&mut crew, at + rest_ns - 1), []);
+            assert_eq!(crew.handle_time(at + rest_ns - 1), []);
             at += rest_ns;
-            assert_eq!(passes(&mut crew, at), [Action::Start(0)]);
+            assert_eq!(crew.handle_time(at), [Action::Start(0)]);
         }
         for _ in 0..60 {
             crew.handle_ended(0, "killed", at);
             at += REST_MAX_NS;
-            assert_eq!(passes(&mut crew, at), [Action::Start(0)]);
+            assert_eq!(crew.handle_time(at), [Action::Start(0)]);
         }
         // Once it has lived, all is forgiven.
         crew.handle_ready(0, at);
