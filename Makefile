@@ -116,8 +116,8 @@ bench-unit:
 	cd bench && $(CARGO) test --locked $(BENCH_TESTED)
 
 release:
-	$(CARGO) build --locked --release -p msec -p msec-cli -p msec-host -p msec-ffi-c \
-		--lib --bins --examples
+	$(CARGO) build --locked --release -p msec -p msec-cli -p msec-codegen -p msec-host \
+		-p msec-ffi-c --lib --bins --examples
 
 # The examples in C++, against the release's libmsec as it would be installed.
 cpp-release: release
