@@ -158,15 +158,7 @@ impl ServerShard {
         if self.draining.replace(true) {
             return;
         }
-        for (socket, tls) in self.close_listeners(shard) {
-            // Connections that wait in the kernel's queue would be reset with the listener.
-            self.take_rest(shard, &socket, tls.as_ref());
-            // The ring may hold the socket for another turn: those who come then must not queue up
-            // to be reset. A shared one goes on in other processes.
-            if !socket.is_shared() {
-                socket.shutdown();
-            }
-        }
+        self.close_listeners(shard);
         for connection in shard.connections.all() {
             if let Role::Server(side) = &connection.role {
                 side.say_leaving(shard, &connection);
@@ -180,13 +172,7 @@ impl ServerShard {
             return;
         }
         *self.heir.borrow_mut() = Some(heir);
-        // Those who wait in queues are served by whoever has the sockets next.
-        for (socket, tls) in self.close_listeners(shard) {
-            if !socket.is_shared() {
-                self.take_rest(shard, &socket, tls.as_ref());
-                socket.shutdown();
-            }
-        }
+        self.close_listeners(shard);
         self.stop_reading_datagrams(shard);
         for connection in shard.connections.all() {
             if self.owns(&connection) {

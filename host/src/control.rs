@@ -97,11 +97,6 @@ fn hear(stream: &UnixStream) -> Option<Request> {
     found.map(|(_, request)| *request)
 }
 
-/// Whether a supervisor answers at `path`.
-pub fn is_running(path: &Path) -> bool {
-    UnixStream::connect(path).is_ok()
-}
-
 /// Asks a supervisor, and waits until it is done, however long that takes; what it tells.
 ///
 /// # Errors
@@ -142,7 +137,6 @@ mod tests {
             request != Request::Stop
         };
         listen(&path, take).unwrap();
-        assert!(is_running(&path));
         assert_eq!(ask(&path, Request::Show).unwrap(), "all\nwell");
         let refused = ask(&path, Request::Reload).expect_err("it fails");
         assert_eq!((refused.code(), refused.message()), (Code::SERVICE_FAILED, "no"));

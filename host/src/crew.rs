@@ -94,13 +94,12 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// A crew of which every worker is to be started.
-    pub(crate) fn new(count: usize, times: Times, now_ns: u64) -> (Crew, Vec<Action>) {
+    /// A crew whose workers are being started, all of them.
+    pub(crate) fn new(count: usize, times: Times, now_ns: u64) -> Crew {
         let state = State::Starting { since_ns: now_ns };
         let slot = Slot { state, early_count: 0, restarts_count: 0 };
         let (slots, phase) = (vec![slot; count], Phase::Starting);
-        let crew = Crew { slots, phase, times, looked_ns: now_ns };
-        (crew, (0..count).map(Action::Start).collect())
+        Crew { slots, phase, times, looked_ns: now_ns }
     }
 
     /// How far it is.
@@ -268,8 +267,7 @@ mod tests {
 
     /// Two workers, ready at second 1.
     fn serving() -> Crew {
-        let (mut crew, actions) = Crew::new(2, TIMES, 0);
-        assert_eq!(actions, [Action::Start(0), Action::Start(1)]);
+        let mut crew = Crew::new(2, TIMES, 0);
         crew.handle_ready(0, S);
         assert_eq!(*crew.phase(), Phase::Starting);
         crew.handle_ready(1, S);
@@ -293,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_crew_fails_with_its_first_worker_that_cannot_start() {
-        let (mut crew, _) = Crew::new(2, TIMES, 0);
+        let mut crew = Crew::new(2, TIMES, 0);
         crew.handle_ready(0, S);
         assert_eq!(crew.handle_ended(1, "init returned 7", 2 * S), []);
         assert_eq!(*crew.phase(), Phase::Failed("init returned 7".into()));
@@ -305,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_not_ready_in_time_is_aborted_and_then_killed() {
-        let (mut crew, _) = Crew::new(1, TIMES, 0);
+        let mut crew = Crew::new(1, TIMES, 0);
         assert_eq!(passes(&mut crew, 5 * S - 1), []);
         let why = "it was not ready within 5000 ms".to_owned();
         assert_eq!(passes(&mut crew, 5 * S), [Action::Abort(0, why.clone())]);

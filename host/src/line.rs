@@ -4,7 +4,6 @@
 //!   worker ─► `ready`          it takes calls
 //!             `failed TEXT`    it cannot start, and ends
 //!             `alive`          all its cores have looked just now; each second
-//!             `drained`        nobody is connected any more, and it ends
 //!   worker ◄─ `leave MS`       end once the peers have left, or after so many milliseconds
 //!             `bequeath MS`    the same, after giving its connections to those who come next
 //! ```
@@ -27,8 +26,6 @@ pub(crate) enum FromWorker {
     Failed(String),
     /// Its cores have looked.
     Alive,
-    /// Everybody has left it.
-    Drained,
 }
 
 /// What a worker is told.
@@ -47,7 +44,6 @@ impl FromWorker {
             FromWorker::Ready => "ready".into(),
             FromWorker::Failed(text) => format!("failed {}", text.replace('\n', "; ")),
             FromWorker::Alive => "alive".into(),
-            FromWorker::Drained => "drained".into(),
         }
     }
 
@@ -57,7 +53,6 @@ impl FromWorker {
             ("ready", "") => Some(FromWorker::Ready),
             ("failed", text) => Some(FromWorker::Failed(text.into())),
             ("alive", "") => Some(FromWorker::Alive),
-            ("drained", "") => Some(FromWorker::Drained),
             _ => None,
         }
     }
@@ -110,12 +105,8 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_they_were_meant() {
-        let all = [
-            FromWorker::Ready,
-            FromWorker::Failed("init: no database".into()),
-            FromWorker::Alive,
-            FromWorker::Drained,
-        ];
+        let all =
+            [FromWorker::Ready, FromWorker::Failed("init: no database".into()), FromWorker::Alive];
         for told in all {
             assert_eq!(FromWorker::parse(&told.line()), Some(told));
         }

@@ -41,7 +41,7 @@ impl Start {
         let Start { place, worker, given } = self;
         let signals = hold_signals()?;
         make_folders(&place)?;
-        let _lock = lock(&place)?;
+        let lock = lock(&place)?;
         let settings = Settings::load(&place.config(), msec::cpu::online())?;
         settings.warnings.iter().for_each(|text| notice::say(text));
         let slots_count = settings.procnum * settings.cores;
@@ -66,12 +66,14 @@ impl Start {
             .name("msec-signals".into())
             .spawn(watch)
             .map_err(|error| Error::from_io("start the thread for signals", &error))?;
-        let control = place.control();
+        let (control, stopped) = (place.control(), format!("Server({}) stopped.", place.service()));
         let supervisor = Supervisor::start(place, settings, sockets, worker, tell)?;
-        let ended = supervisor.run(&heard, on_ready);
+        let (ended, askers) = supervisor.run(&heard, on_ready);
         // Nobody answers there any more.
         let _ = fs::remove_file(control);
-        drop(signals);
+        drop((signals, lock));
+        // Whoever hears of it may start the next one.
+        askers.into_iter().for_each(|asker| asker.succeed(&stopped));
         ended
     }
 

@@ -105,15 +105,13 @@ impl Supervisor {
     }
 
     /// Runs until it was asked to end and everything has; `on_ready` is called once, when all
-    /// workers are ready.
-    ///
-    /// # Errors
-    /// When the first workers could not be started: why.
+    /// workers are ready. How it ended: with an error when the first workers could not be started;
+    /// and who waits to hear of it.
     pub(crate) fn run(
         mut self,
         heard: &mpsc::Receiver<Heard>,
         on_ready: impl FnOnce(),
-    ) -> Result<()> {
+    ) -> (Result<()>, Vec<Asker>) {
         let mut on_ready = Some(on_ready);
         let mut failed = None;
         loop {
@@ -141,10 +139,7 @@ impl Supervisor {
                 break;
             }
         }
-        for asker in self.stopping.take().unwrap_or_default() {
-            asker.succeed(&format!("Server({}) stopped.", self.place.service()));
-        }
-        failed.map_or(Ok(()), Err)
+        (failed.map_or(Ok(()), Err), self.stopping.take().unwrap_or_default())
     }
 
     fn handle_worker(&mut self, id: WorkerId, event: Event) {
@@ -167,7 +162,6 @@ impl Supervisor {
                 }
                 Vec::new()
             }
-            Event::Said(FromWorker::Drained) => Vec::new(),
             Event::Ended(status) => generation.ended(id, status, (&service, &reports), now_ns),
         };
         self.act(which, actions);
@@ -418,13 +412,8 @@ impl Supervisor {
         let copy =
             |fd: &OwnedFd| fd.try_clone().map_err(|error| Error::from_io("copy a socket", &error));
         let (heirs, inherits) = (copy(&self.passage.0)?, copy(&self.passage.1)?);
-        let mut arguments = crate::worker::Arguments::to_start(
-            &self.place,
-            &settings,
-            (number, index),
-            &plugin,
-            &texts,
-        );
+        let mut arguments =
+            crate::worker::Arguments::to_start(&self.place, &settings, index, &plugin, &texts);
         arguments.push(format!("--heirs={}", heirs.as_raw_fd()));
         arguments.push(format!("--inherits={}", inherits.as_raw_fd()));
         sockets.extend([heirs, inherits]);
@@ -460,8 +449,7 @@ impl Generation {
             heartbeat_ns: settings.heartbeat.as_nanos() as u64,
         };
         let started_ns = clock::now_ns();
-        // All of them are started by whoever makes it.
-        let (crew, _) = Crew::new(settings.procnum, times, started_ns);
+        let crew = Crew::new(settings.procnum, times, started_ns);
         let processes = (0..settings.procnum).map(|_| None).collect();
         Ok(Generation { number, settings, plugin, crew, processes, started_ns })
     }

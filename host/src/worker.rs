@@ -40,7 +40,6 @@ pub struct Arguments {
     plugin: PathBuf,
     config: PathBuf,
     conf: String,
-    generation: u32,
     index: usize,
     /// Each with an address and the numbers of its sockets.
     listen: Vec<String>,
@@ -94,7 +93,7 @@ impl Arguments {
     pub(crate) fn to_start(
         place: &Place,
         settings: &Settings,
-        (generation, index): (u32, usize),
+        index: usize,
         plugin: &Path,
         sockets: &[String],
     ) -> Vec<String> {
@@ -103,7 +102,6 @@ impl Arguments {
             format!("--plugin={}", plugin.display()),
             format!("--config={}", place.config().display()),
             format!("--conf={}", settings.conf),
-            format!("--generation={generation}"),
             format!("--index={index}"),
         ];
         arguments.extend(sockets.iter().map(|text| format!("--listen={text}")));
@@ -136,7 +134,6 @@ impl Arguments {
                 "--plugin" => arguments.plugin = value.into(),
                 "--config" => arguments.config = value.into(),
                 "--conf" => arguments.conf = value.into(),
-                "--generation" => arguments.generation = number()? as u32,
                 "--index" => arguments.index = number()? as usize,
                 "--listen" => arguments.listen.push(value.into()),
                 "--admin" => arguments.admin.push(value.into()),
@@ -198,8 +195,8 @@ fn serve(
     load: impl FnOnce(&Path) -> Result<Business>,
 ) -> Result<()> {
     let at = |error| Error::from_io("start a worker", &error);
-    // Before any thread is started.
-    let signals = process::TerminationSignals::block().map_err(at)?;
+    // Before any thread is started, and for as long as this runs.
+    let _signals = process::TerminationSignals::block().map_err(at)?;
     msec::process::name_crashes()?;
     process::keep_recent(&inherit(arguments.recent, "recent")?).map_err(at)?;
     let business = load(&arguments.plugin)?;
@@ -237,7 +234,7 @@ fn serve(
     let inheritance = Inheritance::take(&server, inherit(arguments.inherits, "inherits")?)?;
     line::say(control, &FromWorker::Ready.line()).map_err(at)?;
     show_signs_of_life(&arguments, &engine, &server, control.try_clone().map_err(at)?)?;
-    let _signals = wait_for_signals(signals, tell)?;
+    wait_for_signals(tell)?;
     let told = match heard.recv() {
         Ok(Heard::Told(told)) => told,
         Ok(Heard::Orphaned | Heard::Signal) | Err(_) => ToWorker::Leave(ORPHAN_GRACE),
@@ -257,7 +254,6 @@ fn serve(
             bequest.end();
         }
     }
-    let _ = line::say(control, &FromWorker::Drained.line());
     (business.fini)();
     msec::log::flush(Duration::from_secs(1));
     Ok(())
@@ -381,18 +377,14 @@ fn show_signs_of_life(
 }
 
 /// Waits for SIGTERM on this thread's behalf. Signals are held on all threads by now.
-fn wait_for_signals(
-    signals: process::TerminationSignals,
-    tell: mpsc::Sender<Heard>,
-) -> Result<process::TerminationSignals> {
+fn wait_for_signals(tell: mpsc::Sender<Heard>) -> Result<()> {
     spawn("msec-signals", move || {
         // Held here, too: threads inherit it.
         if let Ok(held) = process::TerminationSignals::block() {
             held.wait();
             let _ = tell.send(Heard::Signal);
         }
-    })?;
-    Ok(signals)
+    })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -457,15 +449,14 @@ mod tests {
         let text = "[SRPC]\nconf=../etc/a=b\nadmin=127.0.0.1:9000/tcp\n[TLS]\ncertificate=c\nkey=k";
         let settings = Settings::of(&Ini::parse(text).unwrap(), 1).unwrap();
         let sockets = ["0.0.0.0:7963=5,6".to_owned()];
-        let mut texts =
-            Arguments::to_start(&place, &settings, (3, 2), Path::new("/p.so"), &sockets);
+        let mut texts = Arguments::to_start(&place, &settings, 2, Path::new("/p.so"), &sockets);
         texts.extend(["--control=9", "--recent=8", "--heirs=7", "--inherits=6"].map(str::to_owned));
         let arguments = Arguments::parse(&texts).unwrap();
         assert_eq!(
             (arguments.service.as_str(), arguments.conf.as_str()),
             ("Demo.echo", "../etc/a=b")
         );
-        assert_eq!((arguments.generation, arguments.index), (3, 2));
+        assert_eq!(arguments.index, 2);
         assert_eq!((arguments.control, arguments.recent), (9, 8));
         assert_eq!((arguments.heirs, arguments.inherits), (7, 6));
         assert_eq!(arguments.listen, sockets);

@@ -1,5 +1,6 @@
 //! A service that `msec host` runs, in a root of its own, with the plugin of the tests.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,13 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use msec::{CallOptions, Client, Engine};
 
-use crate::programs::{command, repository};
+use crate::programs::{command, repository, run};
 use crate::wait_until;
 
 /// The service that is run.
 pub const SERVICE: &str = "Test.plugin";
-/// One at a time compiles a plugin: others may want the same.
-static COMPILING: Mutex<()> = Mutex::new(());
+/// The plugins that this process has compiled. One at a time does: others may want the same.
+static COMPILED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static ROOTS: AtomicUsize = AtomicUsize::new(0);
 
 /// A service below a root. Dropped, it is killed, and the root removed.
@@ -24,21 +25,21 @@ pub struct Hosted {
 
 /// Compiles the plugin of the tests with these flags; where it is.
 pub fn plugin(flags: &[&str]) -> PathBuf {
-    let _one = COMPILING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let built = command("tmp");
-    let folder = built.join(format!("plugin-{}", std::process::id()));
+    let mut compiled = COMPILED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = command("tmp").join("hosted");
     fs::create_dir_all(&folder).unwrap();
     let name: String = flags.concat().chars().filter(char::is_ascii_alphanumeric).collect();
     let path = folder.join(format!("{name}.so"));
-    if !path.exists() {
+    if compiled.insert(path.clone()) {
+        // Another process may use the one that is there.
+        let new = path.with_extension(format!("so.{}", std::process::id()));
         let library = command("libmsec.so");
         let mut compile = Command::new("c++");
         compile.args(["-std=c++17", "-g", "-O1", "-fPIC", "-shared", "-Wall", "-Werror"]);
         compile.args(flags).arg("-I").arg(repository().join("include"));
-        compile.arg(repository().join("ffi-c/tests/plugin.cpp")).arg("-o").arg(&path);
-        compile.arg("-L").arg(library.parent().unwrap()).arg("-lmsec");
-        let output = compile.output().expect("there is a compiler of C++");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        compile.arg(repository().join("ffi-c/tests/plugin.cpp")).arg("-o").arg(&new);
+        run(compile.arg("-L").arg(library.parent().unwrap()).arg("-lmsec"));
+        fs::rename(new, &path).unwrap();
     }
     path
 }

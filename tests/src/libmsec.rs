@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 
-use crate::programs::{command, repository};
+use crate::programs::{command, repository, run};
 
 /// A folder with libmsec.so under the names that linkers and programs look for.
 pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -28,21 +28,6 @@ pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
 /// A folder for what these tests make, beside the folder of the profile.
 pub fn scratch() -> PathBuf {
     command("libmsec.so").ancestors().nth(2).unwrap().join("tmp/ffi_c")
-}
-
-/// Runs a command; its output, or a failure with what it said.
-pub fn run(command: &mut Command) -> String {
-    let (output, out, err) = ends(command);
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out
-}
-
-/// Runs a command to its end, whatever that is; also what it wrote to either output.
-pub fn ends(command: &mut Command) -> (Output, String, String) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    (output, out, err)
 }
 
 /// Compiles a source of the repository with all warnings as errors. `compiler` is a command and its

@@ -6,7 +6,7 @@
 //! since with others the features of dependencies differ and everything would be compiled anew.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 /// The folder `target/<profile>`, with all programs in it.
@@ -46,6 +46,22 @@ pub fn outside_of_cargo(command: &mut Command) -> &mut Command {
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Runs a command; its output, or a failure with what it said.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let (output, out, err) = ends(command);
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    out
+}
+
+/// Runs a command to its end, whatever that is; also what it wrote to either output.
+pub fn ends(command: &mut Command) -> (Output, String, String) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    (output, out, err)
 }
 
 /// A command, such as `msec`.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use msec::{CallOptions, Client, Config, Engine};
-use msec_tests::programs::{command, example, outside_of_cargo, repository};
+use msec_tests::programs::{command, example, outside_of_cargo, repository, run};
 use msec_tests::{Child, ECHO, Stage, wait_until};
 
 /// Where libmsec is installed for these tests, and the examples built against it.
@@ -36,15 +36,6 @@ fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cpp_examples").join(name);
     fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// Runs a command; its output, or a failure with what it said.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
 }
 
 /// Starts an example that serves; it and its address.

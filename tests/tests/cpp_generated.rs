@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use msec_tests::programs::{command, repository};
+use msec_tests::programs::{command, repository, run};
 
 /// The .proto files that have one of everything.
 const PROTOS: [&str; 4] = ["bare.proto", "cpp/names.proto", "money.proto", "shop.proto"];
@@ -41,15 +41,6 @@ fn protoc() -> Command {
     let mut protoc = Command::new("protoc");
     protoc.current_dir(golden()).args(PROTOS);
     protoc
-}
-
-/// Runs a command; its output, or a failure with what it said.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
 }
 
 /// Compiles the program that implements and calls every service, and runs it.

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use msec_tests::libmsec::{LIBRARY, WORKS, compile, ends, program, run, scratch, under};
-use msec_tests::programs::{command, repository};
+use msec_tests::libmsec::{LIBRARY, WORKS, compile, program, scratch, under};
+use msec_tests::programs::{command, ends, repository, run};
 
 /// What programs rely on, as `make abi` has written it.
 const DESCRIPTION: &str = "ffi-c/libmsec.abi";

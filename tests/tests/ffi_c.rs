@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use msec_tests::libmsec::{WORKS, compile, program, run, under};
+use msec_tests::libmsec::{WORKS, compile, program, under};
+use msec_tests::programs::run;
 use msec_tests::{Authority, Wanted};
 
 /// The programs that use all of msec.h.

@@ -6,7 +6,8 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use msec_tests::libmsec::{WORKS, compile, ends, program, run};
+use msec_tests::libmsec::{WORKS, compile, program};
+use msec_tests::programs::{ends, run};
 
 fn story(name: &str) {
     let compiled = compile("gcc", "gnu11", "ffi-c/tests/faults.c");

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use msec_tests::programs::{command, outside_of_cargo, repository};
+use msec_tests::programs::{command, outside_of_cargo, repository, run};
 
 /// A folder for a project that nobody has made yet.
 fn scratch(name: &str) -> PathBuf {
@@ -15,15 +15,6 @@ fn scratch(name: &str) -> PathBuf {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(folder.parent().unwrap()).unwrap();
     folder
-}
-
-/// Runs a command; its output, or a failure with what it said.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
 }
 
 /// A project in that language.

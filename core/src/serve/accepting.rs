@@ -152,8 +152,9 @@ impl ServerShard {
         self.accept_later(shard, index);
     }
 
-    /// Accepts no more; but whoever asks whether this server is ready is still to be told.
-    pub(super) fn close_listeners(&self, shard: &Shard) -> Vec<(Rc<Socket>, Option<Arc<Accepts>>)> {
+    /// Accepts no more, but takes those who wait already; and whoever asks whether this server is
+    /// ready is still to be told.
+    pub(super) fn close_listeners(&self, shard: &Rc<Shard>) {
         let mut listeners = self.listeners.borrow_mut();
         let closing = listeners.iter_mut().filter(|listener| !listener.is_admin);
         let close = |listener: &mut Listener| {
@@ -164,7 +165,17 @@ impl ServerShard {
             }
             Some((socket, listener.tls.clone()))
         };
-        closing.filter_map(close).collect()
+        let closed: Vec<_> = closing.filter_map(close).collect();
+        drop(listeners);
+        for (socket, tls) in closed {
+            // Connections that wait in the kernel's queue would be reset with the listener.
+            self.take_rest(shard, &socket, tls.as_ref());
+            // The ring may hold the socket for another turn: those who come then must not queue up
+            // to be reset. A shared one goes on in other processes.
+            if !socket.is_shared() {
+                socket.shutdown();
+            }
+        }
     }
 
     /// Takes all connections that wait in a listener's queue.
@@ -172,7 +183,7 @@ impl ServerShard {
     /// Where several processes accept from one socket the kernel wakes one of them for each
     /// connection (io_uring(7) polls exclusively to accept). If that was us, and we were about to
     /// stop, nobody else is told of it: so this is done once more when accepting has ended.
-    pub(super) fn take_rest(&self, shard: &Rc<Shard>, socket: &Socket, tls: Option<&Arc<Accepts>>) {
+    fn take_rest(&self, shard: &Rc<Shard>, socket: &Socket, tls: Option<&Arc<Accepts>>) {
         while let Ok(fd) = socket.accept_now() {
             let (bytes, tls) = (Vec::new(), tls.cloned());
             self.take_accepted(shard, Accepted { fd, bytes, is_admin: false, tls });
