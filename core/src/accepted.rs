@@ -87,22 +87,24 @@ impl ServerSide {
     /// Puts an admitted request into the table of flights; returns its place.
     #[inline]
     pub(crate) fn begin_flight(&self, shard: &Shard, context: &Context) -> u32 {
-        let (sequence, cancel) = (context.head().sequence, context.cancel.clone());
+        let (sequence, cancel) = (context.head().sequence, &context.cancel);
         let place = shard.flights.borrow_mut().insert(self.flights.get(), sequence, cancel);
         self.flights.set(place);
         self.in_flight.set(self.in_flight.get() + 1);
         place
     }
 
-    /// An admitted request is over. A connection that died has no flights left: their places may
-    /// be other requests' by now.
+    /// An admitted request is over; whether its place has kept its flag. A connection that died has
+    /// no flights left: their places may be other requests' by now.
     #[inline]
-    pub(crate) fn end_flight(&self, shard: &Shard, place: u32) {
-        if self.in_flight.get() > 0 {
-            let first = shard.flights.borrow_mut().remove(self.flights.get(), place);
-            self.flights.set(first);
-            self.in_flight.set(self.in_flight.get() - 1);
+    pub(crate) fn end_flight(&self, shard: &Shard, place: u32, context: &Context) -> bool {
+        if self.in_flight.get() == 0 {
+            return false;
         }
+        let mut flights = shard.flights.borrow_mut();
+        self.flights.set(flights.remove(self.flights.get(), place));
+        self.in_flight.set(self.in_flight.get() - 1);
+        flights.has_kept(place, &context.cancel)
     }
 
     /// Requests in flight.

@@ -46,6 +46,8 @@ pub(crate) struct Cancel {
     set: AtomicBool,
     /// The task that serves the request, which most often is the only one.
     first: AtomicU64,
+    /// Some were added to `others` since the last reset.
+    has_others: AtomicBool,
     /// Tasks that it spawned. Held for a push or a swap, never across anything that blocks.
     others: Mutex<Others>,
 }
@@ -62,6 +64,7 @@ impl Default for Cancel {
         Self {
             set: AtomicBool::new(false),
             first: AtomicU64::new(NOBODY),
+            has_others: AtomicBool::new(false),
             others: Mutex::default(),
         }
     }
@@ -97,6 +100,7 @@ impl Cancel {
             others.live_count = others.tasks.len();
         }
         others.tasks.push(task);
+        self.has_others.store(true, Ordering::Relaxed);
     }
 
     /// Sets the flag and wakes everybody. Again has no effect.
@@ -114,11 +118,20 @@ impl Cancel {
         others.tasks.into_iter().for_each(|task| cores.wake(task));
     }
 
-    /// Makes it new for another request; only its sole owner can.
-    pub(crate) fn reset(&mut self) {
-        *self.set.get_mut() = false;
-        *self.first.get_mut() = NOBODY;
-        let others = self.others.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+    /// Makes it new for another request, once nobody looks at it or adds to it any more.
+    #[inline]
+    pub(crate) fn reset(&self) {
+        self.set.store(false, Ordering::Relaxed);
+        self.first.store(NOBODY, Ordering::Relaxed);
+        if self.has_others.load(Ordering::Relaxed) {
+            self.forget_others();
+        }
+    }
+
+    #[cold]
+    fn forget_others(&self) {
+        self.has_others.store(false, Ordering::Relaxed);
+        let mut others = self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         others.tasks.clear();
         others.live_count = 0;
     }

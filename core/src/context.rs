@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use msec_protocol::trace::{TraceId, TraceParent};
@@ -22,6 +23,7 @@ use crate::compress::Compress;
 use crate::connections::ConnectionId;
 use crate::error::Error;
 use crate::frame_memory;
+use crate::small_body::SmallBody;
 use crate::task::Inherited;
 use crate::tls::Identity;
 
@@ -179,8 +181,10 @@ impl Context {
         Ok(())
     }
 
-    /// Makes it ready for another request, keeping what is worth keeping.
-    pub(crate) fn recycle(&mut self) {
+    /// Makes it ready for another request, keeping what is worth keeping. `kept`: the table of
+    /// flights has a share of its flag, too, and does nothing with it.
+    #[inline]
+    pub(crate) fn recycle(&mut self, kept: bool) {
         if let FrameBytes::Large(_) = self.frame {
             self.frame = FrameBytes::Small(Vec::new());
         }
@@ -189,10 +193,13 @@ impl Context {
             self.answer_compress.set(Compress::None);
             self.charge = None;
         }
-        match Arc::get_mut(&mut self.cancel) {
-            Some(cancel) => cancel.reset(),
+        if Arc::strong_count(&self.cancel) == 1 + usize::from(kept) {
+            // As in `Arc::get_mut`: what those did who had a share comes before what we do.
+            std::sync::atomic::fence(Ordering::Acquire);
+            self.cancel.reset();
+        } else {
             // A task that outlives the request still looks at it.
-            None => self.cancel = Arc::default(),
+            self.cancel = Arc::default();
         }
     }
 
@@ -295,7 +302,7 @@ impl Context {
     /// Decodes the body; a large one is shared with the message's `Bytes` fields.
     pub(crate) fn decode<M: prost::Message + Default>(&self) -> Result<M, Error> {
         let decoded = match &self.frame {
-            FrameBytes::Small(_) => M::decode(self.body()),
+            FrameBytes::Small(_) => M::decode(SmallBody(self.body())),
             FrameBytes::Large(_) => M::decode(self.body_bytes()),
         };
         decoded.map_err(|error| {

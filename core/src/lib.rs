@@ -82,6 +82,7 @@ mod serve;
 mod server;
 mod shard;
 mod sleep;
+mod small_body;
 mod spares;
 mod spawn;
 mod subject;

@@ -36,7 +36,15 @@ impl Locals {
 pub(crate) type Place = RefCell<Option<Box<Locals>>>;
 
 /// Drops all values, with a barrier for panics.
+#[inline(always)]
 pub(crate) fn clear(place: &Place) {
+    if place.borrow().is_some() {
+        clear_some(place);
+    }
+}
+
+#[cold]
+fn clear_some(place: &Place) {
     for _ in 0..ROUNDS_MAX {
         let Some(mut locals) = place.take() else { return };
         while let Some((_, value)) = locals.values.pop() {

@@ -33,7 +33,7 @@ use crate::offload::{Chosen, OVERLOADED_TEXT};
 use crate::overload;
 use crate::serve::{Plan, ServerShard};
 use crate::shard::{self, Message, Shard};
-use crate::task::{Job, Ran, Ready, Task};
+use crate::task::{Ran, Ready, Task};
 
 /// A ready request that has waited so long may be handed to an idle core (measured: a hand-over
 /// costs two to five microseconds, mostly to wake the other core).
@@ -195,16 +195,18 @@ pub(crate) fn start(shard: &Rc<Shard>, mut context: Box<Context>) {
         return give_up(shard, &server, context, error.code(), error.message());
     }
     let task = shard.tasks.take();
-    task.set_job(Job::Request(context));
+    task.set_request(context);
     match shard.tasks.run(task) {
         Ok(Ran::Ended) => {}
         // It may have computed for long before it parked.
         Ok(Ran::Parked) => _ = shard.fresh_ns(),
-        Err((exhausted, Job::Request(context))) => {
+        Err((exhausted, task)) => {
             crate::log::warn("stacks", format_args!("a request was refused: {exhausted}"));
+            let context = task.take_request();
+            shard.tasks.retire(task);
+            let Some(context) = context else { return };
             give_up(shard, &server, context, Code::OVERLOADED, "no stack is left for a coroutine");
         }
-        Err((_, Job::None | Job::Run(_))) => {}
     }
 }
 
@@ -363,11 +365,12 @@ fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
         answer_bytes: u64::from(context.answer_bytes.get()),
     };
     server.ended(shard, &context, &ended);
+    let mut kept = false;
     if let Origin::Stream { connection, flight, .. } = &context.origin
         && let Some(connection) = shard.connections.find(*connection)
         && let Role::Server(side) = &connection.role
     {
-        side.end_flight(shard, *flight);
+        kept = side.end_flight(shard, *flight, &context);
         if side.has_room(shard) {
             connection.resume(shard);
         }
@@ -375,7 +378,7 @@ fn settle(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
             connection.close_if_done(shard);
         }
     }
-    shard.spares.give_context(context);
+    shard.spares.give_settled(context, kept);
 }
 
 /// Runs a request on an offload thread.

@@ -513,12 +513,14 @@ impl Shard {
         }
         let ran = self.tasks.run(task);
         self.fresh_ns();
-        if let Err((exhausted, job)) = ran {
+        if let Err((exhausted, task)) = ran {
             // Only a first run can want a stack; a request is answered in `request::start`, so this
             // is a spawned function, whose joiner learns of it by the drop of the job.
             crate::log::error("stacks", format_args!("a task was dropped: {exhausted}"));
+            let function = task.take_function();
+            self.tasks.retire(task);
             // What it holds has destructors, whose panics must not end the core.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(job)));
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(function)));
         }
     }
 

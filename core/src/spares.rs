@@ -67,9 +67,14 @@ impl Spares {
     }
 
     /// Takes a context back.
+    pub(crate) fn give_context(&self, context: Box<Context>) {
+        self.give_settled(context, false);
+    }
+
+    /// Takes the context of a settled request back; `kept`: the table of flights has kept its flag.
     #[inline]
-    pub(crate) fn give_context(&self, mut context: Box<Context>) {
-        context.recycle();
+    pub(crate) fn give_settled(&self, mut context: Box<Context>, kept: bool) {
+        context.recycle(kept);
         let mut contexts = self.contexts.borrow_mut();
         if contexts.len() < SPARES_COUNT_MAX {
             contexts.push(context);

@@ -15,12 +15,12 @@ use crate::error::{Error, Result};
 use crate::request::panic_text;
 use crate::shard::{self, Shard};
 use crate::sync::{self, Current, Wait};
-use crate::task::{self, Inherited, Job, Waiter};
+use crate::task::{self, Inherited, Waiter};
 
 /// Gives a function to a task of this core.
 pub(crate) fn spawn_boxed(shard: &Rc<Shard>, function: Box<dyn FnOnce()>, inherited: Inherited) {
     let cancel = inherited.cancel.clone();
-    let task = shard.tasks.spawn(Job::Run(function), inherited, shard.now_ns());
+    let task = shard.tasks.spawn(function, inherited, shard.now_ns());
     if let Some(cancel) = cancel {
         cancel.also(task.id(shard.index), |id| {
             usize::from(id.core) != shard.index || shard.tasks.is_live(id)

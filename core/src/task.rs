@@ -52,16 +52,6 @@ pub(crate) struct Inherited {
     pub(crate) cancel: Option<Arc<Cancel>>,
 }
 
-/// What a task is to do.
-pub(crate) enum Job {
-    /// Nothing; it is idle.
-    None,
-    /// Serve a request. It stays here while its handler runs, for what it hands on.
-    Request(Box<Context>),
-    /// Run a function.
-    Run(Box<dyn FnOnce()>),
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Idle,
@@ -79,8 +69,12 @@ pub(crate) struct Task {
     /// Woken while not parked.
     notified: Cell<bool>,
     coroutine: Cell<Option<Coroutine>>,
-    job: RefCell<Job>,
-    /// From whom it was spawned; a request has its own in its context.
+    /// The request that it serves. It stays here while its handler runs, for what it hands on.
+    request: RefCell<Option<Box<Context>>>,
+    /// Its job is a function, and what follows is said of it; else nothing of it is set.
+    is_spawned: Cell<bool>,
+    function: Cell<Option<Box<dyn FnOnce()>>>,
+    /// What it works for; a request has that in its context.
     inherited: RefCell<Option<Inherited>>,
     /// The task that spawned it: index and generation.
     spawner: Cell<Option<(u32, u32)>>,
@@ -121,29 +115,27 @@ impl Task {
         }
     }
 
-    /// Gives an idle task its job. Inlined, so that the job is made where it stays.
-    #[inline(always)]
-    pub(crate) fn set_job(&self, job: Job) {
-        *self.job.borrow_mut() = job;
+    /// Gives an idle task a request to serve.
+    #[inline]
+    pub(crate) fn set_request(&self, context: Box<Context>) {
+        *self.request.borrow_mut() = Some(context);
     }
 
     /// The request that it serves.
     #[inline]
     pub(crate) fn request(&self) -> Option<Ref<'_, Context>> {
-        Ref::filter_map(self.job.borrow(), |job| match job {
-            Job::Request(context) => Some(&**context),
-            Job::None | Job::Run(_) => None,
-        })
-        .ok()
+        Ref::filter_map(self.request.borrow(), |request| request.as_deref()).ok()
     }
 
     /// Its request is served: nothing of it is handed on any more.
     #[inline]
     pub(crate) fn take_request(&self) -> Option<Box<Context>> {
-        match self.job.replace(Job::None) {
-            Job::Request(context) => Some(context),
-            Job::None | Job::Run(_) => None,
-        }
+        self.request.take()
+    }
+
+    /// The function that it is to run.
+    pub(crate) fn take_function(&self) -> Option<Box<dyn FnOnce()>> {
+        self.function.take()
     }
 
     pub(crate) fn locals(&self) -> &local::Place {
@@ -275,10 +267,16 @@ impl Tasks {
         self.all.borrow().len() - self.idle.borrow().len()
     }
 
-    /// Gives a job to an idle task and makes it ready; `now_ns` is when.
-    pub(crate) fn spawn(&self, job: Job, inherited: Inherited, now_ns: u64) -> Rc<Task> {
+    /// Gives a function to an idle task and makes it ready; `now_ns` is when.
+    pub(crate) fn spawn(
+        &self,
+        function: Box<dyn FnOnce()>,
+        inherited: Inherited,
+        now_ns: u64,
+    ) -> Rc<Task> {
         let task = self.take();
-        task.set_job(job);
+        task.is_spawned.set(true);
+        task.function.set(Some(function));
         task.spawned_ns.set(now_ns);
         let spawner = self.current.borrow();
         task.spawner.set(spawner.as_ref().map(|task| (task.id_index, task.generation.get())));
@@ -303,7 +301,9 @@ impl Tasks {
             state: Cell::new(State::Idle),
             notified: Cell::new(false),
             coroutine: Cell::new(None),
-            job: RefCell::new(Job::None),
+            request: RefCell::default(),
+            is_spawned: Cell::new(false),
+            function: Cell::default(),
             inherited: RefCell::default(),
             spawner: Cell::new(None),
             locals: RefCell::default(),
@@ -384,17 +384,13 @@ impl Tasks {
     }
 
     /// Runs a task until it parks or its job ends. Fails only for want of a stack, and then hands
-    /// the job back.
-    pub(crate) fn run(&self, task: Rc<Task>) -> Result<Ran, (Exhausted, Job)> {
+    /// it back, to be retired.
+    pub(crate) fn run(&self, task: Rc<Task>) -> Result<Ran, (Exhausted, Rc<Task>)> {
         let mut coroutine = match task.coroutine.take() {
             Some(coroutine) => coroutine,
             None => match self.pool.take() {
                 Ok(coroutine) => coroutine,
-                Err(exhausted) => {
-                    let job = task.job.replace(Job::None);
-                    self.retire(task);
-                    return Err((exhausted, job));
-                }
+                Err(exhausted) => return Err((exhausted, task)),
             },
         };
         task.state.set(State::Running);
@@ -444,19 +440,25 @@ impl Tasks {
         self.stack_uses.borrow().iter().map(|(name, bytes)| (*name, *bytes)).collect()
     }
 
-    fn retire(&self, task: Rc<Task>) {
+    /// A task's job is over. Looks first at what is seldom there: to take it costs more.
+    pub(crate) fn retire(&self, task: Rc<Task>) {
         // Empty, but for a job that panicked outside of its own barrier.
         local::clear(&task.locals);
         task.generation.set(task.generation.get().wrapping_add(1));
         task.state.set(State::Idle);
         task.notified.set(false);
         task.name.set(None);
-        task.spawner.set(None);
         task.wants_stack.set(false);
-        task.stack.take();
-        let inherited = task.inherited.take();
-        let job = task.job.replace(Job::None);
-        drop((inherited, job));
+        if task.stack.borrow().is_some() {
+            task.stack.take();
+        }
+        if task.request.borrow().is_some() {
+            drop(task.request.take());
+        }
+        if task.is_spawned.replace(false) {
+            task.spawner.set(None);
+            drop((task.function.take(), task.inherited.take()));
+        }
         self.idle.borrow_mut().push(task);
     }
 
@@ -485,10 +487,9 @@ pub(crate) enum Ran {
 fn run_job(_: usize) {
     let shard = shard::current().expect("coroutines run on core threads");
     let task = shard.tasks.current().expect("a coroutine runs for a task");
-    let is_request = task.request().is_some();
-    if is_request {
+    if !task.is_spawned.get() {
         crate::request::serve(&shard, &task);
-    } else if let Job::Run(function) = task.job.replace(Job::None) {
+    } else if let Some(function) = task.take_function() {
         function();
     }
     local::clear(&task.locals);
