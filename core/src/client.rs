@@ -289,6 +289,21 @@ impl ClientSide {
         if kind == Compress::None || self.features.get() & head::FEATURE_COMPRESS == 0 {
             return self.begin_as(shard, connection, ask, (done, Compress::None), write_body);
         }
+        self.begin_compressed(shard, connection, ask, done, write_body)
+    }
+
+    /// Not part of [`ClientSide::begin`], nor is [`ClientSide::begin_one_way`]: each would take its
+    /// place on the stack of every coroutine that calls.
+    #[inline(never)]
+    fn begin_compressed(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        ask: &Ask<'_>,
+        done: Done,
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
+    ) -> Result<u64> {
+        let kind = ask.options.compress;
         let body = append::written(write_body);
         if body.len() > shard.shared.config.limits.body_bytes_max {
             return Err(call::too_large(ask.method, TooLarge::Body(body.len())));
@@ -314,12 +329,7 @@ impl ClientSide {
             return Err(Error::new(Code::OVERLOADED, text).while_calling(ask.method));
         }
         if ask.options.one_way {
-            let head = RequestHead { compress: kind.number(), ..ask.head(shard, 0) };
-            connection
-                .append(shard, |out| ask.append(out, &head, limits, write_body))
-                .map_err(|large| call::too_large(ask.method, large))?;
-            done.tell(shard, Ok(Answer::nothing()));
-            return Ok(0);
+            return self.begin_one_way(shard, connection, ask, (done, kind), write_body);
         }
         let id = connection.id();
         let flying = Flying { done, timer: None, method: method::intern(ask.method) };
@@ -341,6 +351,24 @@ impl ClientSide {
             return Err(call::too_large(ask.method, large));
         }
         Ok(sequence)
+    }
+
+    #[inline(never)]
+    fn begin_one_way(
+        &self,
+        shard: &Rc<Shard>,
+        connection: &Rc<Connection>,
+        ask: &Ask<'_>,
+        (done, kind): (Done, Compress),
+        write_body: impl FnOnce(&mut Writer<'_, '_>),
+    ) -> Result<u64> {
+        let limits = &shard.shared.config.limits;
+        let head = RequestHead { compress: kind.number(), ..ask.head(shard, 0) };
+        connection
+            .append(shard, |out| ask.append(out, &head, limits, write_body))
+            .map_err(|large| call::too_large(ask.method, large))?;
+        done.tell(shard, Ok(Answer::nothing()));
+        Ok(0)
     }
 
     fn take(&self, shard: &Shard, sequence: u64) -> Option<Flying> {

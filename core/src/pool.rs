@@ -97,9 +97,7 @@ pub(crate) fn begin(
     write_body: impl FnOnce(&mut Writer<'_, '_>),
 ) -> Result<(Line, u64)> {
     if let Address::Udp(_) = ask.address {
-        let peer = datagram_peer(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;
-        let sequence = peer.begin(shard, ask, done, write_body)?;
-        return Ok((Line::Datagram(peer.id()), sequence));
+        return begin_datagram(shard, ask, done, write_body);
     }
     let lane = ask.options.lane.map(usize::from);
     let connection =
@@ -109,6 +107,19 @@ pub(crate) fn begin(
     };
     let sequence = side.begin(shard, &connection, ask, done, write_body)?;
     Ok((Line::Stream(connection.id()), sequence))
+}
+
+/// Not part of [`begin`], where it would take its place on the stack of every coroutine that calls.
+#[inline(never)]
+fn begin_datagram(
+    shard: &Rc<Shard>,
+    ask: &Ask<'_>,
+    done: Done,
+    write_body: impl FnOnce(&mut Writer<'_, '_>),
+) -> Result<(Line, u64)> {
+    let peer = datagram_peer(shard, ask.address).map_err(|e| e.while_calling(ask.method))?;
+    let sequence = peer.begin(shard, ask, done, write_body)?;
+    Ok((Line::Datagram(peer.id()), sequence))
 }
 
 /// A connection to the peer: one that is there, or a new one.
