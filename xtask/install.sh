@@ -10,12 +10,13 @@ built=${1:?} to=${2:?} prefix=${3:?}
 root=$(cd "$(dirname "$0")/.." && pwd)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 
-install -d "$to/bin" "$to/share/msec" "$to/include" "$to/lib/pkgconfig" "$to/lib/cmake/msec"
+install -d "$to/bin" "$to/share/msec" "$to/include/msec" "$to/lib/pkgconfig" "$to/lib/cmake/msec"
 install -m 755 "$built/msec" "$built/msec-worker" "$built/protoc-gen-msec" "$to/bin/"
 install -m 755 "$root/deploy/srpc.sh" "$to/share/msec/"
 sed "s|/usr/local/bin/|$prefix/bin/|" "$root/deploy/systemd/msec@.service" \
     >"$to/share/msec/msec@.service"
 install -m 644 "$root/include/msec.h" "$root/include/msec.hpp" "$to/include/"
+install -m 644 "$root"/include/msec/*.hpp "$to/include/msec/"
 install -m 644 "$built/libmsec.a" "$to/lib/libmsec.a"
 install -m 755 "$built/libmsec.so" "$to/lib/libmsec.so.$version"
 # Programs ask for the SONAME, linkers for the bare name.

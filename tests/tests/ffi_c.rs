@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use msec_tests::libmsec::{WORKS, compile, program, under};
-use msec_tests::programs::run;
+use msec_tests::programs::{repository, run};
 use msec_tests::{Authority, Wanted};
 
 /// The programs that use all of msec.h.
@@ -91,6 +93,41 @@ fn the_wrapper_works_by_clang() {
 #[test]
 fn the_wrapper_works_with_libcpp() {
     everything_works("clang++ -stdlib=libc++", "c++17", CPP);
+}
+
+/// The headers of include/msec, one noun each.
+fn nouns() -> Vec<String> {
+    let entries = fs::read_dir(repository().join("include/msec")).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert!(names.len() >= 20, "{names:?}");
+    names
+}
+
+#[test]
+fn each_header_of_cpp_compiles_alone() {
+    for name in nouns() {
+        for compiler in ["g++", "clang++ -stdlib=libc++"] {
+            let (compiler, flags) = compiler.split_once(' ').unwrap_or((compiler, ""));
+            let mut compiling = Command::new(compiler);
+            compiling.current_dir(repository()).args(flags.split_whitespace());
+            // Without -I: they find each other, and msec.h, by where they lie.
+            compiling.args(["-std=c++17", "-Wall", "-Wextra", "-pedantic", "-Werror"]);
+            run(compiling
+                .args(["-fsyntax-only", "-include"])
+                .arg(format!("include/msec/{name}"))
+                .args(["-x", "c++", "/dev/null"]));
+        }
+    }
+}
+
+#[test]
+fn the_header_of_cpp_has_every_noun() {
+    let whole = fs::read_to_string(repository().join("include/msec.hpp")).unwrap();
+    for name in nouns() {
+        assert!(whole.contains(&format!("#include \"msec/{name}\"\n")), "{name} is missing");
+    }
 }
 
 /// Valgrind knows no io_uring, takes ciphertext for memory that nobody has written, and is slow:

@@ -1,4 +1,5 @@
-//! Files and functions that fit a head: 600 lines before the tests of a file, 70 lines a function.
+//! Files and functions that fit a head: 600 lines before the tests of a file, 70 lines a function
+//! of Rust.
 //!
 //! What was longer when the rule came stands in xtask/ratchet.txt with its length, and that file
 //! only shrinks: nothing may grow, nothing may be added, and what has become smaller must be taken
@@ -7,11 +8,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use crate::header;
 use crate::source::RustFile;
 use crate::tree::{Problem, TextFile, Tree};
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
+
+/// The endings of files of C and C++.
+const C: &[&str] = &["c", "cc", "cpp", "h", "hpp"];
 
 const RATCHET: &str = "xtask/ratchet.txt";
 
@@ -41,6 +46,12 @@ pub(crate) fn shrink_ratchet(tree: &Tree) -> Result<(), String> {
 
 fn too_long(tree: &Tree) -> Lengths {
     let mut lengths = Lengths::new();
+    for file in tree.files.iter().filter(|file| is_written_c(file)) {
+        let lines = file.text.lines().count();
+        if lines > FILE_LINES_MAX {
+            lengths.insert(format!("file {}", file.path), lines);
+        }
+    }
     for (file, rust) in tree.rust_files() {
         let lines = lines_before_tests(file, rust);
         if lines > FILE_LINES_MAX {
@@ -56,6 +67,11 @@ fn too_long(tree: &Tree) -> Lengths {
         }
     }
     lengths
+}
+
+/// Whether people write the file, in C or C++.
+fn is_written_c(file: &TextFile) -> bool {
+    file.has_extension(C) && !file.is_generated() && file.path != header::PATH
 }
 
 fn lines_before_tests(file: &TextFile, rust: &RustFile) -> usize {
@@ -104,7 +120,7 @@ fn compare(found: &Lengths, recorded: &Lengths) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::scratch::Scratch;
+    use crate::tree::scratch::{self, Scratch};
 
     /// A function of so many lines.
     fn function(lines: usize) -> String {
@@ -130,6 +146,14 @@ mod tests {
         assert_eq!(problems(&function(71), ""), ["a.rs: a has 71 lines, more than 70"]);
         let found = problems(&"\n".repeat(601), "");
         assert_eq!(found, ["a.rs: the file has 601 lines, more than 600"]);
+    }
+
+    #[test]
+    fn a_long_file_of_cpp_is_found_unless_it_is_generated() {
+        let long = "\n".repeat(601);
+        let files = ["include/a.hpp", "a/generated/b.cpp", header::PATH];
+        let found = scratch::problems(check, &files.map(|path| (path, long.as_str())));
+        assert_eq!(found, ["include/a.hpp: the file has 601 lines, more than 600"]);
     }
 
     #[test]

@@ -1,0 +1,102 @@
+// Coroutines: sleeping, giving way, and functions that run beside each other.
+//
+// A function is moved to the heap and its pointer given to C, which runs it once and so frees it
+// once. What it throws is kept for whoever joins it.
+
+#ifndef MSEC_TASK_HPP
+#define MSEC_TASK_HPP
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "../msec.h"
+#include "bridge.hpp"
+#include "engine.hpp"
+#include "error.hpp"
+
+namespace msec {
+
+/// Suspends the coroutine, or blocks the thread.
+inline status sleep(milliseconds time) {
+    return status::last(msec_sleep(time.count() <= 0 ? 0 : detail::limit(time)));
+}
+
+/// Lets the other coroutines of the core run that are ready.
+inline status yield() { return status::last(msec_yield()); }
+
+/// Whether the calling code runs on a coroutine, where it may suspend.
+inline bool on_coroutine() noexcept { return msec_on_coroutine(); }
+
+/// A function on a coroutine of its own. Destroyed, it lets the function go on by itself.
+class task {
+public:
+    /// Waits until the function has ended. An exception that left it is rethrown here. Suspends.
+    status join(milliseconds timeout = milliseconds::max()) {
+        const int32_t code = msec_task_join(handle_.get(), detail::limit(timeout), nullptr);
+        if (code == MSEC_ETIMEOUT || code == MSEC_ECANCELLED) return status::last(code);
+        // Used up.
+        (void)handle_.release();
+        if (code == MSEC_OK && *thrown_) std::rethrow_exception(*thrown_);
+        return status::last(code);
+    }
+
+private:
+    template <class Function>
+    friend task spawn(const engine &engine, Function function);
+    detail::handle<msec_task, msec_task_free> handle_;
+    std::shared_ptr<std::exception_ptr> thrown_ = std::make_shared<std::exception_ptr>();
+};
+
+/// Runs a function as a coroutine: on the caller's core, or from a plain thread on one of the
+/// engine's.
+template <class Function>
+task spawn(const engine &engine, Function function) {
+    struct job {
+        Function function;
+        std::shared_ptr<std::exception_ptr> thrown;
+    };
+    task spawned;
+    auto kept = std::make_unique<job>(job{std::move(function), spawned.thrown_});
+    const auto run = [](void *argument) noexcept -> int32_t {
+        const std::unique_ptr<job> owned(static_cast<job *>(argument));
+        try {
+            owned->function();
+        } catch (...) {
+            *owned->thrown = std::current_exception();
+        }
+        return MSEC_OK;
+    };
+    msec_task *handle = nullptr;
+    error::check(msec_spawn(engine.handle(), run, kept.get(), &handle));
+    kept.release();
+    spawned.handle_.reset(handle);
+    return spawned;
+}
+
+/// Runs functions at the same time and waits for all of them. The first exception is rethrown.
+/// Suspends.
+template <class... Functions>
+status parallel(const engine &engine, Functions... functions) {
+    std::vector<task> tasks;
+    tasks.reserve(sizeof...(functions));
+    (tasks.push_back(spawn(engine, std::move(functions))), ...);
+    status ended;
+    std::exception_ptr thrown;
+    for (task &task : tasks) {
+        try {
+            status joined = task.join();
+            if (ended && !joined) ended = joined;
+        } catch (...) {
+            if (thrown == nullptr) thrown = std::current_exception();
+        }
+    }
+    if (thrown != nullptr) std::rethrow_exception(thrown);
+    return ended;
+}
+
+}  // namespace msec
+
+#endif
