@@ -47,6 +47,7 @@
 #include "msec/local.hpp"
 #include "msec/log.hpp"
 #include "msec/message.hpp"
+#include "msec/method.hpp"
 #include "msec/metric.hpp"
 #include "msec/mutex.hpp"
 #include "msec/offload.hpp"

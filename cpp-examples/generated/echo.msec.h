@@ -24,6 +24,11 @@ inline constexpr ::std::string_view descriptors_of_echo_2eproto(
 /// Sends back what it is sent.
 class EchoService {
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+        ::msec::method_options Echo;
+    };
+
     virtual ~EchoService() = default;
 
     /// Answers with the message of the request, byte for byte.
@@ -36,13 +41,15 @@ public:
     /// msec::server::builder::service calls.
     static void add_to(
         ::msec::server::builder &methods,
-        const ::std::shared_ptr<EchoService> &service) {
+        const ::std::shared_ptr<EchoService> &service,
+        const struct options &options = {}) {
         methods.descriptors(descriptors_of_echo_2eproto);
         methods.method<::echo::EchoRequest, ::echo::EchoResponse>(
             "echo.EchoService.Echo",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->Echo(context, request, response);
-            });
+            },
+            options.Echo);
     }
 };
 

@@ -78,6 +78,19 @@ void setup(msec::host &host, msec::server::builder &methods) {
         context.answer(BUILD);
         return msec::sleep(msec::milliseconds(3000));
     });
+    methods.raw(
+        "test.Plugin.Heavy",
+        [](msec::context &context) {
+            char name[16] = {};
+            pthread_getname_np(pthread_self(), name, sizeof name);
+            context.answer(name);
+            return msec::status();
+        },
+        msec::method_options().heavy());
+    methods.raw(
+        "test.Plugin.One",
+        [](msec::context &) { return msec::sleep(msec::milliseconds(500)); },
+        msec::method_options().requests_max(1));
     methods.raw("test.Plugin.Log", [](msec::context &) {
         MSEC_LOG_AT(MSEC_LOG_DEBUG, "said in detail");
         return msec::status();

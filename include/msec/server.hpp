@@ -22,6 +22,7 @@
 #include "engine.hpp"
 #include "error.hpp"
 #include "message.hpp"
+#include "method.hpp"
 
 namespace msec {
 
@@ -80,7 +81,7 @@ public:
     /// `status handler(context &, const Request &, Response &)`, by several threads at a time.
     template <class Request, class Response, class Handler>
     builder &method(const std::string &name, Handler handler,
-                    const msec_method_options *options = nullptr) {
+                    const method_options &options = {}) {
         auto serve = [handler = std::move(handler)](context &context) -> status {
             Request request;
             if (!detail::parse(request, context.body())) {
@@ -104,18 +105,20 @@ public:
     /// context.answer().
     template <class Handler>
     builder &raw(const std::string &name, Handler handler,
-                 const msec_method_options *options = nullptr) {
+                 const method_options &options = {}) {
         auto kept = std::make_shared<Handler>(std::move(handler));
         error::check(msec_server_builder_method(handle_.get(), name.c_str(), serve<Handler>,
-                                                kept.get(), options));
+                                                kept.get(), options.get()));
         handlers_.push_back(std::move(kept));
         return *this;
     }
 
-    /// Adds a generated service, which it keeps: see `msec gen`.
+    /// Adds a generated service, which it keeps: see `msec gen`. Its class has the struct `options`
+    /// with msec::method_options for each method.
     template <class Service>
-    builder &service(std::shared_ptr<Service> service) {
-        service->add_to(*this, service);
+    builder &service(std::shared_ptr<Service> service,
+                     const typename Service::options &options = {}) {
+        service->add_to(*this, service, options);
         return *this;
     }
 

@@ -51,6 +51,19 @@ fn a_plugin_is_called_by_everything_and_knows_where_it_is() {
 }
 
 #[test]
+fn methods_of_a_plugin_are_heavy_and_bounded_as_it_says() {
+    let hosted = Hosted::start(&plugin(&[]), "");
+    let engine = engine();
+    let thread = hosted.call(&engine, "test.Plugin.Heavy", b"").unwrap();
+    assert!(thread.starts_with("msec-offload"), "{thread}");
+    let client = Client::new(&engine, &hosted.address()).unwrap();
+    let options = CallOptions::new().timeout(Duration::from_secs(30));
+    let calls = [(); 2].map(|()| client.start_body::<()>("test.Plugin.One", Vec::new(), &options));
+    let ends = calls.map(|call| call.wait_raw().map_err(|error| error.code()).err());
+    assert!(ends.contains(&None) && ends.contains(&Some(Code::OVERLOADED)), "{ends:?}");
+}
+
+#[test]
 fn scripts_are_told_what_they_know_from_the_original() {
     let hosted = Hosted::new(Some(&plugin(&[])), "[SRPC]\nlisten=127.0.0.1:0/tcp\ncores=1");
     let not_started = format!("msec host: Server({SERVICE}) not started.\n");

@@ -37,10 +37,15 @@ pub(crate) fn identifier(name: &str) -> String {
 /// The function of a method in a class. Words of the language are avoided, and names that the
 /// class has given away already.
 pub(crate) fn function(method: &str, taken: &[&str]) -> String {
-    let is_taken = taken.contains(&method)
-        || is_among(KEYWORDS, method)
-        || is_among(KEYWORDS_OF_CPP20, method);
-    if is_taken { format!("{method}_") } else { method.to_string() }
+    let is_taken = |name: &str| {
+        let words = is_among(KEYWORDS, name) || is_among(KEYWORDS_OF_CPP20, name);
+        words || taken.contains(&name)
+    };
+    let mut name = method.to_string();
+    while is_taken(&name) {
+        name.push('_');
+    }
+    name
 }
 
 /// `a.b` as `a::b`. Of words of the language in it protoc 21 makes what no compiler takes; later
@@ -143,6 +148,7 @@ mod tests {
         assert_eq!(function("requires", &[]), "requires_");
         assert_eq!(function("Book", &["Book"]), "Book_");
         assert_eq!(function("Put", &["Book"]), "Put");
+        assert_eq!(function("class", &["class_"]), "class__");
     }
 
     #[test]

@@ -10,9 +10,12 @@ use super::text::{LEVEL, comment, signature};
 use crate::Error;
 use crate::check::{FILE_SERVICE, SERVICE_METHOD};
 
-/// The class that a service is implemented in.
+/// The class that a service is implemented in. It has a class within, which has another name.
 pub(crate) fn interface(service: &ServiceDescriptorProto) -> String {
-    identifier(service.name())
+    match service.name() {
+        "options" => String::from("options_"),
+        name => identifier(name),
+    }
 }
 
 /// The class that a service is called with.
@@ -23,7 +26,8 @@ pub(crate) fn client(service: &ServiceDescriptorProto) -> String {
 /// The functions of a method in either class.
 pub(crate) fn functions(service: &ServiceDescriptorProto, method: &str) -> [String; 3] {
     let (interface, client) = (interface(service), client(service));
-    let name = function(method, &[interface.as_str(), client.as_str(), "add_to", "client_"]);
+    let name =
+        function(method, &[interface.as_str(), client.as_str(), "add_to", "client_", "options"]);
     ["", "_start", "_call_back"].map(|suffix| format!("{name}{suffix}"))
 }
 
@@ -98,20 +102,27 @@ impl Service {
         let Service { name, doc, descriptors, methods, .. } = self;
         let virtuals: String = methods.iter().map(Method::to_implement).collect();
         let set = format!("        methods.descriptors({descriptors});\n");
-        let (set, methods_name, service_name) = match methods.is_empty() {
-            true => ("", "", ""),
-            false => (set.as_str(), "methods", "service"),
+        let (set, names) = match methods.is_empty() {
+            true => ("", [""; 3]),
+            false => (set.as_str(), ["methods", "service", "options"]),
         };
+        let [methods_name, service_name, options_name] = names;
         let parameters = [
             format!("::msec::server::builder &{methods_name}"),
             format!("const ::std::shared_ptr<{name}> &{service_name}"),
+            format!("const struct options &{options_name} = {{}}"),
         ];
         let add_to = signature(LEVEL, "static void add_to", &parameters, " {");
         let added: String = methods.iter().map(Method::to_add).collect();
+        let options: String = methods.iter().map(Method::to_configure).collect();
         format!(
             "\
 {doc}class {name} {{
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {{
+{options}    }};
+
     virtual ~{name}() = default;
 
 {virtuals}    /// Adds the methods to a server, which keeps the service: what
@@ -178,6 +189,10 @@ impl Method {
         format!("{doc}{}\n", signature(LEVEL, &head, &parameters, " = 0;"))
     }
 
+    fn to_configure(&self) -> String {
+        format!("        ::msec::method_options {};\n", self.function)
+    }
+
     fn to_add(&self) -> String {
         let Method { function, wire_name, request, response, .. } = self;
         let types = "::msec::context &context, const auto &request, auto &response";
@@ -186,7 +201,8 @@ impl Method {
             \"{wire_name}\",
             [service]({types}) {{
                 return service->{function}(context, request, response);
-            }});
+            }},
+            options.{function});
 "
         )
     }

@@ -1,6 +1,8 @@
 // Implements and calls every service of the golden files, by the generated classes alone: that it
 // compiles says that names are right, that it runs says that methods meet.
 
+#include <pthread.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <future>
@@ -73,7 +75,21 @@ public:
                       names::Outer &response) override {
         return service(context, request, response);
     }
+    msec::status options_(msec::context &context, const names::Outer &request,
+                          names::Outer &response) override {
+        return service(context, request, response);
+    }
     ::msec::status Echo(::msec::context &, const word &request, word &response) override {
+        response = request;
+        return {};
+    }
+};
+
+// Its class within is not its own.
+class Options : public names::options_ {
+public:
+    msec::status options__(msec::context &, const names::Outer &request,
+                           names::Outer &response) override {
         response = request;
         return {};
     }
@@ -107,6 +123,39 @@ public:
     }
 };
 
+// Says where it runs, and stays there as long as it is told to.
+class Told : public Book {
+public:
+    msec::semaphore entered{0}, leave{0};
+
+    msec::status New(msec::context &, const google::protobuf::Empty &,
+                     shop::orders::Order &response) override {
+        response.set_blob(thread());
+        // Blocks the thread, which a core's must not be.
+        return msec::on_coroutine() ? msec::status(-1) : msec::sleep(msec::milliseconds(1));
+    }
+    msec::status Type(msec::context &, const shop::orders::Order &,
+                      shop::orders::Order &response) override {
+        response.set_blob(thread());
+        return msec::sleep(msec::milliseconds(1)) ? msec::status(-1) : msec::status();
+    }
+    msec::status clone(msec::context &, const shop::orders::Result &, shop::Money &) override {
+        entered.release();
+        return leave.acquire();
+    }
+    msec::status PutOrder(msec::context &, const shop::orders::Order &,
+                          shop::orders::Result &) override {
+        return msec::on_coroutine() ? msec::status() : msec::status(-1);
+    }
+
+private:
+    static std::string thread() {
+        char name[16] = {};
+        pthread_getname_np(pthread_self(), name, sizeof name);
+        return name;
+    }
+};
+
 class Nothing : public shop::orders::Nothing {};
 
 class PingBack : public Pinger {
@@ -134,7 +183,8 @@ static void call_names(const msec::engine &engine, const std::string &address) {
     names::Outer outer;
     outer.set_right("r");
     for (const auto &answer : {client.service(outer).value(), client.request(outer).value(),
-                               client.done(outer).value(), client.msec(outer).value()}) {
+                               client.done(outer).value(), client.msec(outer).value(),
+                               client.options_(outer).value()}) {
         CHECK(answer.right() == "r");
     }
     const names::operatorClient other(engine, address);
@@ -160,19 +210,47 @@ static void call_book(const msec::engine &engine, const std::string &address) {
     CHECK(told.get_future().get().find("not kept") != std::string::npos);
 }
 
+static void options_hold(const msec::engine &engine) {
+    const auto told = std::make_shared<Told>();
+    Told::options how;
+    how.New.callback().heavy();
+    how.Type.callback();
+    how.clone.requests_max(1).adaptive_limit(false);
+    const msec::server server =
+        msec::server::describe().service(told, how).listen("127.0.0.1:0").start(engine);
+    const shop::orders::order_bookClient client(engine, server.address());
+    CHECK(client.New(google::protobuf::Empty())->blob().find("msec-offload") == 0);
+    CHECK(client.Type(shop::orders::Order())->blob().find("msec-core") == 0);
+    CHECK(client.PutOrder(shop::orders::Order()).ok());
+    msec::call_options patient;
+    patient.timeout = std::chrono::seconds(20);
+    for (int round = 0; round < 2; round++) {
+        auto first = client.clone_start(shop::orders::Result(), patient);
+        CHECK(told->entered.acquire(std::chrono::seconds(10)).ok());
+        CHECK(client.clone(shop::orders::Result()).status().code() == MSEC_EOVERLOADED);
+        told->leave.release();
+        CHECK(first.get().ok());
+    }
+}
+
 int main() try {
     msec::engine engine;
     const auto both = std::make_shared<Both>();
     msec::server::builder methods = msec::server::describe();
     names::Names::add_to(methods, both);
-    names::operator_::add_to(methods, both);
+    names::operator_::add_to(methods, both, {});
     msec::server server = methods.service(std::make_shared<Book>())
                               .service(std::make_shared<Nothing>())
                               .service(std::make_shared<PingBack>())
+                              .service(std::make_shared<Options>())
                               .listen("127.0.0.1:0")
                               .start(engine);
     call_names(engine, server.address());
     call_book(engine, server.address());
+    options_hold(engine);
+    names::Outer outer;
+    outer.set_right("r");
+    CHECK(names::optionsClient(engine, server.address()).options__(outer)->right() == "r");
     Ping ping;
     ping.set_body("ping");
     CHECK(PingerClient(engine, server.address()).Ping(ping)->body() == "ping");

@@ -20,6 +20,11 @@ inline constexpr ::std::string_view descriptors_of_bare_2eproto(
 /// The service Pinger.
 class Pinger {
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+        ::msec::method_options Ping;
+    };
+
     virtual ~Pinger() = default;
 
     /// Answers Pinger.Ping.
@@ -30,13 +35,17 @@ public:
 
     /// Adds the methods to a server, which keeps the service: what
     /// msec::server::builder::service calls.
-    static void add_to(::msec::server::builder &methods, const ::std::shared_ptr<Pinger> &service) {
+    static void add_to(
+        ::msec::server::builder &methods,
+        const ::std::shared_ptr<Pinger> &service,
+        const struct options &options = {}) {
         methods.descriptors(descriptors_of_bare_2eproto);
         methods.method<::Ping, ::Ping>(
             "Pinger.Ping",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->Ping(context, request, response);
-            });
+            },
+            options.Ping);
     }
 };
 

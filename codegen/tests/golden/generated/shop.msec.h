@@ -39,6 +39,15 @@ inline constexpr ::std::string_view descriptors_of_shop_2eproto(
 /// Keeps orders.
 class order_book {
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+        ::msec::method_options PutOrder;
+        ::msec::method_options New;
+        ::msec::method_options Type;
+        ::msec::method_options clone;
+        ::msec::method_options HTTPGet;
+    };
+
     virtual ~order_book() = default;
 
     /// Puts an order into the book.
@@ -80,33 +89,39 @@ public:
     /// msec::server::builder::service calls.
     static void add_to(
         ::msec::server::builder &methods,
-        const ::std::shared_ptr<order_book> &service) {
+        const ::std::shared_ptr<order_book> &service,
+        const struct options &options = {}) {
         methods.descriptors(descriptors_of_shop_2eproto);
         methods.method<::shop::orders::Order, ::shop::orders::Result>(
             "shop.orders.order_book.PutOrder",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->PutOrder(context, request, response);
-            });
+            },
+            options.PutOrder);
         methods.method<::google::protobuf::Empty, ::shop::orders::Order>(
             "shop.orders.order_book.New",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->New(context, request, response);
-            });
+            },
+            options.New);
         methods.method<::shop::orders::Order, ::shop::orders::Order>(
             "shop.orders.order_book.Type",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->Type(context, request, response);
-            });
+            },
+            options.Type);
         methods.method<::shop::orders::Result, ::shop::Money>(
             "shop.orders.order_book.clone",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->clone(context, request, response);
-            });
+            },
+            options.clone);
         methods.method<::shop::orders::Order, ::shop::orders::Result>(
             "shop.orders.order_book.HTTPGet",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->HTTPGet(context, request, response);
-            });
+            },
+            options.HTTPGet);
     }
 };
 
@@ -264,11 +279,18 @@ private:
 /// The service shop.orders.Nothing.
 class Nothing {
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+    };
+
     virtual ~Nothing() = default;
 
     /// Adds the methods to a server, which keeps the service: what
     /// msec::server::builder::service calls.
-    static void add_to(::msec::server::builder &, const ::std::shared_ptr<Nothing> &) {
+    static void add_to(
+        ::msec::server::builder &,
+        const ::std::shared_ptr<Nothing> &,
+        const struct options & = {}) {
     }
 };
 

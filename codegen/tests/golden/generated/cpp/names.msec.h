@@ -33,7 +33,7 @@ inline constexpr ::std::string_view descriptors_of_cpp_2fnames_2eproto(
     "1\012\003New\022\026.google.protobuf.Empty\032\022.shop.orders.Order\022.\012\004Type\022"
     "\022.shop.orders.Order\032\022.shop.orders.Order\022)\012\005clone\022\023.shop.orders.Resul"
     "t\032\013.shop.Money\0222\012\007HTTPGet\022\022.shop.orders.Order\032\023.shop.orders.Resul"
-    "t2\011\012\007Nothingb\006proto3\012\315\012\012\017cpp/names.proto\022\017shop.msec.inner"
+    "t2\011\012\007Nothingb\006proto3\012\316\013\012\017cpp/names.proto\022\017shop.msec.inner"
     "\032\033google/protobuf/empty.proto\032\013money.proto\032\012shop.proto\"\"\012\005class"
     "\022\031\012\004text\030\001 \001(\011:\005none\?R\004text\"\271\003\012\005Outer\0222\012"
     "\005inner\030\001 \003(\0132\034.shop.msec.inner.Outer.InnerR\005inner\022/\012\004part\030"
@@ -45,7 +45,7 @@ inline constexpr ::std::string_view descriptors_of_cpp_2fnames_2eproto(
     "\030\002 \001(\005R\005value:\0028\001\"\032\012\004Kind\022\011\012\005PLAIN\020\000\022"
     "\007\012\003new\020\001\032\032\012\004Part\022\022\012\004size\030\001 \001(\003R\004size*"
     "\010\010d\020\200\200\200\200\002B\010\012\006eitherJ\004\010\007\020\012J\004\010\014\020"
-    "\0152\214\005\012\005Names\0227\012\005Names\022\026.shop.msec.inner.class\032\026.shop.msec"
+    "\0152\307\005\012\005Names\0227\012\005Names\022\026.shop.msec.inner.class\032\026.shop.msec"
     ".inner.class\022=\012\013NamesClient\022\026.shop.msec.inner.class\032\026.shop.msec.inner.c"
     "lass\022=\012\005class\022\026.shop.msec.inner.class\032\034.shop.msec.inner.Outer.Inner\022"
     "@\012\010requires\022\034.shop.msec.inner.Outer.Inner\032\026.shop.msec.inner.Outer\022=\012"
@@ -54,16 +54,34 @@ inline constexpr ::std::string_view descriptors_of_cpp_2fnames_2eproto(
     "le.protobuf.Empty\032\013.shop.Money\0229\012\007service\022\026.shop.msec.inner.Outer\032"
     "\026.shop.msec.inner.Outer\0229\012\007request\022\026.shop.msec.inner.Outer\032\026.shop.ms"
     "ec.inner.Outer\0226\012\004done\022\026.shop.msec.inner.Outer\032\026.shop.msec.inner.Outer"
-    "\0226\012\004msec\022\026.shop.msec.inner.Outer\032\026.shop.msec.inner.Outer2B\012\010opera"
-    "tor\0226\012\004Echo\022\026.shop.msec.inner.class\032\026.shop.msec.inner.class:@\012\005or"
-    "der\022\026.shop.msec.inner.Outer\030d \001(\0132\022.shop.orders.OrderR\005order",
-    2373);
+    "\0226\012\004msec\022\026.shop.msec.inner.Outer\032\026.shop.msec.inner.Outer\0229\012\007op"
+    "tions\022\026.shop.msec.inner.Outer\032\026.shop.msec.inner.Outer2D\012\007options\0229\012"
+    "\007options\022\026.shop.msec.inner.Outer\032\026.shop.msec.inner.Outer2B\012\010operator"
+    "\0226\012\004Echo\022\026.shop.msec.inner.class\032\026.shop.msec.inner.class:@\012\005order"
+    "\022\026.shop.msec.inner.Outer\030d \001(\0132\022.shop.orders.OrderR\005order",
+    2502);
 
 /// Its methods have the names of everything that the generated code needs itself.
 ///
 /// The path of a drawing: C:\ .
 class Names {
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+        ::msec::method_options Names_;
+        ::msec::method_options NamesClient_;
+        ::msec::method_options class_;
+        ::msec::method_options requires_;
+        ::msec::method_options add_to_;
+        ::msec::method_options client__;
+        ::msec::method_options context;
+        ::msec::method_options service;
+        ::msec::method_options request;
+        ::msec::method_options done;
+        ::msec::method_options msec;
+        ::msec::method_options options_;
+    };
+
     virtual ~Names() = default;
 
     /// Ends in a backslash \ .
@@ -132,65 +150,91 @@ public:
         const ::shop::msec::inner::Outer &request,
         ::shop::msec::inner::Outer &response) = 0;
 
+    /// Answers shop.msec.inner.Names.options.
+    virtual ::msec::status options_(
+        ::msec::context &context,
+        const ::shop::msec::inner::Outer &request,
+        ::shop::msec::inner::Outer &response) = 0;
+
     /// Adds the methods to a server, which keeps the service: what
     /// msec::server::builder::service calls.
-    static void add_to(::msec::server::builder &methods, const ::std::shared_ptr<Names> &service) {
+    static void add_to(
+        ::msec::server::builder &methods,
+        const ::std::shared_ptr<Names> &service,
+        const struct options &options = {}) {
         methods.descriptors(descriptors_of_cpp_2fnames_2eproto);
         methods.method<::shop::msec::inner::class_, ::shop::msec::inner::class_>(
             "shop.msec.inner.Names.Names",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->Names_(context, request, response);
-            });
+            },
+            options.Names_);
         methods.method<::shop::msec::inner::class_, ::shop::msec::inner::class_>(
             "shop.msec.inner.Names.NamesClient",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->NamesClient_(context, request, response);
-            });
+            },
+            options.NamesClient_);
         methods.method<::shop::msec::inner::class_, ::shop::msec::inner::Outer_Inner>(
             "shop.msec.inner.Names.class",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->class_(context, request, response);
-            });
+            },
+            options.class_);
         methods.method<::shop::msec::inner::Outer_Inner, ::shop::msec::inner::Outer>(
             "shop.msec.inner.Names.requires",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->requires_(context, request, response);
-            });
+            },
+            options.requires_);
         methods.method<::shop::msec::inner::Outer_Part, ::google::protobuf::Empty>(
             "shop.msec.inner.Names.add_to",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->add_to_(context, request, response);
-            });
+            },
+            options.add_to_);
         methods.method<::shop::msec::inner::Outer, ::shop::orders::Order>(
             "shop.msec.inner.Names.client_",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->client__(context, request, response);
-            });
+            },
+            options.client__);
         methods.method<::google::protobuf::Empty, ::shop::Money>(
             "shop.msec.inner.Names.context",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->context(context, request, response);
-            });
+            },
+            options.context);
         methods.method<::shop::msec::inner::Outer, ::shop::msec::inner::Outer>(
             "shop.msec.inner.Names.service",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->service(context, request, response);
-            });
+            },
+            options.service);
         methods.method<::shop::msec::inner::Outer, ::shop::msec::inner::Outer>(
             "shop.msec.inner.Names.request",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->request(context, request, response);
-            });
+            },
+            options.request);
         methods.method<::shop::msec::inner::Outer, ::shop::msec::inner::Outer>(
             "shop.msec.inner.Names.done",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->done(context, request, response);
-            });
+            },
+            options.done);
         methods.method<::shop::msec::inner::Outer, ::shop::msec::inner::Outer>(
             "shop.msec.inner.Names.msec",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->msec(context, request, response);
-            });
+            },
+            options.msec);
+        methods.method<::shop::msec::inner::Outer, ::shop::msec::inner::Outer>(
+            "shop.msec.inner.Names.options",
+            [service](::msec::context &context, const auto &request, auto &response) {
+                return service->options_(context, request, response);
+            },
+            options.options_);
     }
 };
 
@@ -498,6 +542,103 @@ public:
             "shop.msec.inner.Names.msec", request, ::std::move(done), options);
     }
 
+    /// Calls shop.msec.inner.Names.options and waits for the answer. Suspends.
+    ::msec::result<::shop::msec::inner::Outer> options_(
+        const ::shop::msec::inner::Outer &request,
+        const ::msec::call_options &options = {}) const {
+        return client_.call<::shop::msec::inner::Outer>(
+            "shop.msec.inner.Names.options", request, options);
+    }
+
+    /// As options_, begun now: its answer is waited for later, so that several run at a time.
+    ::msec::pending<::shop::msec::inner::Outer> options__start(
+        const ::shop::msec::inner::Outer &request,
+        const ::msec::call_options &options = {}) const {
+        return client_.start<::shop::msec::inner::Outer>(
+            "shop.msec.inner.Names.options", request, options);
+    }
+
+    /// As options_: `done` is called with the msec::result, once, on a core's loop, where it must
+    /// not block.
+    template <class Done>
+    void options__call_back(
+        const ::shop::msec::inner::Outer &request,
+        Done done,
+        const ::msec::call_options &options = {}) const {
+        client_.call_back<::shop::msec::inner::Outer>(
+            "shop.msec.inner.Names.options", request, ::std::move(done), options);
+    }
+
+private:
+    ::msec::client client_;
+};
+
+/// What a method is run by has this name.
+class options_ {
+public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+        ::msec::method_options options__;
+    };
+
+    virtual ~options_() = default;
+
+    /// Answers shop.msec.inner.options.options.
+    virtual ::msec::status options__(
+        ::msec::context &context,
+        const ::shop::msec::inner::Outer &request,
+        ::shop::msec::inner::Outer &response) = 0;
+
+    /// Adds the methods to a server, which keeps the service: what
+    /// msec::server::builder::service calls.
+    static void add_to(
+        ::msec::server::builder &methods,
+        const ::std::shared_ptr<options_> &service,
+        const struct options &options = {}) {
+        methods.descriptors(descriptors_of_cpp_2fnames_2eproto);
+        methods.method<::shop::msec::inner::Outer, ::shop::msec::inner::Outer>(
+            "shop.msec.inner.options.options",
+            [service](::msec::context &context, const auto &request, auto &response) {
+                return service->options__(context, request, response);
+            },
+            options.options__);
+    }
+};
+
+/// Calls shop.msec.inner.options.
+class optionsClient {
+public:
+    /// `target` is a service, found in the engine's routes, or an address.
+    optionsClient(const ::msec::engine &engine, const ::std::string &target)
+        : client_(engine, target) {}
+
+    /// Calls shop.msec.inner.options.options and waits for the answer. Suspends.
+    ::msec::result<::shop::msec::inner::Outer> options__(
+        const ::shop::msec::inner::Outer &request,
+        const ::msec::call_options &options = {}) const {
+        return client_.call<::shop::msec::inner::Outer>(
+            "shop.msec.inner.options.options", request, options);
+    }
+
+    /// As options__, begun now: its answer is waited for later, so that several run at a time.
+    ::msec::pending<::shop::msec::inner::Outer> options___start(
+        const ::shop::msec::inner::Outer &request,
+        const ::msec::call_options &options = {}) const {
+        return client_.start<::shop::msec::inner::Outer>(
+            "shop.msec.inner.options.options", request, options);
+    }
+
+    /// As options__: `done` is called with the msec::result, once, on a core's loop, where it must
+    /// not block.
+    template <class Done>
+    void options___call_back(
+        const ::shop::msec::inner::Outer &request,
+        Done done,
+        const ::msec::call_options &options = {}) const {
+        client_.call_back<::shop::msec::inner::Outer>(
+            "shop.msec.inner.options.options", request, ::std::move(done), options);
+    }
+
 private:
     ::msec::client client_;
 };
@@ -505,6 +646,11 @@ private:
 /// No comment of its methods.
 class operator_ {
 public:
+    /// How the methods are run; by default on coroutines, without a bound of their own.
+    struct options {
+        ::msec::method_options Echo;
+    };
+
     virtual ~operator_() = default;
 
     /// Behind it.
@@ -517,13 +663,15 @@ public:
     /// msec::server::builder::service calls.
     static void add_to(
         ::msec::server::builder &methods,
-        const ::std::shared_ptr<operator_> &service) {
+        const ::std::shared_ptr<operator_> &service,
+        const struct options &options = {}) {
         methods.descriptors(descriptors_of_cpp_2fnames_2eproto);
         methods.method<::shop::msec::inner::class_, ::shop::msec::inner::class_>(
             "shop.msec.inner.operator.Echo",
             [service](::msec::context &context, const auto &request, auto &response) {
                 return service->Echo(context, request, response);
-            });
+            },
+            options.Echo);
     }
 };
 
