@@ -583,6 +583,24 @@ typedef int32_t (*msec_task_function)(void *argument);
 typedef int64_t (*msec_length)(void *userdata, const char *data, size_t size);
 
 /**
+ * Something that is waited for: one of the pointers, the others are NULL.
+ */
+typedef struct msec_wait {
+  /**
+   * An item of a channel. A channel that is closed and empty is passed over.
+   */
+  const struct msec_channel *channel;
+  /**
+   * The answer of a call, which `msec_pending_wait` takes then without waiting.
+   */
+  const struct msec_pending *pending;
+  /**
+   * The end of a task, which `msec_task_join` takes then without waiting.
+   */
+  const struct msec_task *task;
+} msec_wait;
+
+/**
  * Serves a request: reads it from `context`, sets the answer there, and returns 0; or another
  * code, which the caller gets instead. Runs on a coroutine of a core thread, several at a time
  * and on all cores, where it may block with the functions of this library. No C++ exception may
@@ -1354,6 +1372,21 @@ int32_t msec_engine_confirm_routes(const struct msec_engine *engine, const char 
 int32_t msec_engine_explain_routes(const struct msec_engine *engine, struct msec_text **json);
 
 /**
+ * Waits for the first of several things: suspends the coroutine, or blocks the thread. If several
+ * have come, the first in the list counts. `index` becomes its place in the list, `item` what came
+ * out of it if it is a channel, else NULL. `timeout_ms` 0 waits as long as it takes.
+ *
+ * Errors: -10 the time is over; -103 the caller was cancelled; -104 all are channels that are
+ * closed and empty; -1 an element of the list is not one thing; -2 on a core's loop, if nothing
+ * has come.
+ */
+int32_t msec_select(const struct msec_wait *waits,
+                    size_t waits_count,
+                    uint32_t timeout_ms,
+                    size_t *index,
+                    void **item);
+
+/**
  * A semaphore with so many permits. To be given back with `msec_semaphore_free`.
  */
 struct msec_semaphore *msec_semaphore_new(size_t permits);
@@ -1506,6 +1539,15 @@ int32_t msec_spawn(const struct msec_engine *engine,
  * Errors: -10 it goes on; -103 the caller was cancelled; -101 it never ran: no stack was left.
  */
 int32_t msec_task_join(struct msec_task *task, uint32_t timeout_ms, int32_t *returned);
+
+/**
+ * As `msec_task_join` without a limit, but waits on when the caller is cancelled: for who must not
+ * go before the task, which uses what is on his stack. A task that he spawned on a coroutine is
+ * cancelled with him, and ends by that.
+ *
+ * Errors: -101 it never ran: no stack was left; -2 it goes on, and this is a core's loop.
+ */
+int32_t msec_task_join_uncancelled(struct msec_task *task, int32_t *returned);
 
 /**
  * Lets a task go on by itself. NULL is freed without effect.

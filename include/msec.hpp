@@ -54,6 +54,8 @@
 #include "msec/plugin.hpp"
 #include "msec/raw.hpp"
 #include "msec/readiness.hpp"
+#include "msec/scope.hpp"
+#include "msec/select.hpp"
 #include "msec/semaphore.hpp"
 #include "msec/server.hpp"
 #include "msec/task.hpp"

@@ -15,7 +15,8 @@ use crate::cancel::TaskId;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::shard;
-use crate::sync::{Current, Wait, nanoseconds, wait};
+use crate::sync::{Current, Wait, nanoseconds, not_unwinding, wait};
+use crate::task;
 
 /// What a wait for a future is called in errors.
 const OPERATION: &str = "wait for a future";
@@ -88,6 +89,29 @@ fn block_on_until<F: Future>(future: F, timeout: Option<Duration>) -> Result<F::
             }
             Some(left_ns) => std::thread::park_timeout(Duration::from_nanos(left_ns)),
         }
+    }
+}
+
+/// As [`block_on`], but waits on when the task is cancelled: for who must not go before others
+/// have, such as tasks that use what is on his stack. The future has to end by itself then.
+///
+/// # Errors
+/// -2 on a core's loop, if the future is not ready at once. -103 in a destructor that a panic runs,
+/// which cannot wait.
+pub fn block_on_uncancelled<F: Future>(future: F) -> Result<F::Output> {
+    let Some(shard) = shard::current() else { return block_on(future) };
+    let mut future = pin!(future);
+    let mut wait = awaiting(future.as_mut());
+    let current = Current::of(Some(shard.clone()));
+    loop {
+        if let Some(output) = wait.poll(&current) {
+            return Ok(output);
+        }
+        if current.waiter().is_none() {
+            return Err(Error::would_block(OPERATION));
+        }
+        not_unwinding(OPERATION)?;
+        task::park(&shard, OPERATION);
     }
 }
 

@@ -101,7 +101,7 @@ pub use config::{Config, Io, Pin};
 pub use context::Context;
 pub use engine::Engine;
 pub use error::{Error, Result};
-pub use future::{block_on, block_on_timeout};
+pub use future::{block_on, block_on_timeout, block_on_uncancelled};
 pub use handed::Handed;
 pub use local::Local;
 pub use method::{MethodOptions, Methods, Service};

@@ -13,7 +13,7 @@
 //! held up by a handler that never yields.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -385,10 +385,26 @@ impl<Response> Pending<Response> {
         }
     }
 
+    /// A future that is over when the answer is there, and leaves it there: for who waits for
+    /// several things. [`Pending::wait`] takes it then, without waiting.
+    pub fn answered(&self) -> impl Future<Output = ()> {
+        poll_fn(|context| {
+            self.poll_state(context.waker(), |state| state.result.is_some().then_some(()))
+        })
+    }
+
     fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
+        self.poll_state(waker, |state| state.result.take())
+    }
+
+    fn poll_state<T>(
+        &self,
+        waker: &Waker,
+        look: impl FnOnce(&mut WaitingState) -> Option<T>,
+    ) -> Poll<T> {
         let mut state = self.waiting.lock();
-        if let Some(result) = state.result.take() {
-            return Poll::Ready(result);
+        if let Some(found) = look(&mut state) {
+            return Poll::Ready(found);
         }
         let old = state.waker.replace(waker.clone());
         drop(state);

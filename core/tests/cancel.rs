@@ -44,6 +44,7 @@ fn a_destructor_that_waits_while_a_panic_unwinds_is_refused() {
                 code(select2(gate.acquiring(1), after(PATIENCE))),
                 code(msec::spawn(|| 1).join()),
                 code(msec::block_on(std::future::pending::<()>())),
+                code(msec::block_on_uncancelled(std::future::pending::<()>())),
                 code(msec::offload(|| 1)),
                 code(msec::readable(&ours)),
                 code(scoped),
@@ -61,7 +62,7 @@ fn a_destructor_that_waits_while_a_panic_unwinds_is_refused() {
             panic!("unwind");
         });
         assert_eq!(code(task.join()), Code::SERVICE_FAILED);
-        assert_eq!(*codes.borrow(), [Code::CANCELLED; 11]);
+        assert_eq!(*codes.borrow(), [Code::CANCELLED; 12]);
         msec::sleep(MOMENT)
     });
 }
@@ -276,12 +277,14 @@ fn a_callback_on_the_loop_is_refused_whatever_would_wait() {
                 code(msec::spawn(|| 1).join()),
                 code(msec::scope(|_| ())),
                 code(msec::block_on(std::future::pending::<()>())),
+                code(msec::block_on_uncancelled(std::future::pending::<()>())),
                 code(msec::offload(|| 1)),
                 code(COUNT.try_with(Cell::get)),
             ];
             drop(permit);
             assert!(gate.try_acquire(1).is_some());
             assert_eq!(msec::block_on(std::future::ready(4))?, 4, "it need not wait");
+            assert_eq!(msec::block_on_uncancelled(std::future::ready(5))?, 5, "nor need this");
             Ok(format!("{}", codes.iter().filter(|code| **code == Code::SYSTEM_ERROR).count()))
         };
         let server = Server::builder()
@@ -295,7 +298,7 @@ fn a_callback_on_the_loop_is_refused_whatever_would_wait() {
         let client = Client::new(engine, &server.addresses()[0]).unwrap();
         let options = CallOptions::new().timeout(PATIENCE);
         let reply = client.call_raw("t.T.Refused", b"", &options).unwrap();
-        assert_eq!(&reply.body[..], b"8");
+        assert_eq!(&reply.body[..], b"9");
     });
 }
 

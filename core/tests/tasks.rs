@@ -262,6 +262,41 @@ fn a_future_woken_from_another_thread_is_never_missed() {
 }
 
 #[test]
+fn who_must_not_go_before_a_future_waits_on_when_he_is_cancelled() {
+    on_each_back_end(|engine| {
+        let (tell, told) = mpsc::channel();
+        let handed = Handed::default();
+        let theirs = handed.clone();
+        let stay = move |_: &msec::Context| {
+            tell.send(0).unwrap();
+            assert_eq!(code(msec::sleep(PATIENCE)), Code::CANCELLED);
+            tell.send(1).unwrap();
+            assert_eq!(code(msec::block_on(handed.clone())), Code::CANCELLED);
+            tell.send(msec::block_on_uncancelled(handed.clone())?).unwrap();
+            Ok("")
+        };
+        let server = Server::builder()
+            .raw("t.T.Stay", stay)
+            .raw("t.T.Ping", |_| Ok(""))
+            .listen("127.0.0.1:0")
+            .start(engine)
+            .unwrap();
+        let client = Client::new(engine, &server.addresses()[0]).unwrap();
+        let options = CallOptions::new().timeout(PATIENCE * 2);
+        // Cancels are sent to who has shown that he knows them.
+        client.call_raw("t.T.Ping", b"", &options).unwrap();
+        let call = client.start_body::<()>("t.T.Stay", Vec::new(), &options);
+        let next = || told.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(next(), 0);
+        drop(call);
+        assert_eq!(next(), 1);
+        assert!(told.recv_timeout(MOMENT).is_err(), "it waits");
+        theirs.hand(7);
+        assert_eq!(next(), 7);
+    });
+}
+
+#[test]
 fn a_future_takes_part_in_a_select() {
     run(|| {
         let handed = Handed::default();

@@ -42,6 +42,19 @@ int main() try {
         std::printf("offloaded %d\n", sum.ok());
     });
     worker.join();
+
+    // Tasks that have ended when the block has, and so may use what lives in it.
+    msec::channel<int> news(1);
+    const auto wait = [&news] {
+        msec::select(msec::on(news, [](int number) { std::printf("news %d\n", number); }),
+                     msec::after(20ms, [] { std::printf("no news\n"); }));
+    };
+    wait();
+    {
+        msec::scope scope(engine);
+        scope.spawn([&news] { news.send(7); });
+    }
+    wait();
     return 0;
 } catch (const std::exception &thrown) {
     std::fprintf(stderr, "parallel: %s\n", thrown.what());

@@ -1,16 +1,14 @@
 //! Channels: bounded queues of pointers between coroutines and threads.
 
 use std::ffi::c_void;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use async_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use msec::{Code, Error};
 
 use crate::engine::free;
-use crate::guard;
 use crate::task::wait;
+use crate::{guard, select};
 
 /// A bounded queue of pointers. Usable from every core and thread.
 #[allow(non_camel_case_types)]
@@ -18,9 +16,22 @@ pub struct msec_channel(Arc<Ends>);
 
 /// What whoever is in one of these functions keeps, though the handle be freed meanwhile: by who
 /// received the last item, for one, before who sent it has returned.
-struct Ends {
+pub(crate) struct Ends {
     sender: Sender<Item>,
     receiver: Receiver<Item>,
+}
+
+impl msec_channel {
+    pub(crate) fn ends(&self) -> Arc<Ends> {
+        self.0.clone()
+    }
+}
+
+impl Ends {
+    /// The next item; none any more once the channel is closed and empty.
+    pub(crate) async fn next(&self) -> Option<*mut c_void> {
+        self.receiver.recv().await.ok().map(|item| item.0)
+    }
 }
 
 /// What a C program sends.
@@ -29,7 +40,7 @@ struct Item(*mut c_void);
 // SAFETY: the header says that what is sent may come out on another thread.
 unsafe impl Send for Item {}
 
-fn closed() -> Error {
+pub(crate) fn closed() -> Error {
     Error::new(Code::DRAINING, "the channel is closed")
 }
 
@@ -134,24 +145,12 @@ pub unsafe extern "C" fn msec_channel_recv_any(
         let channels = channels.iter().map(|channel| Some(unsafe { channel.as_ref() }?.0.clone()));
         let missing = || Error::new(Code::INVALID_PARAMETER, "a channel of the list is NULL");
         let channels = channels.collect::<Option<Vec<_>>>().ok_or_else(missing)?;
-        let mut waits: Vec<_> =
-            channels.iter().map(|channel| Box::pin(channel.receiver.recv())).collect();
-        let first = poll_fn(|context| {
-            let mut is_closed = true;
-            for (index, wait) in waits.iter_mut().enumerate() {
-                match wait.as_mut().poll(context) {
-                    Poll::Ready(Ok(item)) => return Poll::Ready(Ok((index, item))),
-                    Poll::Ready(Err(_)) => {}
-                    Poll::Pending => is_closed = false,
-                }
-            }
-            if is_closed { Poll::Ready(Err(closed())) } else { Poll::Pending }
-        });
-        let (place, received) = wait(first, timeout_ms)??;
+        let waits = channels.iter().map(|ends| select::Wait::new(ends.next())).collect();
+        let (place, received) = select::first(waits, timeout_ms)?;
         // SAFETY: not NULL, and places for a number and a pointer.
         unsafe {
             index.write(place);
-            item.write(received.0);
+            item.write(received);
         }
         Ok(())
     })

@@ -52,6 +52,7 @@ mod readiness;
 mod reply;
 mod report;
 mod route;
+mod select;
 mod semaphore;
 mod server;
 mod slice;

@@ -14,6 +14,13 @@ use crate::{guard, slice};
 #[allow(non_camel_case_types)]
 pub struct msec_pending(Pending<()>);
 
+impl msec_pending {
+    /// What is over when the answer is there.
+    pub(crate) fn answered(&self) -> impl Future<Output = ()> {
+        self.0.answered()
+    }
+}
+
 /// Starts a call, whose answer is waited for later: `msec_pending_wait` or `msec_pending_free` has
 /// to follow. `options` may be NULL.
 ///

@@ -16,6 +16,22 @@ use crate::guard;
 #[allow(non_camel_case_types)]
 pub struct msec_task(Arc<Joint>);
 
+impl msec_task {
+    /// What is over when the task has ended.
+    pub(crate) fn ended(&self) -> impl Future<Output = i32> + use<> {
+        let joint = self.0.clone();
+        async move {
+            loop {
+                let listener = joint.ended.listen();
+                match joint.state.load(Ordering::Acquire) {
+                    RUNNING => listener.await,
+                    state => return state,
+                }
+            }
+        }
+    }
+}
+
 /// What a task and whoever joins it share.
 struct Joint {
     /// `RUNNING`, `LOST`, or what the function returned.
@@ -98,29 +114,48 @@ pub unsafe extern "C" fn msec_task_join(
 ) -> i32 {
     guard!([task] {
         // SAFETY: not NULL, so live.
-        let joint = unsafe { &*task }.0.clone();
-        loop {
-            let listener = joint.ended.listen();
-            match joint.state.load(Ordering::Acquire) {
-                RUNNING => wait(listener, timeout_ms)?,
-                LOST => {
-                    // SAFETY: used up.
-                    unsafe { free(task) };
-                    return Err(Error::new(Code::OVERLOADED, "the task never ran"));
-                }
-                value => {
-                    // SAFETY: used up; NULL, or a place for a number.
-                    unsafe {
-                        free(task);
-                        if let Some(place) = returned.as_mut() {
-                            *place = value;
-                        }
-                    }
-                    return Ok(());
-                }
-            }
-        }
+        let state = wait(unsafe { &*task }.ended(), timeout_ms)?;
+        // SAFETY: as the header says.
+        unsafe { take(task, state, returned) }
     })
+}
+
+/// As `msec_task_join` without a limit, but waits on when the caller is cancelled: for who must not
+/// go before the task, which uses what is on his stack. A task that he spawned on a coroutine is
+/// cancelled with him, and ends by that.
+///
+/// Errors: -101 it never ran: no stack was left; -2 it goes on, and this is a core's loop.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_task_join_uncancelled(
+    task: *mut msec_task,
+    returned: *mut i32,
+) -> i32 {
+    guard!([task] {
+        // SAFETY: not NULL, so live.
+        let state = msec::block_on_uncancelled(unsafe { &*task }.ended())?;
+        // SAFETY: as the header says.
+        unsafe { take(task, state, returned) }
+    })
+}
+
+/// Uses up a task that has ended.
+///
+/// # Safety
+/// `task` is one that was given away; `returned` is NULL or a place for a number.
+unsafe fn take(task: *mut msec_task, state: i32, returned: *mut i32) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { free(task) };
+    if state == LOST {
+        return Err(Error::new(Code::OVERLOADED, "the task never ran"));
+    }
+    // SAFETY: the caller's promise.
+    if let Some(place) = unsafe { returned.as_mut() } {
+        *place = state;
+    }
+    Ok(())
 }
 
 /// Lets a task go on by itself. NULL is freed without effect.

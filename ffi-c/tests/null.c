@@ -29,6 +29,7 @@ static const char *const OPTIONAL[] = {
     "msec_server_builder_quota.caller",
     "msec_spawn.task",
     "msec_task_join.returned",
+    "msec_task_join_uncancelled.returned",
 };
 
 /* Something valid of each type. */
@@ -37,6 +38,7 @@ static msec_server *server;
 static msec_client *client;
 static msec_channel *channel;
 static const msec_channel *channels[1];
+static msec_wait one_wait;
 static msec_condition *condition;
 static msec_mutex *mutex;
 static msec_local *local;
@@ -161,6 +163,7 @@ int main(void) {
     CHECK(msec_client_new(engine, msec_server_address(server, 0), &client) == MSEC_OK);
     channel = msec_channel_new(1);
     channels[0] = channel;
+    one_wait.channel = channel;
     condition = msec_condition_new();
     mutex = msec_mutex_new();
     local = msec_local_new(NULL);

@@ -162,6 +162,38 @@ static void channels(void) {
     msec_channel_free(second);
 }
 
+/* Channels, calls and tasks beside each other. */
+static void first_of_several(void) {
+    msec_channel *channel = msec_channel_new(1);
+    msec_task *task;
+    msec_pending *pending;
+    msec_reply *reply;
+    msec_wait waits[3];
+    size_t index = 9;
+    int32_t returned = 0;
+    void *item = &index;
+    memset(waits, 0, sizeof waits);
+    waits[0].channel = channel;
+    CHECK(msec_select(waits, 1, 1, &index, &item) == MSEC_ETIMEOUT && index == 9);
+    CHECK(msec_select(waits, 2, 1, &index, &item) == MSEC_EINVALID_PARAMETER);
+    CHECK(msec_client_start(client, ECHO, "hey", 3, NULL, &pending) == MSEC_OK);
+    waits[1].pending = pending;
+    CHECK(msec_select(waits, 2, 5000, &index, &item) == MSEC_OK && index == 1 && item == NULL);
+    CHECK(msec_pending_wait(pending, &reply) == MSEC_OK && is(msec_reply_body(reply), "hey"));
+    msec_reply_free(reply);
+    CHECK(msec_spawn(engine, send_late, channel, &task) == MSEC_OK);
+    waits[1].pending = NULL;
+    waits[1].task = task;
+    CHECK(msec_select(waits + 1, 1, 5000, &index, &item) == MSEC_OK && index == 0);
+    CHECK(msec_select(waits, 2, 5000, &index, &item) == MSEC_OK && index == 0 && item == ended);
+    CHECK(msec_task_join_uncancelled(task, &returned) == MSEC_OK && returned == 0);
+    waits[1].channel = channel;
+    CHECK(msec_select(waits, 2, 1, &index, &item) == MSEC_EINVALID_PARAMETER);
+    CHECK(msec_channel_close(channel) == MSEC_OK);
+    CHECK(msec_select(waits, 1, 0, &index, &item) == MSEC_EDRAINING);
+    msec_channel_free(channel);
+}
+
 static void configuration(void) {
     msec_setting wrong = {"MSEC_CORES", "many"};
     msec_engine_options options = MSEC_ENGINE_OPTIONS_INIT;
@@ -307,6 +339,7 @@ int main(void) {
     calls();
     locals();
     channels();
+    first_of_several();
     configuration();
     routes();
     quotas(server);

@@ -1,6 +1,7 @@
 // Uses msec.hpp as a program would, and says what went wrong where. Its messages are made by hand,
 // so that it can be compiled with every standard library.
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -263,6 +264,128 @@ static void tools(const msec::engine &engine) {
     MSEC_LOG_AT(MSEC_LOG_TRACE, "never seen");
 }
 
+// What tasks of scopes have said that were cancelled together.
+static std::atomic<int> cancelled_count{0};
+static msec::semaphore scope_opened(0), scope_left(0);
+
+// Opens a scope for a caller who then gives up.
+static msec::status opens_a_scope(const msec::engine &engine) {
+    int ended = 0;
+    {
+        msec::scope scope(engine);
+        for (int number = 0; number < 3; number++) {
+            scope.spawn([&ended] {
+                if (msec::sleep(30s).code() == MSEC_ECANCELLED) cancelled_count++;
+                ended++;
+            });
+        }
+        scope_opened.release();
+        (void)msec::sleep(30s);
+    }
+    CHECK(ended == 3);
+    scope_left.release();
+    return {};
+}
+
+static void scopes(const msec::engine &engine) {
+    std::atomic<int> ended{0};
+    {
+        msec::scope scope(engine);
+        for (int number = 0; number < 10; number++) {
+            scope.spawn([&ended] {
+                CHECK(msec::sleep(5ms).ok());
+                ended++;
+            });
+        }
+    }
+    CHECK(ended == 10);
+    msec::task within = msec::spawn(engine, [&engine] {
+        int mine = 0;
+        try {
+            msec::scope scope(engine);
+            scope.spawn([&mine] {
+                CHECK(msec::sleep(10ms).ok());
+                mine = 1;
+            });
+            throw std::runtime_error("leaves");
+        } catch (const std::runtime_error &) {
+            CHECK(mine == 1 && std::uncaught_exceptions() == 0);
+        }
+        msec::scope scope(engine);
+        scope.spawn([] { throw std::runtime_error("from a task"); });
+        scope.spawn([&mine] {
+            CHECK(msec::sleep(10ms).ok());
+            mine = 2;
+        });
+        try {
+            (void)scope.join();
+            CHECK(!"an exception gets lost");
+        } catch (const std::runtime_error &thrown) {
+            CHECK(std::string(thrown.what()) == "from a task" && mine == 2);
+        }
+        scope.spawn([&mine] { mine = 3; });
+        CHECK(scope.join().ok() && mine == 3);
+    });
+    CHECK(within.join(20s).ok());
+
+    const msec::server server =
+        msec::server::describe()
+            .raw("text.Text.Scope", [&engine](msec::context &) { return opens_a_scope(engine); })
+            .raw("text.Text.Ping", [](msec::context &) { return msec::status(); })
+            .listen("127.0.0.1:0")
+            .start(engine);
+    msec::call_options options;
+    options.timeout = 60s;
+    const msec::client client(engine, server.address());
+    // Cancels are sent to who has shown that he knows them.
+    CHECK(client.call_raw("text.Text.Ping", "").ok());
+    {
+        const auto given_up = client.start<text>("text.Text.Scope", text{""}, options);
+        CHECK(scope_opened.acquire(20s).ok());
+    }
+    CHECK(scope_left.acquire(20s).ok() && cancelled_count == 3);
+}
+
+// One thing after the other comes first; on a thread, and on a coroutine.
+static void selects(const msec::engine &engine, const msec::client &client) {
+    msec::channel<int> numbers(2);
+    msec::channel<std::string> words(2);
+    std::string seen;
+    const auto number = msec::on(numbers, [&](int number) { seen = std::to_string(number); });
+    const auto word = msec::on(words, [&](std::string word) { seen = std::move(word); });
+    CHECK(msec::select(number, word, msec::after(1ms, [&] { seen = "time"; })).ok());
+    CHECK(seen == "time");
+    CHECK(words.send("news").ok() && numbers.send(7).ok());
+    CHECK(msec::select(number, word).ok() && seen == "7");
+    CHECK(msec::select(number, word).ok() && seen == "news");
+    CHECK(msec::select(msec::after(20s, [&] { seen = "late"; }), number,
+                       msec::after(2ms, [&] { seen = "soon"; }))
+              .ok());
+    CHECK(seen == "soon");
+
+    auto call = client.start<text>(ECHO, text{"answer"});
+    const auto answer = msec::on(call, [&](msec::result<text> answer) { seen = answer->value; });
+    CHECK(msec::select(number, answer).ok() && seen == "answer");
+    call = client.start<text>("text.Text.Refuse", text{"x"});
+    CHECK(msec::select(msec::on(call, [&](const msec::result<text> &answer) {
+              seen = std::to_string(answer.status().code());
+          })).ok());
+    CHECK(seen == "-7001");
+
+    msec::task task = msec::spawn(engine, [] { CHECK(msec::sleep(5ms).ok()); });
+    CHECK(msec::select(word, msec::on(task, [&] { seen = "ended"; })).ok() && seen == "ended");
+    CHECK(task.join(1ms).ok());
+
+    msec::task sender = msec::spawn(engine, [&] {
+        CHECK(msec::sleep(5ms).ok());
+        CHECK(words.send("late").ok());
+        words.close();
+    });
+    CHECK(msec::select(word, number).ok() && seen == "late" && sender.join().ok());
+    numbers.close();
+    CHECK(msec::select(word, number).code() == MSEC_EDRAINING && seen == "late");
+}
+
 int main() {
     msec_engine_options options = MSEC_ENGINE_OPTIONS_INIT;
     options.cores = 2;
@@ -274,6 +397,9 @@ int main() {
     tls();
     exceptions_stay_apart(engine);
     tools(engine);
+    scopes(engine);
+    selects(engine, client);
+    CHECK(msec::spawn(engine, [&] { selects(engine, client); }).join(30s).ok());
     try {
         msec::client nowhere(engine, "nowhere at all");
         CHECK(!"a client of nothing");

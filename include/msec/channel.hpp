@@ -65,6 +65,8 @@ public:
     /// Lets nothing more in.
     void close() noexcept { msec_channel_close(handle_.get()); }
 
+    const msec_channel *handle() const noexcept { return handle_.get(); }
+
 private:
     detail::handle<msec_channel, msec_channel_free> handle_;
 };

@@ -95,6 +95,8 @@ public:
         return detail::parsed<Response>(reply);
     }
 
+    const msec_pending *handle() const noexcept { return handle_.get(); }
+
 private:
     detail::handle<msec_pending, msec_pending_free> handle_;
 };

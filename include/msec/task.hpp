@@ -10,7 +10,6 @@
 #include <exception>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "../msec.h"
 #include "bridge.hpp"
@@ -36,14 +35,28 @@ public:
     /// Waits until the function has ended. An exception that left it is rethrown here. Suspends.
     status join(milliseconds timeout = milliseconds::max()) {
         const int32_t code = msec_task_join(handle_.get(), detail::limit(timeout), nullptr);
-        if (code == MSEC_ETIMEOUT || code == MSEC_ECANCELLED) return status::last(code);
+        if (code != MSEC_OK && code != MSEC_EOVERLOADED) return status::last(code);
         // Used up.
         (void)handle_.release();
         if (code == MSEC_OK && *thrown_) std::rethrow_exception(*thrown_);
         return status::last(code);
     }
 
+    msec_task *handle() const noexcept { return handle_.get(); }
+
 private:
+    friend class scope;
+
+    /// Waits until the function has ended, whatever becomes of the caller.
+    status end() {
+        const int32_t code = msec_task_join_uncancelled(handle_.get(), nullptr);
+        // Who cannot wait must not go on as if it had ended.
+        if (code != MSEC_OK && code != MSEC_EOVERLOADED) std::terminate();
+        // Used up.
+        (void)handle_.release();
+        return status::last(code);
+    }
+
     template <class Function>
     friend task spawn(const engine &engine, Function function);
     detail::handle<msec_task, msec_task_free> handle_;
@@ -74,27 +87,6 @@ task spawn(const engine &engine, Function function) {
     kept.release();
     spawned.handle_.reset(handle);
     return spawned;
-}
-
-/// Runs functions at the same time and waits for all of them. The first exception is rethrown.
-/// Suspends.
-template <class... Functions>
-status parallel(const engine &engine, Functions... functions) {
-    std::vector<task> tasks;
-    tasks.reserve(sizeof...(functions));
-    (tasks.push_back(spawn(engine, std::move(functions))), ...);
-    status ended;
-    std::exception_ptr thrown;
-    for (task &task : tasks) {
-        try {
-            status joined = task.join();
-            if (ended && !joined) ended = joined;
-        } catch (...) {
-            if (thrown == nullptr) thrown = std::current_exception();
-        }
-    }
-    if (thrown != nullptr) std::rethrow_exception(thrown);
-    return ended;
 }
 
 }  // namespace msec

@@ -86,6 +86,11 @@ on_both! {
         assert_eq!(execute(start(&client, "future")).unwrap(), "future");
         let awaited = block_on(start(&client, "thread's future"));
         assert_eq!(awaited.unwrap().unwrap(), "thread's future");
+        // One whose answer is looked for first, and left where it is.
+        let looked_for = start(&client, "looked for");
+        block_on(looked_for.answered()).unwrap();
+        block_on(looked_for.answered()).unwrap();
+        assert_eq!(looked_for.wait().unwrap(), "looked for");
         let ours = client.clone();
         let answer = engine.run(move || block_on(start(&ours, "parked future")));
         assert_eq!(answer.unwrap().unwrap().unwrap(), "parked future");

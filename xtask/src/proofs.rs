@@ -41,6 +41,7 @@ const VALUES: &[(&str, &str)] = &[
     ("const struct msec_mutex *", "mutex"),
     ("const struct msec_server *", "server"),
     ("const struct msec_server_tls_options *", "&tls_options"),
+    ("const struct msec_wait *", "&one_wait"),
     ("int32_t *", "&out_number"),
     ("msec_done", "done"),
     ("msec_handler", "handler"),

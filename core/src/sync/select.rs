@@ -35,7 +35,7 @@ pub struct Current {
 }
 
 impl Current {
-    fn of(shard: Option<Rc<Shard>>) -> Self {
+    pub(crate) fn of(shard: Option<Rc<Shard>>) -> Self {
         let waiter = shard.as_ref().and_then(|shard| Waiter::running(shard));
         Self { shard, waiter }
     }

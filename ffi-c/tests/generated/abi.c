@@ -157,6 +157,7 @@ int32_t msec_engine_set_routes(const struct msec_engine *engine, const char *rou
 int32_t msec_engine_push_routes(const struct msec_engine *engine, const char *routes, struct msec_text **held) { __builtin_trap(); }
 int32_t msec_engine_confirm_routes(const struct msec_engine *engine, const char *service) { __builtin_trap(); }
 int32_t msec_engine_explain_routes(const struct msec_engine *engine, struct msec_text **json) { __builtin_trap(); }
+int32_t msec_select(const struct msec_wait *waits, size_t waits_count, uint32_t timeout_ms, size_t *index, void **item) { __builtin_trap(); }
 struct msec_semaphore *msec_semaphore_new(size_t permits) { __builtin_trap(); }
 void msec_semaphore_free(struct msec_semaphore *semaphore) { __builtin_trap(); }
 int32_t msec_semaphore_acquire(const struct msec_semaphore *semaphore, uint32_t timeout_ms) { __builtin_trap(); }
@@ -176,6 +177,7 @@ void msec_server_free(struct msec_server *server) { __builtin_trap(); }
 int32_t msec_server_load(const struct msec_server *server, size_t *connections_count, size_t *requests_count) { __builtin_trap(); }
 int32_t msec_spawn(const struct msec_engine *engine, msec_task_function function, void *argument, struct msec_task **task) { __builtin_trap(); }
 int32_t msec_task_join(struct msec_task *task, uint32_t timeout_ms, int32_t *returned) { __builtin_trap(); }
+int32_t msec_task_join_uncancelled(struct msec_task *task, int32_t *returned) { __builtin_trap(); }
 void msec_task_free(struct msec_task *task) { __builtin_trap(); }
 int32_t msec_sleep(uint32_t ms) { __builtin_trap(); }
 int32_t msec_yield(void) { __builtin_trap(); }

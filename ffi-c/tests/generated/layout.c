@@ -80,3 +80,8 @@ _Static_assert(offsetof(msec_setting, value) == 8, "msec_setting.value");
 _Static_assert(sizeof(msec_slice) == 16, "msec_slice");
 _Static_assert(offsetof(msec_slice, data) == 0, "msec_slice.data");
 _Static_assert(offsetof(msec_slice, size) == 8, "msec_slice.size");
+
+_Static_assert(sizeof(msec_wait) == 24, "msec_wait");
+_Static_assert(offsetof(msec_wait, channel) == 0, "msec_wait.channel");
+_Static_assert(offsetof(msec_wait, pending) == 8, "msec_wait.pending");
+_Static_assert(offsetof(msec_wait, task) == 16, "msec_wait.task");

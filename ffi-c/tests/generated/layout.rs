@@ -80,3 +80,8 @@ const _: () = assert!(offset_of!(crate::config::msec_setting, value) == 8);
 const _: () = assert!(size_of::<crate::slice::msec_slice>() == 16);
 const _: () = assert!(offset_of!(crate::slice::msec_slice, data) == 0);
 const _: () = assert!(offset_of!(crate::slice::msec_slice, size) == 8);
+
+const _: () = assert!(size_of::<crate::select::msec_wait>() == 24);
+const _: () = assert!(offset_of!(crate::select::msec_wait, channel) == 0);
+const _: () = assert!(offset_of!(crate::select::msec_wait, pending) == 8);
+const _: () = assert!(offset_of!(crate::select::msec_wait, task) == 16);

@@ -217,6 +217,10 @@ static void every_pointer(void) {
     expect("msec_engine_explain_routes.engine", msec_engine_explain_routes(NULL, &out_text));
     expect("msec_engine_explain_routes.json", msec_engine_explain_routes(engine, NULL));
     expect("msec_engine_explain_routes.*", msec_engine_explain_routes(NULL, NULL));
+    expect("msec_select.waits", msec_select(NULL, 1, 1, &out_size, &out_item));
+    expect("msec_select.index", msec_select(&one_wait, 1, 1, NULL, &out_item));
+    expect("msec_select.item", msec_select(&one_wait, 1, 1, &out_size, NULL));
+    expect("msec_select.*", msec_select(NULL, 1, 1, NULL, NULL));
     msec_semaphore_free(NULL);
     survived("msec_semaphore_free.*");
     expect("msec_semaphore_acquire.*", msec_semaphore_acquire(NULL, 1));
@@ -259,6 +263,9 @@ static void every_pointer(void) {
     expect("msec_task_join.task", msec_task_join(NULL, 1, &out_number));
     expect("msec_task_join.returned", msec_task_join(a_task(), 1, NULL));
     expect("msec_task_join.*", msec_task_join(NULL, 1, NULL));
+    expect("msec_task_join_uncancelled.task", msec_task_join_uncancelled(NULL, &out_number));
+    expect("msec_task_join_uncancelled.returned", msec_task_join_uncancelled(a_task(), NULL));
+    expect("msec_task_join_uncancelled.*", msec_task_join_uncancelled(NULL, NULL));
     msec_task_free(NULL);
     survived("msec_task_free.*");
     (void)msec_text_data(NULL);
