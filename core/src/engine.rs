@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use msec_protocol::Code;
-use msec_sys::process::{self, CrashNote};
+use msec_sys::process::{self, CrashNote, StalledNote};
 use msec_sys::ring::{Ring, Waker};
 use msec_sys::{clock, cpu};
 
@@ -513,14 +513,16 @@ fn spawn_watchdog(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
     let rest = Duration::from_nanos((stall_ns / 4).clamp(1_000_000, WATCH_NS_MAX));
     let watch = move || {
         let mut reported = vec![0u64; shared.cores.count()];
+        let mut stalled = StalledNote::default();
         let (ended, bell) = &shared.ended;
         let mut guard = ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         while !*guard {
             guard =
                 bell.wait_timeout(guard, rest).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-            for (core, reported) in reported.iter_mut().enumerate() {
-                look_after(&shared, core, stall_ns, reported);
-            }
+            let threads = reported.iter_mut().enumerate();
+            let threads = threads
+                .filter_map(|(core, reported)| look_after(&shared, core, stall_ns, reported));
+            stalled.set(threads.last());
             shared.tls.look_by(|job| {
                 let job = Box::new(move |chosen| job(chosen == Chosen::Run));
                 shared.offload.submit(job, &Inherited::default())
@@ -533,22 +535,25 @@ fn spawn_watchdog(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
         .map_err(|error| Error::from_io("start the watchdog", &error))
 }
 
-/// Reports a core that has not looped for too long, once a stall.
-fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64) {
+/// Reports a core that has not looped for too long, once a stall. Its thread, while it has not.
+fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64) -> Option<i32> {
     let beat = shared.cores.beat(core);
     // In this order: who is seen awake has said before since when.
     let idle = beat.is_idle() || beat.stopped.load(Ordering::Relaxed);
     let turn_ns = beat.turn_ns.load(Ordering::Relaxed);
     let age_ns = clock::now_ns().saturating_sub(turn_ns);
-    if idle || turn_ns == 0 || age_ns < stall_ns || *reported_ns == turn_ns {
-        return;
+    if idle || turn_ns == 0 || age_ns < stall_ns {
+        return None;
+    }
+    let thread = beat.thread.load(Ordering::Relaxed);
+    if *reported_ns == turn_ns {
+        return Some(thread);
     }
     *reported_ns = turn_ns;
     beat.stalls.fetch_add(1, Ordering::Relaxed);
     let method = method::Name::of(beat.method.load(Ordering::Relaxed));
     let since =
         format!("core {core} has not looped for {} ms: method {method}", age_ns / 1_000_000);
-    let thread = beat.thread.load(Ordering::Relaxed);
     if process::waits_for_lock(thread) {
         let parked = match beat.parked_methods() {
             none if none.is_empty() => "nobody".to_owned(),
@@ -568,4 +573,5 @@ fn look_after(shared: &Shared, core: usize, stall_ns: u64, reported_ns: &mut u64
     if let Err(error) = process::write_stack_of(thread) {
         log::warn("stall", format_args!("core {core} does not tell its stack: {error}"));
     }
+    Some(thread)
 }

@@ -33,8 +33,9 @@ fn ends_its_worker(method: &str, config: &str, report: &[&str]) {
     for part in report.iter().chain(&[ECHO, method]) {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }
-    let [_, _, _, state, restarts] = hosted.workers().remove(0);
-    assert_eq!((state.as_str(), restarts.as_str()), ("serving", "1"));
+    // It answers a moment before its supervisor hears that it is ready.
+    wait_until("it serves", || hosted.workers()[0][3] == "serving");
+    assert_eq!(hosted.workers()[0][4], "1");
 }
 
 #[test]
@@ -60,6 +61,7 @@ fn a_handler_that_blocks_for_ever_costs_its_worker() {
         "it has shown no sign of life for 1 s",
         "has not looped for",
         "method test.Plugin.Hang runs without a blocking call",
+        "SIGABRT in method test.Plugin.Hang (core 0)",
     ];
     ends_its_worker("test.Plugin.Hang", "heartbeat=1\n[ENGINE]\nstall_ms=100\n", &parts);
 }
@@ -80,6 +82,24 @@ fn a_mutex_held_across_a_call_that_parks_is_told_with_both_methods() {
         assert_eq!(pending.wait_raw().unwrap_err().code(), Code::NETWORK);
     }
     wait_until("it is back", || client.call_raw(ECHO, b"after", &patient()).is_ok());
+    let report = hosted.reports().remove(0);
+    assert!(report.contains("SIGABRT in method test.Plugin.Mutex (core 0)"), "{report}");
+}
+
+/// The signal goes to the thread that hangs, not to one that could say nothing.
+#[test]
+fn of_several_cores_the_one_that_hangs_is_named() {
+    let listen = "[SRPC]\nlisten=127.0.0.1:0/tcp\ncores=3\nheartbeat=1\n";
+    let config = format!("{listen}[ENGINE]\nstall_ms=100\n");
+    let hosted = Hosted::new(Some(&plugin(&[])), &config);
+    assert!(hosted.host("start").0);
+    let engine = engine();
+    let client = Client::new(&engine, &hosted.address()).unwrap();
+    client.call_raw("test.Plugin.Hang", b"", &patient()).unwrap_err();
+    wait_until("the report", || !hosted.reports().is_empty());
+    let report = hosted.reports().remove(0);
+    assert!(report.contains("SIGABRT in method test.Plugin.Hang (core "), "{report}");
+    assert!(!report.contains("outside of any method"), "{report}");
 }
 
 #[test]

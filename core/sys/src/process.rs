@@ -31,7 +31,7 @@ pub use child::{Target, hand_over, in_own_session, inherited};
 pub use crash::{CrashNote, name_crashes, name_crashes_thread};
 pub use pass::{PASSED_BYTES_MAX, pass, passage, receive};
 pub use recent::{Recent, RecentMemory, keep_recent, keep_recent_of_core, note_request};
-pub use stall::{thread_id, waits_for_lock, write_stack_of};
+pub use stall::{StalledNote, thread_id, waits_for_lock, write_stack_of};
 
 /// Where the kernel shows control groups.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";

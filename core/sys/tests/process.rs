@@ -4,12 +4,14 @@
 //! the one test [`the_process_that_dies`], which does nothing when the variable is absent.
 
 use std::hint::black_box;
+use std::mem;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::ptr;
+use std::sync::mpsc;
 
 use msec_sys::coroutine::{Outcome, Pool, StackConfig, suspend};
-use msec_sys::process::{CrashNote, name_crashes, name_crashes_thread};
+use msec_sys::process::{CrashNote, StalledNote, name_crashes, name_crashes_thread, thread_id};
 
 const CRASH: &str = "MSEC_TEST_CRASH";
 
@@ -95,6 +97,22 @@ fn an_abort_is_named_and_stays_an_abort() {
     check("abort", libc::SIGABRT, "msec: SIGABRT in method pkg.Svc.Abort (no core)");
 }
 
+/// A supervisor's abort goes to the process, whose first thread has nothing to say.
+#[test]
+fn an_abort_that_is_sent_names_what_stalls() {
+    check("hung", libc::SIGABRT, "msec: SIGABRT in method pkg.Svc.Hung (core 5)");
+}
+
+#[test]
+fn an_abort_that_is_sent_after_the_stall_is_the_first_threads() {
+    check("hung-before", libc::SIGABRT, "msec: SIGABRT outside of any method (no core)");
+}
+
+#[test]
+fn an_abort_that_the_stalled_thread_does_not_take_ends_the_process_all_the_same() {
+    check("hung-deaf", libc::SIGABRT, "msec: SIGABRT outside of any method (no core)");
+}
+
 #[test]
 fn a_fault_signal_that_somebody_sent_ends_the_process_too() {
     check("sent", libc::SIGSEGV, "msec: SIGSEGV in method pkg.Svc.Sent (no core)");
@@ -177,6 +195,9 @@ fn die(crash: &str) {
             CrashNote::set("pkg.Svc.Abort");
             std::process::abort();
         }
+        "hung" => hang(|_| {}),
+        "hung-before" => hang(|note| note.set(None)),
+        "hung-deaf" => hang(|note| note.set(Some(deaf_thread()))),
         "sent" => {
             CrashNote::set("pkg.Svc.Sent");
             // SAFETY: sends a signal to this thread.
@@ -188,6 +209,48 @@ fn die(crash: &str) {
         }
         _ => panic!("no such way to die: {crash}"),
     }
+}
+
+/// Has another process abort this one while a thread is noted to stall, unless `change` says
+/// otherwise.
+fn hang(change: impl FnOnce(&mut StalledNote)) {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        name_crashes_thread().expect("a stack for the handler can be mapped");
+        CrashNote::set_core(5);
+        CrashNote::set("pkg.Svc.Hung");
+        tell.send(thread_id()).expect("somebody listens");
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    let mut note = StalledNote::default();
+    note.set(Some(told.recv().expect("it tells")));
+    change(&mut note);
+    let text = format!("kill -ABRT {}", std::process::id());
+    let sent = Command::new("sh").args(["-c", &text]).status().expect("there is a shell");
+    assert!(sent.success());
+    // It ends the process meanwhile.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A thread that takes no SIGABRT.
+fn deaf_thread() -> i32 {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut aborts = mem::MaybeUninit::uninit();
+        // SAFETY: the set is initialised before it is used, and holds for this thread.
+        unsafe {
+            libc::sigemptyset(aborts.as_mut_ptr());
+            libc::sigaddset(aborts.as_mut_ptr(), libc::SIGABRT);
+            libc::pthread_sigmask(libc::SIG_BLOCK, aborts.as_ptr(), ptr::null_mut());
+        }
+        tell.send(thread_id()).expect("somebody listens");
+        std::thread::park();
+    });
+    told.recv().expect("it tells")
 }
 
 fn on_a_coroutine(stack_kb: usize, job: fn(usize)) {

@@ -242,6 +242,10 @@ extern "C" fn on_crash(
 ) {
     // SAFETY: with SA_SIGINFO the kernel passes a valid siginfo_t.
     let info = unsafe { &*info };
+    // SAFETY: kill(2) and its like fill in who has sent it.
+    if info.si_code == libc::SI_USER && unsafe { info.si_pid() } != std::process::id() as i32 {
+        super::stall::pass_on(signal);
+    }
     // A positive code is a fault that the kernel saw; others are signals that somebody sent, and
     // abort(3) is one of them. SI_KERNEL is a fault whose address the processor does not tell.
     let located = info.si_code > 0 && info.si_code != SI_KERNEL && signal != libc::SIGABRT;

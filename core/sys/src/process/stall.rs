@@ -13,6 +13,12 @@
 //! /usr/bin/service(+0x5e3a1)[0x55d0c1a5e3a1]
 //! ```
 //!
+//! A supervisor that gives up on the process sends it SIGABRT, so that it says where it is. The
+//! kernel gives that to any thread, mostly the first one, which has nothing to say. So the watchdog
+//! notes the thread that stalls ([`StalledNote`]), and whoever gets the signal passes it on to it:
+//! the crash message names the method of that thread, the stack below is its stack, and it is the
+//! thread that a core dump shows first.
+//!
 //! Names of functions are there for exported ones only; `addr2line -Cfe /usr/bin/service 0x5e3a1`
 //! tells the others. The handler runs in the middle of anything, memory allocation and its lock
 //! included, so it must do without: unwinding needs no memory once its library is loaded, which
@@ -22,6 +28,58 @@
 
 use std::fs;
 use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// How long who has passed on a signal waits to be ended by it. A thread that gets on in no way
+/// takes no signal either; whoever asks for the end shall not wait for ever.
+const PASSED_ON_MS_MAX: libc::c_int = 1000;
+
+/// The thread that a watchdog has found to stall; 0: none. Threads of several engines would
+/// overwrite each other: then one of them is named, which is as good.
+static STALLED: AtomicI32 = AtomicI32::new(0);
+
+/// What a watchdog says of the threads that it watches: whether one stalls now, and which.
+#[derive(Default)]
+pub struct StalledNote {
+    thread: i32,
+}
+
+impl StalledNote {
+    /// This thread of the process stalls; or none does any more.
+    pub fn set(&mut self, thread: Option<i32>) {
+        match thread {
+            Some(thread) => STALLED.store(thread, Ordering::Relaxed),
+            // Another watchdog's is left alone. A failure means that it has said something.
+            None => {
+                _ = STALLED.compare_exchange(self.thread, 0, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+        self.thread = thread.unwrap_or(0);
+    }
+}
+
+impl Drop for StalledNote {
+    fn drop(&mut self) {
+        self.set(None);
+    }
+}
+
+/// Passes on a signal that was sent to the process to the thread that stalls, if that is another
+/// one than the calling thread; comes back if that did not end the process. Async-signal-safe.
+pub(super) fn pass_on(signal: libc::c_int) {
+    let stalled = STALLED.load(Ordering::Relaxed);
+    if stalled == 0 || stalled == thread_id() {
+        return;
+    }
+    // SAFETY: take no pointer but an empty list of descriptors. To a thread that has gone the
+    // signal is not sent.
+    unsafe {
+        if libc::syscall(libc::SYS_tgkill, libc::getpid(), stalled, signal) == 0 {
+            libc::poll(ptr::null_mut(), 0, PASSED_ON_MS_MAX);
+        }
+    }
+}
 
 /// The calling thread, as the kernel numbers it.
 pub fn thread_id() -> i32 {
