@@ -158,7 +158,8 @@ impl ServerShard {
         if self.draining.replace(true) {
             return;
         }
-        self.close_listeners(shard);
+        // Whoever asks whether this server is ready is still to be told.
+        self.close_listeners(shard, |listener| !listener.is_admin);
         for connection in shard.connections.all() {
             if let Role::Server(side) = &connection.role {
                 side.say_leaving(shard, &connection);
@@ -172,7 +173,8 @@ impl ServerShard {
             return;
         }
         *self.heir.borrow_mut() = Some(heir);
-        self.close_listeners(shard);
+        // The heir has pages of its own; whoever asks is to hear of the one that goes on.
+        self.close_listeners(shard, |_| true);
         self.stop_reading_datagrams(shard);
         for connection in shard.connections.all() {
             if self.owns(&connection) {

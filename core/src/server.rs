@@ -323,7 +323,8 @@ impl Server {
     /// between two requests: for a process that ends while another one, which listens with the same
     /// sockets, goes on with [`Server::take`]. The peers notice nothing.
     ///
-    /// Connections that speak TLS or HTTP cannot be given away; their peers are asked to leave.
+    /// Connections that speak TLS or HTTP cannot be given away; their peers are asked to leave. The
+    /// pages of `admin` are left to the other process, too.
     /// `heir` is called on core threads and must not block. Follow with [`Server::stop`].
     pub fn hand_over(&self, heir: impl Fn(Handed) + Send + Sync + 'static) {
         let (number, heir): (u32, Heir) = (self.plan.number, Arc::new(heir));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use msec::{CallOptions, Client, Config, Engine};
 use msec_tests::hosted::{Hosted, plugin};
+use msec_tests::http::HttpPeer;
 use msec_tests::peer::{framed, request};
 use msec_tests::{ECHO, Fleet, Peer, UdpPeer, wait_until};
 
@@ -126,6 +127,30 @@ fn clients_that_do_not_understand_leaving_keep_their_connections() {
     // One that has never said a word.
     silent.echo(b"first");
     old.stop();
+}
+
+/// The generation before still has peers; whoever asks at the address of the pages is answered by
+/// the one that goes on, which is ready.
+#[test]
+fn pages_are_answered_by_the_new_generation_alone() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = listener.local_addr().unwrap();
+    drop(listener);
+    let config = format!("admin={admin}/tcp\ndrain_max_s=60\n");
+    let hosted = Hosted::start(&plugin(&[]), &config);
+    let mut busy = Peer::connect(&hosted.address());
+    busy.send(&request(1, "test.Plugin.Long"), b"");
+    let ready = || HttpPeer::connect(&admin.to_string()).get("/ready").status;
+    assert_eq!(ready(), 200);
+    let (ok, said) = hosted.host("reload");
+    assert!(ok, "{said}");
+    hosted.wait_for_log("reloaded: generation 2");
+    // It has been told to leave by now, and does so in a moment.
+    wait_until("the new one alone", || (0..10).all(|_| ready() == 200));
+    let answers: Vec<_> = (0..60).map(|_| ready()).collect();
+    assert_eq!(hosted.workers().len(), 2, "the generation before is still there");
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert_eq!(busy.answer().head.sequence, 1);
 }
 
 #[test]

@@ -136,9 +136,9 @@ impl ServerShard {
         if let Some(listener) = listener {
             listener.accept.set(None);
             if let Some(socket) = listener.closing.take() {
-                let tls = listener.tls.clone();
+                let (is_admin, tls) = (listener.is_admin, listener.tls.clone());
                 drop(listeners);
-                return self.take_rest(shard, &socket, tls.as_ref());
+                return self.take_rest(shard, &socket, is_admin, tls.as_ref());
             }
         }
         let is_open = listener.is_some_and(|listener| listener.socket.is_some());
@@ -152,24 +152,23 @@ impl ServerShard {
         self.accept_later(shard, index);
     }
 
-    /// Accepts no more, but takes those who wait already; and whoever asks whether this server is
-    /// ready is still to be told.
-    pub(super) fn close_listeners(&self, shard: &Rc<Shard>) {
+    /// Accepts no more at those listeners, but takes those who wait already.
+    pub(super) fn close_listeners(&self, shard: &Rc<Shard>, which: fn(&Listener) -> bool) {
         let mut listeners = self.listeners.borrow_mut();
-        let closing = listeners.iter_mut().filter(|listener| !listener.is_admin);
+        let closing = listeners.iter_mut().filter(|listener| which(listener));
         let close = |listener: &mut Listener| {
             let socket = listener.socket.take()?;
             if let Some(op) = listener.accept.get() {
                 shard.ring.borrow_mut().cancel(op);
                 *listener.closing.borrow_mut() = Some(socket.clone());
             }
-            Some((socket, listener.tls.clone()))
+            Some((socket, listener.is_admin, listener.tls.clone()))
         };
         let closed: Vec<_> = closing.filter_map(close).collect();
         drop(listeners);
-        for (socket, tls) in closed {
+        for (socket, is_admin, tls) in closed {
             // Connections that wait in the kernel's queue would be reset with the listener.
-            self.take_rest(shard, &socket, tls.as_ref());
+            self.take_rest(shard, &socket, is_admin, tls.as_ref());
             // The ring may hold the socket for another turn: those who come then must not queue up
             // to be reset. A shared one goes on in other processes.
             if !socket.is_shared() {
@@ -183,10 +182,16 @@ impl ServerShard {
     /// Where several processes accept from one socket the kernel wakes one of them for each
     /// connection (io_uring(7) polls exclusively to accept). If that was us, and we were about to
     /// stop, nobody else is told of it: so this is done once more when accepting has ended.
-    fn take_rest(&self, shard: &Rc<Shard>, socket: &Socket, tls: Option<&Arc<Accepts>>) {
+    fn take_rest(
+        &self,
+        shard: &Rc<Shard>,
+        socket: &Socket,
+        is_admin: bool,
+        tls: Option<&Arc<Accepts>>,
+    ) {
         while let Ok(fd) = socket.accept_now() {
             let (bytes, tls) = (Vec::new(), tls.cloned());
-            self.take_accepted(shard, Accepted { fd, bytes, is_admin: false, tls });
+            self.take_accepted(shard, Accepted { fd, bytes, is_admin, tls });
         }
     }
 
