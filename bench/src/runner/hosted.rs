@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::launch::Site;
+use super::launch::{Hosting, Site};
 
 /// The service that it is.
 const SERVICE: &str = "Bench.echo";
@@ -21,7 +21,11 @@ pub struct Hosted {
 
 impl Hosted {
     /// Prepares it for an address; nothing runs yet.
-    pub fn prepare(site: &Site, address: SocketAddr) -> Result<Self, String> {
+    pub fn prepare(
+        site: &Site,
+        address: SocketAddr,
+        hosting: &Hosting<'_>,
+    ) -> Result<Self, String> {
         let root = site.logs.join(format!("hosted-{}", address.port()));
         let hosted = Hosted { root, msec: site.msec.clone(), plugin: site.cpp.join("msec.so") };
         let folder = hosted.folder();
@@ -30,10 +34,14 @@ impl Hosted {
             fs::create_dir_all(folder.join(name)).map_err(failed)?;
         }
         hosted.install()?;
-        // As the others are measured: one core, io_uring, without spans and metrics by caller.
+        // As the others are measured: by io_uring, without spans and metrics by caller.
+        let cores = hosting.cpus.len();
+        let next = hosting.next.map_or_else(String::new, |next| next.to_string());
         let config = format!(
-            "[SRPC]\nlisten = {address}/tcp {address}/udp\ncores = 1\n\
-             [ENGINE]\nio = uring\nreport = off\n"
+            "[SRPC]\nlisten = {address}/tcp {address}/udp\ncores = {cores}\n\
+             [ENGINE]\nio = uring\nreport = off\n{settings}\n\
+             [BENCH]\nnext = {next}\n",
+            settings = hosting.settings
         );
         fs::write(folder.join("etc/config.ini"), config).map_err(failed)?;
         Ok(hosted)

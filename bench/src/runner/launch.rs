@@ -2,7 +2,7 @@
 //! until it accepts.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -68,6 +68,18 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     log: PathBuf,
+}
+
+/// How the plugin is run under `msec host`.
+pub struct Hosting<'a> {
+    /// For the log.
+    pub name: &'a str,
+    /// Where it may run; as many cores.
+    pub cpus: &'a [usize],
+    /// Whom its relays ask.
+    pub next: Option<SocketAddr>,
+    /// Settings of the engine beyond what all rows have, as lines of config.ini.
+    pub settings: &'a str,
 }
 
 /// A line-by-line dialogue with a child: `floor hold`, the generator at its gate.
@@ -140,13 +152,43 @@ impl Server {
 
     /// Starts the plugin under `msec host`.
     pub fn start_plugin(site: &Site, contestant: &Contestant) -> Result<Self, String> {
-        let address = free_address()?;
-        let hosted = Hosted::prepare(site, address)?;
-        let command = hosted.command();
         let cpus = site.cpus(contestant.cpus);
-        let mut server = Self::spawn(site, command, contestant.name, &cpus, address)?;
+        let name = contestant.name;
+        Self::host(site, &Hosting { name, cpus: &cpus, next: None, settings: "" })
+    }
+
+    /// Starts the plugin in a way of its own.
+    pub fn host(site: &Site, hosting: &Hosting<'_>) -> Result<Self, String> {
+        let address = free_address()?;
+        let hosted = Hosted::prepare(site, address, hosting)?;
+        let command = hosted.command();
+        let mut server = Self::spawn(site, command, hosting.name, hosting.cpus, address)?;
         server.hosted = Some(hosted);
+        server.wait_until_served(hosting.name)?;
         Ok(server)
+    }
+
+    /// The supervisor's sockets accept before there is a worker, whose process is what is measured.
+    fn wait_until_served(&self, name: &str) -> Result<(), String> {
+        let begun = process::now_ns();
+        while Hosted::worker(self.child.id()).is_none() || !self.answers() {
+            if process::now_ns() - begun > START_MAX.as_nanos() as u64 {
+                return Err(format!("{name} does not serve: {}", self.last_words()));
+            }
+            std::thread::sleep(START_POLL);
+        }
+        Ok(())
+    }
+
+    /// Whether it says anything to a request.
+    fn answers(&self) -> bool {
+        let ask = || {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(START_MAX))?;
+            stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+            stream.read_exact(&mut [0])
+        };
+        ask().is_ok()
     }
 
     /// The host of a plugin.
@@ -248,9 +290,18 @@ fn free_address() -> Result<SocketAddr, String> {
 
 /// A generator on its processor, with pipes both ways.
 pub fn start_generator(site: &Site, arguments: &[String]) -> Result<Child, String> {
+    start_generator_on(site, arguments, &[site.generator_cpu])
+}
+
+/// A generator where it may run on these processors.
+pub fn start_generator_on(
+    site: &Site,
+    arguments: &[String],
+    cpus: &[usize],
+) -> Result<Child, String> {
     let mut command = Command::new(site.path(Program::Bench("generator")));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    process::pin(&mut command, &[site.generator_cpu]);
+    process::pin(&mut command, cpus);
     command.spawn().map_err(|error| format!("the generator does not start: {error}"))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::launch::{Dialogue, Server, Site, start_generator};
 use super::results::{Aftermath, Sample};
 use super::rows::{Cell, Contestant, Measure, Row, Tool};
-use super::{faults, stop};
+use super::{faults, hosts, original, stop};
 use crate::generator::report::Report;
 use crate::process;
 
@@ -84,6 +84,8 @@ pub fn run(
         }
         Measure::Fault(fault, rate) => faults::run(site, contestant, pace, fault, rate),
         Measure::Hosted(fault, rate) => faults::run_hosted(site, contestant, pace, fault, rate),
+        Measure::Hosts => hosts::run(site, contestant, cell, pace),
+        Measure::Original => original::run(site, contestant, cell, pace),
         Measure::Micro => micro(site, contestant),
     }
 }
@@ -184,7 +186,8 @@ pub fn pace_flags(pace: Pace) -> [String; 4] {
     ]
 }
 
-fn load(
+/// Loads a server, and reads what came of it.
+pub fn load(
     site: &Site,
     server: &mut Server,
     contestant: &Contestant,
@@ -214,7 +217,8 @@ pub fn read_report(generator: Child) -> Result<Report, String> {
     parse_report(text.lines().last().unwrap_or_default())
 }
 
-fn parse_report(line: &str) -> Result<Report, String> {
+/// The generator's last line.
+pub fn parse_report(line: &str) -> Result<Report, String> {
     serde_json::from_str(line).map_err(|error| format!("the generator's report: {error}"))
 }
 

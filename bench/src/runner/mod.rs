@@ -15,8 +15,10 @@ pub mod certificate;
 pub mod curve;
 pub mod faults;
 pub mod hosted;
+pub mod hosts;
 pub mod launch;
 pub mod measure;
+pub mod original;
 pub mod plot;
 pub mod results;
 pub mod routing;
@@ -303,7 +305,8 @@ fn report(
     stories: &[routing::Story],
     notes: &[String],
 ) -> Result<(), String> {
-    let mut text = machine();
+    let machine = machine();
+    let mut text = format!("{machine}\n");
     text.push_str(&format!(
         "{} rounds of {:.1} s; server on cpu {}, generator on cpu {}\n",
         options.rounds,
@@ -312,6 +315,7 @@ fn report(
         options.cpus[1]
     ));
     text.push_str(&table::rows(outcomes));
+    text.push_str(&original::to_text(outcomes, &machine));
     let verdicts = targets::judge(outcomes);
     if !verdicts.is_empty() {
         text.push_str(&format!("\n{}", table::verdicts(&verdicts)));
@@ -353,7 +357,7 @@ fn machine() -> String {
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let count = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
-        "{}, Linux {}, {} × {}\n",
+        "{}, Linux {}, {} × {}",
         date.unwrap_or_default(),
         kernel.trim(),
         count,

@@ -81,6 +81,7 @@ type Number = fn(&Sample) -> Option<f64>;
 fn subject(row: &Row) -> (&'static str, Number) {
     let cpu: (&str, Number) = ("server CPU, ns a request", |sample| sample.cpu_ns);
     let p99: (&str, Number) = ("p99, µs", |sample| Some(sample.latency.p99_us));
+    let qps: (&str, Number) = ("requests a second", |sample| sample.qps);
     let each: (&str, Number) = ("server memory, bytes each", |sample| sample.bytes_each);
     match row.measure {
         Measure::Closed | Measure::Relay | Measure::Short | Measure::Micro => cpu,
@@ -90,6 +91,7 @@ fn subject(row: &Row) -> (&'static str, Number) {
         | Measure::Goodput { .. }
         | Measure::Fault(..)
         | Measure::Hosted(..) => p99,
+        Measure::Hosts | Measure::Original => qps,
         Measure::Idle | Measure::Parked => each,
     }
 }

@@ -9,6 +9,7 @@
 //! guessed.
 
 use super::faults::{Fault, HostFault};
+use super::original;
 
 /// The file that a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,10 @@ pub enum Measure {
     Fault(Fault, f64),
     /// The plugin, called at a rate a second by the contestant, whose host is busy with it.
     Hosted(HostFault, f64),
+    /// As many hosts of the plugin on two processors as the contestant's argument says.
+    Hosts,
+    /// A case of the original's own table; the contestant says how it is loaded.
+    Original,
     /// No load: the program measures a part of a request by itself and prints nanoseconds.
     Micro,
 }
@@ -148,12 +153,16 @@ impl Row {
     pub fn rounds_max(&self) -> usize {
         match self.measure {
             Measure::Idle | Measure::Parked | Measure::Stop(_) => 1,
-            Measure::Goodput { .. } | Measure::Fault(..) | Measure::Hosted(..) => 3,
+            Measure::Goodput { .. }
+            | Measure::Fault(..)
+            | Measure::Hosted(..)
+            | Measure::Original => 3,
             Measure::Closed
             | Measure::Relay
             | Measure::Short
             | Measure::OpenShare(_)
             | Measure::OpenRate(_)
+            | Measure::Hosts
             | Measure::Micro => usize::MAX,
         }
     }
@@ -217,7 +226,12 @@ const GRPC_CPP: Contestant = Contestant {
 const AXUM: Contestant = Contestant { tool: Tool::Http, quick: true, ..bench("axum", "peer-axum") };
 
 /// A service in C++ that parses and builds messages of protobuf.
-const PLUGIN: Contestant = Contestant { name: "msec-plugin", program: Program::Plugin, ..MSEC };
+pub const PLUGIN: Contestant = Contestant { name: "msec-plugin", program: Program::Plugin, ..MSEC };
+
+/// As many hosts of it, on both processors.
+const fn hosts(name: &'static str, count: &'static [&'static str]) -> Contestant {
+    Contestant { name, arguments: count, cpus: Cpus::Both, ..PLUGIN }
+}
 
 const RELAY: Contestant = Contestant { program: Program::Example("relay"), ..MSEC };
 /// The echo example, loaded by `msec press`.
@@ -376,6 +390,24 @@ pub const ROWS: &[Row] = &[
         contestants: &[MSEC, PLUGIN, GRPC_CPP],
         counts_syscalls: false,
         yardstick: "msec",
+    },
+    Row {
+        name: "hosts",
+        title: "four hosts of the plugin that share two processors, against one host on both",
+        measure: Measure::Hosts,
+        cells: &[cell(64, 64, 1, true), cell(64, 16, 32, false)],
+        contestants: &[hosts("msec-one-host", &["1"]), hosts("msec-four-hosts", &["4"])],
+        counts_syscalls: false,
+        yardstick: "msec-one-host",
+    },
+    Row {
+        name: original::NAME,
+        title: "the four cases of the original's own table, served by the C++ plugin",
+        measure: Measure::Original,
+        cells: &[cell(64, 0, 0, false)],
+        contestants: original::CONTESTANTS,
+        counts_syscalls: false,
+        yardstick: "",
     },
     Row {
         name: "short",

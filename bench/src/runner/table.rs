@@ -51,8 +51,11 @@ pub fn rows(outcomes: &[Outcome]) -> String {
 
 /// `64 B  c=16 d=32`.
 pub fn show_cell(cell: Cell) -> String {
-    if cell.connections == 0 {
-        return "no load".to_owned();
+    match (cell.payload, cell.connections) {
+        (0, 0) => return "no load".to_owned(),
+        // Each has its own load.
+        (payload, 0) => return show_bytes(payload),
+        _ => {}
     }
     if cell.load_percent > 0 {
         return format!("{:.1}× of what the server can do", f64::from(cell.load_percent) / 100.0);

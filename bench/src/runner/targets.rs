@@ -127,6 +127,14 @@ const fn plugin_and_grpc(cell: Option<(usize, usize, usize)>, times: f64) -> Tar
     }
 }
 
+const fn four_hosts(cell: Option<(usize, usize, usize)>) -> Target {
+    Target {
+        at: at("hosts", cell, "msec-four-hosts"),
+        metric: Metric::Qps,
+        bound: Bound::TimesAtLeast(0.9, at("hosts", cell, "msec-one-host")),
+    }
+}
+
 const fn from_threads(server: &'static str, other: &'static str) -> Target {
     Target {
         at: at("threads", None, server),
@@ -233,6 +241,8 @@ pub const TARGETS: &[Target] = &[
     },
     plugin_and_grpc(PING, 0.33),
     plugin_and_grpc(PIPE, 0.06),
+    four_hosts(PING),
+    four_hosts(PIPE),
     trouble("reloaded", Metric::Lost, 0.0),
     trouble("crashed", Metric::FailedBeyond, 0.0),
     trouble("crashed", Metric::Back, 100.0),
