@@ -385,7 +385,8 @@ impl<Response> Pending<Response> {
         }
     }
 
-    fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
+    /// The answer as it came, once it has; until then `waker` is woken when it comes.
+    pub fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
         let mut state = self.waiting.lock();
         if let Some(result) = state.result.take() {
             return Poll::Ready(result);
