@@ -20,9 +20,9 @@ pub(crate) const COMMAND: Command = Command {
 For C++, x.proto becomes x.msec.h: a class to implement for each service, and one to call it
 with. Its messages are those of `protoc --cpp_out`. For Java, each service becomes an interface
 and a client, in the folder of its package; the messages are those of `protoc --java_out`. For
-Rust, each package becomes one file, messages included. Beside them lies x.pb, the descriptor set, for `msec call --descriptors`.
-No protoc is needed. As its plugin, protoc-gen-msec writes the same: `protoc --msec_out=DIR`,
-or `--msec_out=lang=java:DIR`.",
+Rust, each package becomes one file, messages included. Beside them lies x.pb, the descriptor
+set, for `msec call --descriptors`. No protoc is needed. As its plugin, protoc-gen-msec writes
+the same: `protoc --msec_out=DIR`, or `--msec_out=lang=java:DIR`.",
     flags: &[&[
         flag("lang", "cpp|java|rust", "the language; default cpp"),
         flag("out", "DIR", "where to write to; default: here"),

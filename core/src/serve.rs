@@ -336,11 +336,17 @@ impl ServerShard {
         self.calls.begin(context.row);
         self.in_flight.set(self.in_flight.get() + 1);
         note_recent(&context);
-        let run = &self.plan.methods.list[method as usize];
-        if let Handler::Take(take) = &run.handler {
+        self.begin(shard, context);
+    }
+
+    /// Starts a request that is admitted, or queues it.
+    #[inline]
+    fn begin(&self, shard: &Rc<Shard>, context: Box<Context>) {
+        let method = &self.plan.methods.list[context.method as usize];
+        if let Handler::Take(take) = &method.handler {
             return give(shard, self, context, take);
         }
-        if run.kind == Kind::Callback {
+        if method.kind == Kind::Callback {
             return run_here(shard, self, context);
         }
         if shard.may_start_now() {

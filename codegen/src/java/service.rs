@@ -123,17 +123,26 @@ impl Method {
         ];
         let doc = javadoc(4, doc, &tags);
         format!(
-            "{doc}    {response} {name}(\n            org.msec.Context context,\n            \
-             {request} request)\n            throws Exception;\n"
+            "\
+{doc}    {response} {name}(
+            org.msec.Context context,
+            {request} request)
+            throws Exception;
+"
         )
     }
 
     fn to_add(&self) -> String {
         let Method { name, wire_name, request, .. } = self;
         format!(
-            "        methods.add(\n                this,\n                \"{name}\",\n                \
-             {request}.class,\n                \"{wire_name}\",\n                \
-             {request}.parser(),\n                this::{name});\n"
+            "        methods.add(
+                this,
+                \"{name}\",
+                {request}.class,
+                \"{wire_name}\",
+                {request}.parser(),
+                this::{name});
+"
         )
     }
 
@@ -210,9 +219,15 @@ impl Service {
         let added: String = methods.iter().map(Method::to_add).collect();
         let body = functions.join("\n");
         format!(
-            "{doc}public interface {name} extends org.msec.Service {{\n{body}\n    @Override\n    \
-             default void addTo(org.msec.Methods methods) {{\n        \
-             methods.descriptors({descriptor});\n{added}    }}\n}}\n"
+            "\
+{doc}public interface {name} extends org.msec.Service {{
+{body}
+    @Override
+    default void addTo(org.msec.Methods methods) {{
+        methods.descriptors({descriptor});
+{added}    }}
+}}
+"
         )
     }
 

@@ -7,8 +7,8 @@
 use crate::metadata;
 use crate::tree::{Problem, Tree};
 
-/// Bindings to the kernel and to stacks; the interfaces of C and Java; benches of foreign libraries;
-/// harnesses of the fuzzer.
+/// Bindings to the kernel and to stacks; the interfaces of C and Java; benches of foreign
+/// libraries; harnesses of the fuzzer.
 const PLACES: &[&str] = &["core/sys", "ffi-c", "ffi-java", "bench", "fuzz"];
 
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Problem>, String> {

@@ -84,7 +84,7 @@ final class Call<R> extends CompletableFuture<R> {
             cancel(true);
             throw new MsecException(
                     Status.SYSTEM_ERROR,
-                    method + " would block the poller: call it from a handler without @NonBlocking");
+                    method + " would block the poller: call it in a handler without @NonBlocking");
         }
         try {
             return get();

@@ -31,7 +31,11 @@ public final class Context {
     private Map<String, String> logOptions;
 
     Context(
-            Core core, Methods.Method method, String caller, byte[] metadata, Poller.Record record) {
+            Core core,
+            Methods.Method method,
+            String caller,
+            byte[] metadata,
+            Poller.Record record) {
         this.core = core;
         this.method = method;
         this.caller = caller;

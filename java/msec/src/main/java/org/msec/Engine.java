@@ -11,7 +11,10 @@ import java.util.concurrent.atomic.AtomicInteger;
  *
  * <pre>{@code
  * try (Engine engine = Engine.start();
- *         Server server = Server.builder().service(new Echo()).listen("0.0.0.0:7963").start(engine)) {
+ *         Server server = Server.builder()
+ *                 .service(new Echo())
+ *                 .listen("0.0.0.0:7963")
+ *                 .start(engine)) {
  *     server.awaitStop();
  * }
  * }</pre>

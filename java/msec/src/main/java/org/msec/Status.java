@@ -24,131 +24,227 @@ public final class Status {
 
     /** 0: success. */
     public static final Status OK =
-            new Status(0, "OK", "success", false, Side.NOBODY);
+            new Status(
+                    0, "OK",
+                    "success",
+                    false, Side.NOBODY);
 
     /** -1: invalid parameter. */
     public static final Status INVALID_PARAMETER =
-            new Status(-1, "INVALID_PARAMETER", "invalid parameter", false, Side.CALLER);
+            new Status(
+                    -1, "INVALID_PARAMETER",
+                    "invalid parameter",
+                    false, Side.CALLER);
 
     /** -2: system error. */
     public static final Status SYSTEM_ERROR =
-            new Status(-2, "SYSTEM_ERROR", "system error", false, Side.LOCAL);
+            new Status(
+                    -2, "SYSTEM_ERROR",
+                    "system error",
+                    false, Side.LOCAL);
 
     /** -3: invalid package. */
     public static final Status INVALID_PACKAGE =
-            new Status(-3, "INVALID_PACKAGE", "invalid package", false, Side.CALLER);
+            new Status(
+                    -3, "INVALID_PACKAGE",
+                    "invalid package",
+                    false, Side.CALLER);
 
     /** -4: invalid package header. */
     public static final Status INVALID_HEAD =
-            new Status(-4, "INVALID_HEAD", "invalid package header", false, Side.CALLER);
+            new Status(
+                    -4, "INVALID_HEAD",
+                    "invalid package header",
+                    false, Side.CALLER);
 
     /** -5: invalid package body. */
     public static final Status INVALID_BODY =
-            new Status(-5, "INVALID_BODY", "invalid package body", false, Side.CALLER);
+            new Status(
+                    -5, "INVALID_BODY",
+                    "invalid package body",
+                    false, Side.CALLER);
 
     /** -6: invalid method name. */
     public static final Status INVALID_METHOD =
-            new Status(-6, "INVALID_METHOD", "invalid method name", false, Side.CALLER);
+            new Status(
+                    -6, "INVALID_METHOD",
+                    "invalid method name",
+                    false, Side.CALLER);
 
     /** -7: package header uninitialized. */
     public static final Status HEAD_UNSET =
-            new Status(-7, "HEAD_UNSET", "package header uninitialized", false, Side.LOCAL);
+            new Status(
+                    -7, "HEAD_UNSET",
+                    "package header uninitialized",
+                    false, Side.LOCAL);
 
     /** -8: package body uninitialized. */
     public static final Status BODY_UNSET =
-            new Status(-8, "BODY_UNSET", "package body uninitialized", false, Side.LOCAL);
+            new Status(
+                    -8, "BODY_UNSET",
+                    "package body uninitialized",
+                    false, Side.LOCAL);
 
     /** -9: no memory. */
     public static final Status NO_MEMORY =
-            new Status(-9, "NO_MEMORY", "no memory", false, Side.LOCAL);
+            new Status(
+                    -9, "NO_MEMORY",
+                    "no memory",
+                    false, Side.LOCAL);
 
     /** -10: timeout. */
     public static final Status TIMEOUT =
-            new Status(-10, "TIMEOUT", "timeout", false, Side.PEER);
+            new Status(
+                    -10, "TIMEOUT",
+                    "timeout",
+                    false, Side.PEER);
 
     /** -11: network error. */
     public static final Status NETWORK =
-            new Status(-11, "NETWORK", "network error", false, Side.PLATFORM);
+            new Status(
+                    -11, "NETWORK",
+                    "network error",
+                    false, Side.PLATFORM);
 
     /** -12: recevice timeout. */
     public static final Status RECV_TIMEOUT =
-            new Status(-12, "RECV_TIMEOUT", "recevice timeout", false, Side.PEER);
+            new Status(
+                    -12, "RECV_TIMEOUT",
+                    "recevice timeout",
+                    false, Side.PEER);
 
     /** -13: network sendrecv failed. */
     public static final Status SEND_RECV_FAILED =
-            new Status(-13, "SEND_RECV_FAILED", "network sendrecv failed", false, Side.PLATFORM);
+            new Status(
+                    -13, "SEND_RECV_FAILED",
+                    "network sendrecv failed",
+                    false, Side.PLATFORM);
 
     /** -14: invalid endpoint. */
     public static final Status INVALID_ENDPOINT =
-            new Status(-14, "INVALID_ENDPOINT", "invalid endpoint", false, Side.CALLER);
+            new Status(
+                    -14, "INVALID_ENDPOINT",
+                    "invalid endpoint",
+                    false, Side.CALLER);
 
     /** -15: get route failed. */
     public static final Status NO_ROUTE =
-            new Status(-15, "NO_ROUTE", "get route failed", true, Side.PLATFORM);
+            new Status(
+                    -15, "NO_ROUTE",
+                    "get route failed",
+                    true, Side.PLATFORM);
 
     /** -16: invalid sequence. */
     public static final Status INVALID_SEQUENCE =
-            new Status(-16, "INVALID_SEQUENCE", "invalid sequence", false, Side.CALLER);
+            new Status(
+                    -16, "INVALID_SEQUENCE",
+                    "invalid sequence",
+                    false, Side.CALLER);
 
     /** -17: no package body. */
     public static final Status NO_BODY =
-            new Status(-17, "NO_BODY", "no package body", false, Side.CALLER);
+            new Status(
+                    -17, "NO_BODY",
+                    "no package body",
+                    false, Side.CALLER);
 
     /** -18: service implement failed. */
     public static final Status SERVICE_FAILED =
-            new Status(-18, "SERVICE_FAILED", "service implement failed", false, Side.PEER);
+            new Status(
+                    -18, "SERVICE_FAILED",
+                    "service implement failed",
+                    false, Side.PEER);
 
     /** -19: backend process failed, use GetErrText get more information. */
     public static final Status BACKEND_FAILED =
-            new Status(-19, "BACKEND_FAILED", "backend process failed, use GetErrText get more information", false, Side.PEER);
+            new Status(
+                    -19, "BACKEND_FAILED",
+                    "backend process failed, use GetErrText get more information",
+                    false, Side.PEER);
 
     /** -20: php error. */
     public static final Status PHP_FAILED =
-            new Status(-20, "PHP_FAILED", "php error", false, Side.PEER);
+            new Status(
+                    -20, "PHP_FAILED",
+                    "php error",
+                    false, Side.PEER);
 
     /** -21: python error. */
     public static final Status PYTHON_FAILED =
-            new Status(-21, "PYTHON_FAILED", "python error", false, Side.PEER);
+            new Status(
+                    -21, "PYTHON_FAILED",
+                    "python error",
+                    false, Side.PEER);
 
     /** -101: overloaded. */
     public static final Status OVERLOADED =
-            new Status(-101, "OVERLOADED", "overloaded", true, Side.PEER);
+            new Status(
+                    -101, "OVERLOADED",
+                    "overloaded",
+                    true, Side.PEER);
 
     /** -102: deadline exceeded before start. */
     public static final Status DEADLINE_EXCEEDED =
-            new Status(-102, "DEADLINE_EXCEEDED", "deadline exceeded before start", false, Side.PEER);
+            new Status(
+                    -102, "DEADLINE_EXCEEDED",
+                    "deadline exceeded before start",
+                    false, Side.PEER);
 
     /** -103: cancelled. */
     public static final Status CANCELLED =
-            new Status(-103, "CANCELLED", "cancelled", false, Side.CALLER);
+            new Status(
+                    -103, "CANCELLED",
+                    "cancelled",
+                    false, Side.CALLER);
 
     /** -104: draining. */
     public static final Status DRAINING =
-            new Status(-104, "DRAINING", "draining", true, Side.PEER);
+            new Status(
+                    -104, "DRAINING",
+                    "draining",
+                    true, Side.PEER);
 
     /** -105: message too large. */
     public static final Status TOO_LARGE =
-            new Status(-105, "TOO_LARGE", "message too large", false, Side.CALLER);
+            new Status(
+                    -105, "TOO_LARGE",
+                    "message too large",
+                    false, Side.CALLER);
 
     /** -106: unauthenticated. */
     public static final Status UNAUTHENTICATED =
-            new Status(-106, "UNAUTHENTICATED", "unauthenticated", false, Side.CALLER);
+            new Status(
+                    -106, "UNAUTHENTICATED",
+                    "unauthenticated",
+                    false, Side.CALLER);
 
     /** -107: forbidden. */
     public static final Status FORBIDDEN =
-            new Status(-107, "FORBIDDEN", "forbidden", false, Side.CALLER);
+            new Status(
+                    -107, "FORBIDDEN",
+                    "forbidden",
+                    false, Side.CALLER);
 
     /** -108: rate limited. */
     public static final Status RATE_LIMITED =
-            new Status(-108, "RATE_LIMITED", "rate limited", false, Side.CALLER);
+            new Status(
+                    -108, "RATE_LIMITED",
+                    "rate limited",
+                    false, Side.CALLER);
 
     /** -109: no healthy instance. */
     public static final Status NO_HEALTHY_INSTANCE =
-            new Status(-109, "NO_HEALTHY_INSTANCE", "no healthy instance", true, Side.PLATFORM);
+            new Status(
+                    -109, "NO_HEALTHY_INSTANCE",
+                    "no healthy instance",
+                    true, Side.PLATFORM);
 
     /** -1000: java service exception. */
     public static final Status JAVA_FAILED =
-            new Status(-1000, "JAVA_FAILED", "java service exception", false, Side.PEER);
+            new Status(
+                    -1000, "JAVA_FAILED",
+                    "java service exception",
+                    false, Side.PEER);
 
     private static final List<Status> ALL = List.of(
             OK,
@@ -212,7 +308,10 @@ public final class Status {
      */
     public static Status of(int code) {
         Status known = BY_CODE.get(code);
-        return known != null ? known : new Status(code, "UNKNOWN", "unkown error", false, Side.PEER);
+        if (known != null) {
+            return known;
+        }
+        return new Status(code, "UNKNOWN", "unkown error", false, Side.PEER);
     }
 
     /**
