@@ -2,6 +2,7 @@ package org.msec;
 
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
@@ -33,11 +34,25 @@ final class Core {
         this.workers = workers;
     }
 
+    /** When this returns, the engine may be closed. */
     void startPoller(String name) {
-        Thread thread = new Thread(new Poller(this), name);
+        CountDownLatch attached = new CountDownLatch(1);
+        Thread thread = new Thread(new Poller(this, attached), name);
         thread.setDaemon(true);
         poller.set(thread);
         thread.start();
+        boolean interrupted = false;
+        while (attached.getCount() > 0) {
+            try {
+                attached.await();
+            } catch (InterruptedException error) {
+                // It takes microseconds.
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     boolean isPoller() {

@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.concurrent.CountDownLatch;
 import java.util.function.Supplier;
 
 /**
@@ -33,8 +34,11 @@ final class Poller implements Runnable {
 
     private String lastCallerText = "";
 
-    Poller(Core core) {
+    private final CountDownLatch attached;
+
+    Poller(Core core, CountDownLatch attached) {
         this.core = core;
+        this.attached = attached;
         this.trouble = (thread, error) -> Log.write(Log.Level.ERROR, "msec.Poller", "" + error);
     }
 
@@ -84,7 +88,11 @@ final class Poller implements Runnable {
 
     @Override
     public void run() {
-        Native.attach(core.handle, records, answers);
+        try {
+            Native.attach(core.handle, records, answers);
+        } finally {
+            attached.countDown();
+        }
         while (true) {
             int ready = answers.position();
             answers.clear();

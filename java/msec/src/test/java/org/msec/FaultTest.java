@@ -231,6 +231,18 @@ class FaultTest {
     }
 
     @Test
+    void anEngineMayBeClosedAsSoonAsItIsStarted() {
+        for (int round = 0; round < 20; round++) {
+            Engine.start(new Config().cores(1)).close();
+        }
+        Stage.waitUntil(
+                "ended",
+                () ->
+                        Thread.getAllStackTraces().keySet().stream()
+                                .noneMatch(thread -> thread.getName().startsWith("msec-poller")));
+    }
+
+    @Test
     void tenThousandClientsAreNothing() {
         try (Stage stage = new Stage()) {
             List<Client> clients = new ArrayList<>();

@@ -25,8 +25,9 @@ class EchoTest {
     /** A process that ends with the test. */
     private record Running(Process process, BufferedReader output) implements AutoCloseable {
         static Running of(List<String> command) throws IOException {
-            ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-            Process process = builder.start();
+            ProcessBuilder builder = new ProcessBuilder(command);
+            // Newer JVMs warn there of native libraries.
+            Process process = builder.redirectError(ProcessBuilder.Redirect.INHERIT).start();
             InputStreamReader bytes =
                     new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8);
             return new Running(process, new BufferedReader(bytes));
