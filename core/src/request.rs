@@ -397,6 +397,11 @@ fn finish(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
     settle(shard, server, context, left);
 }
 
+/// Several requests came back from another thread.
+pub(crate) fn all_answered(shard: &Rc<Shard>, all: Vec<Answered>) {
+    all.into_iter().for_each(|one| answered(shard, one));
+}
+
 /// A request came back from another thread.
 pub(crate) fn answered(shard: &Rc<Shard>, answered: Answered) {
     let Answered { context, left } = answered;

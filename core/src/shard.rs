@@ -331,9 +331,7 @@ impl Shard {
                 Message::Wake(task) => self.tasks.wake_id(task),
                 Message::Request(context) => overload::enqueue(self, context),
                 Message::Answered(answered) => request::answered(self, *answered),
-                Message::AllAnswered(all) => {
-                    all.into_iter().for_each(|answered| request::answered(self, answered));
-                }
+                Message::AllAnswered(all) => request::all_answered(self, all),
             }
         }
     }
