@@ -21,12 +21,12 @@ SOAK_SECONDS ?= 600
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick install abi soak deps fmt clippy tidy doc
-.PHONY: deps-test deps-demo deps-bench fmt-check unit without fuzz-replay bench-unit
+.PHONY: help test demo bench bench-quick install java abi soak deps fmt clippy tidy doc
+.PHONY: deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
 .PHONY: release cpp-release
 
 ## test: everything a change must pass
-test: deps-test fmt-check clippy unit without fuzz-replay bench-unit tidy doc
+test: deps-test fmt-check clippy unit java-test without fuzz-replay bench-unit tidy doc
 
 ## demo: services under load on this machine, for DEMO_SECONDS if it is set
 demo: deps-demo release cpp-release
@@ -45,6 +45,12 @@ install:
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --lib --bins --examples
 	xtask/install.sh "$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))" \
 		"$(DESTDIR)$(PREFIX)" "$(PREFIX)"
+
+## java: the library for Java, into Maven's local repository
+java: deps-test
+	$(CARGO) build --locked --profile $(PROFILE) -p msec-ffi-java -p msec-codegen --lib --bins
+	cd java && mvn -q install -DskipTests \
+		-Dmsec.built="$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))"
 
 ## abi: record what of the C interface programs rely on, after it has grown
 abi: deps-test
@@ -94,6 +100,10 @@ fmt-check:
 unit:
 	$(CARGO) build --locked --workspace --lib --bins --examples
 	$(CARGO) test --locked --workspace
+
+# The library for Java, on every JVM that is here; what it loads and calls is built by `unit`.
+java-test:
+	xtask/java.sh "$(CARGO_TARGET_DIR)/debug"
 
 # What the ring does is told apart by these stories; a test compares the list with the engine's.
 URING_FEATURES := defer coop no_sqarray registered multishot buf_ring

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
-#   xtask/deps.sh test     compilers for C and C++, valgrind, and what tests talk to
+#   xtask/deps.sh test     compilers for C, C++ and Java, valgrind, and what tests talk to
 #   xtask/deps.sh demo     a linker, and what the examples in C++ are built with
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
@@ -38,6 +38,10 @@ test)
     need pkg-config command -v pkg-config
     need libprotobuf-dev test -e /usr/include/google/protobuf/message_lite.h
     need protobuf-compiler command -v protoc
+    # What the library for Java is built and run with. On a newer JDK it is tested as well, if one
+    # is there.
+    need openjdk-17-jdk-headless command -v javac
+    need maven command -v mvn
     # Counts instructions for the rows that must not creep up.
     need valgrind command -v valgrind
     # The client of HTTP that everybody has.

@@ -1,6 +1,7 @@
 //! `msec gen`: code for the services of .proto files, with what their messages look like.
 //!
-//! C++ is a header on top of protoc's, Rust is everything; `msec_codegen` tells what is in them.
+//! C++ is a header on top of protoc's, Java are classes beside protoc's, Rust is everything;
+//! `msec_codegen` tells what is in them.
 //! All is made before anything is written, so that a mistake leaves the folder as it was.
 
 use std::path::Path;
@@ -13,16 +14,17 @@ use crate::flags::Arguments;
 
 pub(crate) const COMMAND: Command = Command {
     name: "gen",
-    summary: "writes C++ or Rust for the services of a .proto file",
+    summary: "writes C++, Java or Rust for the services of a .proto file",
     operands: &["FILE..."],
     about: "\
 For C++, x.proto becomes x.msec.h: a class to implement for each service, and one to call it
-with. Its messages are those of `protoc --cpp_out`. For Rust, each package becomes one file,
-messages included. Beside them lies x.pb, the descriptor set, for `msec call --descriptors`.
-No protoc is needed. As its plugin, protoc-gen-msec writes the same: `protoc --msec_out=DIR`,
-or `--msec_out=lang=rust:DIR`.",
+with. Its messages are those of `protoc --cpp_out`. For Java, each service becomes an interface
+and a client, in the folder of its package; the messages are those of `protoc --java_out`. For
+Rust, each package becomes one file, messages included. Beside them lies x.pb, the descriptor
+set, for `msec call --descriptors`. No protoc is needed. As its plugin, protoc-gen-msec writes
+the same: `protoc --msec_out=DIR`, or `--msec_out=lang=java:DIR`.",
     flags: &[&[
-        flag("lang", "cpp|rust", "the language; default cpp"),
+        flag("lang", "cpp|java|rust", "the language; default cpp"),
         flag("out", "DIR", "where to write to; default: here"),
         Flag {
             repeats: true,
@@ -58,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let wrong = |error: Error| Failure::usage(error.to_string());
     let code = match arguments.word("lang")? {
         "rust" => build.generate(),
+        "java" => build.generate_java(),
         _ => build.generate_cpp(),
     };
     let code = code.map_err(wrong)?;

@@ -61,6 +61,17 @@ fn imports_are_looked_for_in_the_given_folders() {
 }
 
 #[test]
+fn java_is_written_by_class() {
+    let text = "package b;\noption java_package = \"org.b\";\nmessage M {}\n\
+                service S { rpc A(M) returns (M); }";
+    let (out, ran) = generate("java", text, &["--lang", "java"]);
+    assert_eq!((ran.status, &*ran.stderr), (0, ""));
+    let client = fs::read_to_string(out.join("org/b/SClient.java")).expect("written");
+    assert!(client.contains("\"b.S.A\""), "{client}");
+    assert!(out.join("org/b/S.java").exists() && out.join("a.pb").exists());
+}
+
+#[test]
 fn what_cannot_be_generated_is_refused_and_nothing_is_written() {
     let check = |name: &str, text: &str, arguments: &[&str], expect: &str| {
         let (out, ran) = generate(name, text, arguments);
@@ -74,7 +85,8 @@ fn what_cannot_be_generated_is_refused_and_nothing_is_written() {
     check("import", "import \"gone.proto\";", &[], "gone.proto");
     check("streams", streams, &[], "a.proto:3: the rpc A streams");
     check("streams", streams, &["--lang", "rust"], "a.proto:3: the rpc A streams");
-    check("language", "service S {}", &["--lang", "ada"], "--lang `ada`: cpp or rust");
+    check("streams", streams, &["--lang", "java"], "a.proto:3: the rpc A streams");
+    check("language", "service S {}", &["--lang", "ada"], "--lang `ada`: cpp or java or rust");
     let ran = msec(&["gen", "gone.proto"]);
     assert_eq!(ran.status, 2);
     assert!(ran.stderr.contains("gone.proto: there is no such file"), "{}", ran.stderr);

@@ -1,9 +1,18 @@
-//! Comments of .proto files on their way to rustdoc.
+//! Comments of .proto files on their way to those of other languages.
 //!
 //! rustdoc compiles and runs what looks like a block of code. A drawing or a piece of C++ in a
 //! comment would so become a failing test of the user's crate. Every such block is marked as text.
 
 use prost_types::FileDescriptorProto;
+
+/// The comments of the element at a path of field numbers and indices, if it has any.
+pub(crate) fn of(file: &FileDescriptorProto, path: &[i32]) -> Option<String> {
+    let locations = file.source_code_info.as_ref().map_or(&[][..], |info| &info.location);
+    let place = locations.iter().find(|location| location.path == path)?;
+    let parts = [place.leading_comments(), place.trailing_comments()].map(str::trim_end);
+    let parts: Vec<_> = parts.into_iter().filter(|text| !text.trim().is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
 
 /// Marks the code blocks in all comments of a file.
 pub(crate) fn keep_out_of_doctests(file: &mut FileDescriptorProto) {

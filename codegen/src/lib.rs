@@ -1,9 +1,10 @@
 //! Code for msec services out of .proto files: Rust with [`Build::generate`], C++ with
-//! [`Build::generate_cpp`], both for protoc with [`plugin`].
+//! [`Build::generate_cpp`], Java with [`Build::generate_java`], all for protoc with [`plugin`].
 //!
 //! ```text
 //! echo.proto ──protox──► descriptors ──check──┬► comments ──prost-build──► echo.rs
-//!              protoc ───────┘          │     └► cpp ────────────────────► echo.msec.h
+//!              protoc ───────┘          │     ├► cpp ────────────────────► echo.msec.h
+//!                                       │     └► java ───────────────────► EchoService.java, …
 //!                                       │ streaming, names that meet: an error with file and line
 //! ```
 //!
@@ -42,6 +43,7 @@ mod comments;
 mod cpp;
 mod descriptors;
 mod error;
+mod java;
 pub mod plugin;
 mod service;
 
@@ -89,7 +91,7 @@ pub enum BytesType {
 pub struct GeneratedFile {
     /// Of Rust, which has everything of one protobuf package in it, the package with `.rs`, as in
     /// `shop.orders.rs`; `_.rs` for files without a package. Of C++ the path of its .proto file,
-    /// as in `shop/orders.msec.h`.
+    /// as in `shop/orders.msec.h`. Of Java the path of the class, as in `shop/OrderBook.java`.
     pub name: String,
     /// The whole text, formatted.
     pub text: String,
@@ -205,6 +207,16 @@ impl Build {
     pub fn generate_cpp(&self) -> Result<Vec<GeneratedFile>, Error> {
         let sources = self.sources()?;
         cpp::generate(&sources.descriptors, &sources.names)
+    }
+
+    /// Generates two classes of Java for each service of the files, in the order of their names: an
+    /// interface to implement and a client. The messages are protoc's. Imported files give none.
+    ///
+    /// Errors: those of [`Build::generate`], with names that are the same in Java; the option
+    /// `java_generic_services`.
+    pub fn generate_java(&self) -> Result<Vec<GeneratedFile>, Error> {
+        let sources = self.sources()?;
+        java::generate(&sources.descriptors, &sources.names)
     }
 
     /// The descriptor set of each of the files that declares services.

@@ -17,7 +17,7 @@ use prost_types::FileDescriptorSet;
 use prost_types::compiler::code_generator_response::{Feature, File};
 use prost_types::compiler::{CodeGeneratorRequest, CodeGeneratorResponse};
 
-use crate::{Build, Error, GeneratedFile, cpp};
+use crate::{Build, Error, GeneratedFile, cpp, java};
 
 /// The answer to a request of protoc, both as bytes.
 ///
@@ -45,6 +45,10 @@ fn generate(request: CodeGeneratorRequest) -> Result<Vec<GeneratedFile>, Error> 
     match request.parameter.as_deref().unwrap_or_default() {
         "" | "lang=cpp" => cpp::generate(&set, &request.file_to_generate),
         "lang=rust" => Build::new().generate_from(set),
-        other => Err(Error::new(format!("the parameter `{other}`: lang=cpp or lang=rust"))),
+        "lang=java" => java::generate(&set, &request.file_to_generate),
+        other => {
+            let text = format!("the parameter `{other}`: lang=cpp, lang=rust or lang=java");
+            Err(Error::new(text))
+        }
     }
 }

@@ -57,7 +57,7 @@ fn answer(parameter: &str, build: &Build) -> CodeGeneratorResponse {
 }
 
 #[test]
-fn the_plugin_of_protoc_writes_the_same_in_both_languages() {
+fn the_plugin_of_protoc_writes_the_same_in_each_language() {
     let build = build_golden();
     let check = |parameter: &str, expect: Vec<GeneratedFile>| {
         let answer = answer(parameter, &build);
@@ -69,12 +69,13 @@ fn the_plugin_of_protoc_writes_the_same_in_both_languages() {
     check("", build.generate_cpp().expect("generated"));
     check("lang=cpp", build.generate_cpp().expect("generated"));
     check("lang=rust", build.generate().expect("generated"));
+    check("lang=java", build.generate_java().expect("generated"));
 }
 
 #[test]
 fn the_plugin_says_in_its_answer_what_is_wrong() {
     let answered = answer("lang=cobol", &build_golden());
-    assert_eq!(answered.error(), "the parameter `lang=cobol`: lang=cpp or lang=rust");
+    assert_eq!(answered.error(), "the parameter `lang=cobol`: lang=cpp, lang=rust or lang=java");
     assert!(answered.file.is_empty());
     assert!(plugin::answer(b"\xff").is_err());
 }

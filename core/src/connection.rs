@@ -26,8 +26,9 @@ mod progress;
 mod secure;
 mod speaks_http;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use msec_protocol::{Arrival, BadFrame, Cutter, http};
 use msec_sys::buffer::Buffer;
@@ -101,6 +102,8 @@ pub(crate) struct Connection {
     id: Cell<ConnectionId>,
     pub(crate) role: Role,
     pub(crate) peer: Address,
+    /// The same for people, once somebody has asked.
+    peer_text: OnceCell<Arc<str>>,
     socket: Rc<Socket>,
     tls: Option<Box<Tls>>,
     phase: Cell<Phase>,
@@ -154,6 +157,7 @@ impl Connection {
             id: Cell::default(),
             role,
             peer,
+            peer_text: OnceCell::new(),
             socket,
             tls: tls.map(Box::new),
             phase: Cell::new(phase),
@@ -554,6 +558,11 @@ impl Connection {
         self.input.take();
         self.lease(shard, 0);
         self.release(shard);
+    }
+
+    /// Who the peer is, for people.
+    pub(crate) fn peer_text(&self) -> Arc<str> {
+        self.peer_text.get_or_init(|| self.peer.to_string().into()).clone()
     }
 
     /// Leaves the table once the ring has let go of it.

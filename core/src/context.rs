@@ -68,7 +68,7 @@ impl Origin {
 /// Whom a request came from.
 #[derive(Clone, Default)]
 pub(crate) struct Peer {
-    pub(crate) address: String,
+    pub(crate) address: Arc<str>,
     pub(crate) identity: Option<Arc<Identity>>,
 }
 
@@ -326,7 +326,7 @@ impl Context {
 
     /// Where the request came from: `ip:port`, or `unix:` for a unix socket.
     pub fn peer(&self) -> String {
-        self.known_peer().address
+        self.known_peer().address.to_string()
     }
 
     /// Who the peer is by its certificate; `None` unless the request came by TLS from a peer that

@@ -28,6 +28,7 @@
 //! thread. The same functions work on plain threads where that makes sense; each says so.
 
 mod accepted;
+mod after_turn;
 mod answer;
 mod append;
 mod budget;
@@ -43,6 +44,7 @@ mod connection;
 mod connections;
 mod context;
 mod datagram;
+mod deferred;
 mod descriptors;
 pub mod dye;
 mod engine;
@@ -94,11 +96,13 @@ mod tls;
 pub mod trace;
 mod vitals;
 
+pub use after_turn::after_turn;
 pub use answer::Reply;
 pub use client::{CallOptions, Client, TIMEOUT_DEFAULT};
 pub use compress::Compress;
 pub use config::{Config, Io, Pin};
 pub use context::Context;
+pub use deferred::{Answers, Deferred};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use future::{block_on, block_on_timeout, block_on_uncancelled};

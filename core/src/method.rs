@@ -9,6 +9,9 @@
 //! * [`callback`](MethodOptions::callback): on the core's loop itself, for answers from memory in
 //!   a microsecond. It must never block.
 //!
+//! A method of a binding to another runtime may be given its requests instead, to be answered later
+//! (`deferred.rs`).
+//!
 //! A panic in a handler is answered with -18 and the text of the panic; others do not notice.
 
 use std::borrow::Cow;
@@ -20,12 +23,21 @@ use bytes::BufMut;
 use msec_protocol::{Code, limits};
 
 use crate::context::Context;
+use crate::deferred::{Deferred, Take};
 use crate::descriptors::Descriptors;
 use crate::error::{Error, Result};
 use crate::json::Messages;
 use crate::request::Reply;
 
-pub(crate) type Handler = dyn Fn(&Context, &mut Reply<'_>) -> Result<()> + Send + Sync;
+type Serve = dyn Fn(&Context, &mut Reply<'_>) -> Result<()> + Send + Sync;
+
+/// What a method does with its requests.
+pub(crate) enum Handler {
+    /// It answers them before it returns.
+    Serve(Box<Serve>),
+    /// It is given them, and answers later; however the method is to be run.
+    Take(Box<Take>),
+}
 
 /// How a method is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +58,7 @@ pub(crate) struct Method {
     pub(crate) adaptive: bool,
     /// What its messages look like, if that is known.
     pub(crate) messages: Option<Messages>,
-    pub(crate) handler: Box<Handler>,
+    pub(crate) handler: Handler,
 }
 
 /// The methods of a server, while it is built.
@@ -115,7 +127,7 @@ impl Methods {
                 response.encode(out).expect("an output has room for whatever memory holds");
             })
         };
-        self.add(name, Box::new(run))
+        self.add(name, Handler::Serve(Box::new(run)))
     }
 
     /// Adds a method that takes and returns bytes; the request's are [`Context::body`].
@@ -130,7 +142,19 @@ impl Methods {
             let bytes = body.as_ref();
             reply.body(|out| out.put_slice(bytes))
         };
-        self.add(name, Box::new(run))
+        self.add(name, Handler::Serve(Box::new(run)))
+    }
+
+    /// Adds a method whose requests are given away: `take` is called with each of them on the core
+    /// that read it, where it must not block, and whoever it is given to answers it later, from any
+    /// thread. For bindings to other runtimes. How such a method is run is not for options to say;
+    /// their bounds hold.
+    pub fn deferred(
+        &mut self,
+        name: &str,
+        take: impl Fn(Deferred) + Send + Sync + 'static,
+    ) -> MethodOptions<'_> {
+        self.add(name, Handler::Take(Box::new(take)))
     }
 
     /// Tells what the messages of methods look like, so that they can be called with JSON: a
@@ -149,7 +173,7 @@ impl Methods {
         MethodOptions { method: position.map(|index| &mut self.list[index]) }
     }
 
-    fn add(&mut self, name: &str, handler: Box<Handler>) -> MethodOptions<'_> {
+    fn add(&mut self, name: &str, handler: Handler) -> MethodOptions<'_> {
         if name.len() > limits::METHOD_NAME_BYTES_MAX || !name.contains('.') {
             self.fail(format!("`{name}` is not a method name: write package.Service.Method"));
         }

@@ -393,7 +393,8 @@ impl<Response> Pending<Response> {
         })
     }
 
-    fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
+    /// The answer as it came, once it has; until then `waker` is woken when it comes.
+    pub fn poll_raw(&self, waker: &Waker) -> Poll<Result<Reply>> {
         self.poll_state(waker, |state| state.result.take())
     }
 

@@ -26,9 +26,10 @@ use crate::append;
 use crate::coding::{self, Coding};
 use crate::connection::Role;
 use crate::context::{Context, Origin, Peer};
+use crate::deferred::{Deferred, Take};
 use crate::error::Result;
 use crate::log::request::Known;
-use crate::method::Kind;
+use crate::method::{Handler, Kind};
 use crate::offload::{Chosen, OVERLOADED_TEXT};
 use crate::overload;
 use crate::serve::{Plan, ServerShard};
@@ -277,6 +278,53 @@ pub(crate) fn run_here(shard: &Rc<Shard>, server: &ServerShard, mut context: Box
     }
 }
 
+/// Gives a request to its handler, which answers it later.
+pub(crate) fn give(
+    shard: &Rc<Shard>,
+    server: &ServerShard,
+    mut context: Box<Context>,
+    take: &Take,
+) {
+    if let Err(error) = coding::open_unless_plain(&server.plan, &mut context) {
+        return give_up(shard, server, context, error.code(), error.message());
+    }
+    context.started_ns = shard.start_ns();
+    // Whoever has it cannot ask its core.
+    context.set_peer(peer_of(&context.origin));
+    let name = server.method_name(&context);
+    shard.shared.cores.beat(shard.index).runs(name);
+    CrashNote::set(name.text());
+    let deferred = Deferred::new(context, &server.plan, &shard.shared);
+    // Dropped by the panic, it is answered.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take(deferred))) {
+        let (name, text) = (name.text(), panic_text(payload.as_ref()));
+        crate::log::error("panic", format_args!("method {name} panicked: {text}"));
+    }
+}
+
+/// The answer to a request that was given away, on its way to the request's core.
+pub(crate) fn answer_deferred(
+    plan: &Plan,
+    context: Box<Context>,
+    result: Result<Vec<u8>>,
+) -> Answered {
+    let coded = |body| match context.coding() {
+        Coding::Plain => Ok(body),
+        Coding::Compressed(_) | Coding::Json(_) => coding::close(plan, &context, body),
+    };
+    let left = match result {
+        // Nobody waits for it.
+        Ok(_) if context.is_one_way() => None,
+        Ok(body) => Some(coded(body)),
+        Err(error) => Some(Err(error)),
+    };
+    let left = left.and_then(|result| match result {
+        Ok(body) => Some(Box::new(Unwritten { code: Code::OK, text: String::new(), body })),
+        Err(error) => Unwritten::failure(error.code(), error.message()),
+    });
+    Answered { context, left }
+}
+
 #[inline]
 fn run_on(shard: &Rc<Shard>, server: &ServerShard, context: &Context) -> Left {
     let local = context.origin.core() == shard.index;
@@ -297,7 +345,9 @@ fn run(plan: &Plan, context: &Context, place: Option<(&Rc<Shard>, &ServerShard)>
         body: None,
         written: false,
     };
-    let result = catch_unwind(AssertUnwindSafe(|| (method.handler)(context, &mut reply)));
+    // Those of the other kind do not come here.
+    let Handler::Serve(serve) = &method.handler else { return None };
+    let result = catch_unwind(AssertUnwindSafe(|| serve(context, &mut reply)));
     let failure = match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some((error.code(), error.message().to_owned())),
@@ -331,6 +381,13 @@ pub(crate) struct Answered {
     left: Left,
 }
 
+impl Answered {
+    /// Where it has to go.
+    pub(crate) fn core(&self) -> usize {
+        self.context.origin.core()
+    }
+}
+
 /// Ends a request that ran or was given up: on the core it came to, at once, else by a message.
 fn finish(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: Left) {
     let core = context.origin.core();
@@ -338,6 +395,11 @@ fn finish(shard: &Rc<Shard>, server: &ServerShard, context: Box<Context>, left: 
         return shard.post(core, Message::Answered(Box::new(Answered { context, left })));
     }
     settle(shard, server, context, left);
+}
+
+/// Several requests came back from another thread.
+pub(crate) fn all_answered(shard: &Rc<Shard>, all: Vec<Answered>) {
+    all.into_iter().for_each(|one| answered(shard, one));
 }
 
 /// A request came back from another thread.
@@ -475,13 +537,13 @@ pub(crate) fn peer_of(origin: &Origin) -> Peer {
             .filter(|shard| shard.index == origin.core())
             .and_then(|shard| shard.connections.find(*connection))
             .map(|connection| Peer {
-                address: connection.peer.to_string(),
+                address: connection.peer_text(),
                 identity: connection.identity(),
             })
             .unwrap_or_default(),
         Origin::Datagram { sender, .. } => {
             let address = sender.as_socket().map(|address| address.to_string());
-            Peer { address: address.unwrap_or_default(), identity: None }
+            Peer { address: address.unwrap_or_default().into(), identity: None }
         }
     }
 }

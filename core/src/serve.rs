@@ -33,12 +33,12 @@ use crate::context::{Context, Origin};
 use crate::engine::Lease;
 use crate::handed::Heir;
 use crate::listen::Bound;
-use crate::method::{Kind, MethodTable, Name};
+use crate::method::{Handler, Kind, MethodTable, Name};
 use crate::overload;
 use crate::pages::Pages;
 use crate::quota::{CallerQuotas, Quotas};
 use crate::report::served::Served;
-use crate::request::{run_here, start, write_refusal};
+use crate::request::{give, run_here, start, write_refusal};
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
 use crate::tls::Accepts;
@@ -338,7 +338,17 @@ impl ServerShard {
         self.calls.begin(context.row);
         self.in_flight.set(self.in_flight.get() + 1);
         note_recent(&context);
-        if self.plan.methods.list[method as usize].kind == Kind::Callback {
+        self.begin(shard, context);
+    }
+
+    /// Starts a request that is admitted, or queues it.
+    #[inline]
+    fn begin(&self, shard: &Rc<Shard>, context: Box<Context>) {
+        let method = &self.plan.methods.list[context.method as usize];
+        if let Handler::Take(take) = &method.handler {
+            return give(shard, self, context, take);
+        }
+        if method.kind == Kind::Callback {
             return run_here(shard, self, context);
         }
         if shard.may_start_now() {

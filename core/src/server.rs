@@ -84,6 +84,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Adds a method whose requests are given away, to be answered later; see
+    /// [`Methods::deferred`].
+    pub fn deferred(
+        mut self,
+        name: &str,
+        take: impl Fn(crate::Deferred) + Send + Sync + 'static,
+    ) -> Self {
+        self.methods.deferred(name, take);
+        self
+    }
+
     /// Tells what the messages of raw methods look like, so that they can be called with JSON: a
     /// serialized `FileDescriptorSet` with everything that its files import, as `protoc
     /// --include_imports --descriptor_set_out` writes it. Generated services bring their own.

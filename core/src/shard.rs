@@ -24,9 +24,10 @@ use msec_sys::process::CrashNote;
 use msec_sys::ring::{Event, Interest, Op, Ring};
 use msec_sys::socket::Socket;
 
+use crate::after_turn::AfterTurn;
 use crate::cancel::TaskId;
 use crate::client::with_side;
-use crate::connection::{Connection, Role};
+use crate::connection::Connection;
 use crate::connections::{ConnectionId, Connections};
 use crate::context::Context;
 use crate::engine::Shared;
@@ -72,6 +73,8 @@ pub(crate) enum Message {
     Request(Box<Context>),
     /// The answer to a request of one of our connections.
     Answered(Box<Answered>),
+    /// Several of them.
+    AllAnswered(Vec<Answered>),
 }
 
 /// What a timer does.
@@ -143,6 +146,8 @@ pub(crate) struct Shard {
     /// Requests started in this turn as they were read.
     started_count: Cell<usize>,
     stopping: Cell<bool>,
+    /// What is to be done when everything of this turn is.
+    pub(crate) after_turn: AfterTurn,
     /// When the ring last had an event.
     worked_ns: Cell<u64>,
     random: Cell<u64>,
@@ -186,6 +191,7 @@ impl Shard {
             slow: Cell::new(false),
             started_count: Cell::new(0),
             stopping: Cell::new(false),
+            after_turn: AfterTurn::default(),
             worked_ns: Cell::new(0),
             random: Cell::new(clock::wall_ns() ^ (index as u64) << 32 | 1),
             shared,
@@ -280,6 +286,7 @@ impl Shard {
         self.take_events();
         self.run_ready();
         self.flush();
+        self.after_turn.run();
         Ok(())
     }
 
@@ -324,6 +331,7 @@ impl Shard {
                 Message::Wake(task) => self.tasks.wake_id(task),
                 Message::Request(context) => overload::enqueue(self, context),
                 Message::Answered(answered) => request::answered(self, *answered),
+                Message::AllAnswered(all) => request::all_answered(self, all),
             }
         }
     }
@@ -549,17 +557,6 @@ impl Shard {
         }
     }
 
-    /// Calls in flight, to all peers.
-    pub(crate) fn calls_in_flight(&self) -> usize {
-        let streams = self.connections.all();
-        let streams = streams.iter().map(|connection| match &connection.role {
-            Role::Client(side) => side.in_flight(),
-            Role::Server(_) | Role::Raw(_) => 0,
-        });
-        let datagrams = self.peers.datagrams.borrow();
-        streams.sum::<usize>() + datagrams.iter().map(|(_, peer)| peer.in_flight()).sum::<usize>()
-    }
-
     /// Whether the loop is about to end, or has.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
@@ -597,5 +594,6 @@ impl Shard {
         drop(inbox);
         let outbox = self.outbox.take();
         drop(outbox);
+        self.after_turn.run();
     }
 }

@@ -1,6 +1,8 @@
 //! What an engine holds at this moment: for tests that look for leaks.
 
+use crate::connection::Role;
 use crate::engine::Engine;
+use crate::shard::Shard;
 
 /// Everything that a core holds for connections, requests and calls, added up over the cores.
 ///
@@ -44,7 +46,7 @@ impl Engine {
                 ready: shard.tasks.ready.borrow().len(),
                 connections: shard.connections.count(),
                 flights: shard.flights.borrow().count(),
-                calls: shard.calls_in_flight(),
+                calls: calls_in_flight(shard),
                 timers: shard.timers.borrow().len(),
                 operations: ring.operations_count(),
                 buffers: ring.buffers_held_count(),
@@ -65,4 +67,15 @@ impl Engine {
             dials: sum.dials + core.dials,
         })
     }
+}
+
+/// Calls in flight from a core, to all peers.
+fn calls_in_flight(shard: &Shard) -> usize {
+    let streams = shard.connections.all();
+    let streams = streams.iter().map(|connection| match &connection.role {
+        Role::Client(side) => side.in_flight(),
+        Role::Server(_) | Role::Raw(_) => 0,
+    });
+    let datagrams = shard.peers.datagrams.borrow();
+    streams.sum::<usize>() + datagrams.iter().map(|(_, peer)| peer.in_flight()).sum::<usize>()
 }

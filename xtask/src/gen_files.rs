@@ -6,13 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{header, layout, proofs};
+use crate::{header, java, layout, proofs};
 
 /// Folders that hold generated files and nothing else.
 pub(crate) const FOLDERS: &[&str] = &[
     "core/examples/generated",
     "cpp-examples/generated",
     "codegen/tests/golden/generated",
+    "ffi-java/src/generated",
     proofs::FOLDER,
 ];
 
@@ -39,6 +40,8 @@ struct Headers {
     sources: &'static [&'static str],
     include: &'static str,
     target: &'static str,
+    /// The Java of the same files, too.
+    java: bool,
 }
 
 const HEADERS: &[Headers] = &[
@@ -46,11 +49,13 @@ const HEADERS: &[Headers] = &[
         sources: &["cpp-examples/proto"],
         include: "cpp-examples/proto",
         target: "cpp-examples/generated",
+        java: false,
     },
     Headers {
         sources: &["codegen/tests/golden", "codegen/tests/golden/cpp"],
         include: "codegen/tests/golden",
         target: "codegen/tests/golden/generated",
+        java: true,
     },
 ];
 
@@ -71,7 +76,7 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
             .map_err(|error| format!("{source}: {error}"))?;
         files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
     }
-    for Headers { sources, include, target } in HEADERS {
+    for Headers { sources, include, target, java } in HEADERS {
         let mut build = msec_codegen::Build::new();
         let mut protos_count = 0;
         for source in *sources {
@@ -82,8 +87,11 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
         if protos_count == 0 {
             continue;
         }
-        let generated = build.include(root.join(include)).generate_cpp();
-        let generated = generated.map_err(|error| format!("{include}: {error}"))?;
+        let failed = |error: msec_codegen::Error| format!("{include}: {error}");
+        let mut generated = build.include(root.join(include)).generate_cpp().map_err(failed)?;
+        if *java {
+            generated.extend(build.generate_java().map_err(failed)?);
+        }
         files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
     }
     if root.join("ffi-c").is_dir() {
@@ -91,6 +99,7 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
         files.extend(proofs::all(&header, &layout::structs(&header::sources(root)?)?)?);
         files.push((header::PATH.to_string(), header));
     }
+    files.extend(java::all(root)?);
     Ok(files)
 }
 

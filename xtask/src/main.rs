@@ -15,6 +15,7 @@ mod checks;
 mod exports;
 mod gen_files;
 mod header;
+mod java;
 mod layout;
 mod metadata;
 mod proofs;

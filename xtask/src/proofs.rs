@@ -102,7 +102,7 @@ fn layout_of_c(structs: &[Struct]) -> String {
     out
 }
 
-fn layout_of_rust(structs: &[Struct]) -> String {
+pub(crate) fn layout_of_rust(structs: &[Struct]) -> String {
     let mut out = format!("//! {NOTE}\n\nuse std::mem::offset_of;\n");
     for Struct { module, name, size, fields } in structs {
         let path = format!("crate::{module}::{name}");

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use prost_types::FileDescriptorProto;
 
+use crate::comments;
+
 /// No line is longer, unless a name is.
 const COLUMNS_MAX: usize = 100;
 
@@ -32,15 +34,8 @@ pub(crate) fn comment(
     path: &[i32],
     otherwise: &str,
 ) -> String {
-    let locations = file.source_code_info.as_ref().map_or(&[][..], |info| &info.location);
-    let place = locations.iter().find(|location| location.path == path);
-    let parts = place.map(|place| [place.leading_comments(), place.trailing_comments()]);
-    let parts: Vec<_> = parts.into_iter().flatten().map(str::trim_end).collect();
-    let parts: Vec<_> = parts.into_iter().filter(|text| !text.trim().is_empty()).collect();
-    match parts.is_empty() {
-        true => slashes(indent, &format!(" {otherwise}")),
-        false => slashes(indent, &parts.join("\n\n")),
-    }
+    let text = comments::of(file, path).unwrap_or_else(|| format!(" {otherwise}"));
+    slashes(indent, &text)
 }
 
 fn slashes(indent: usize, text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What the tests of both languages need.
+//! What the tests of all languages need.
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::table::Table;
 use super::{Access, Page, Pages, Sheet, Visit};
-use crate::method::{Kind, Method};
+use crate::method::{Handler, Kind, Method};
 use crate::serve::Plan;
 
 pub(super) const PAGE: Page = Page {
@@ -65,10 +65,11 @@ fn of_server(plan: &Plan, add: &mut impl FnMut(&str, String)) {
 }
 
 fn of_method(method: &Method) -> String {
-    let mut text = String::from(match method.kind {
-        Kind::Coroutine => "coroutine",
-        Kind::Heavy => "heavy",
-        Kind::Callback => "callback",
+    let mut text = String::from(match (&method.handler, method.kind) {
+        (Handler::Take(_), _) => "given away",
+        (Handler::Serve(_), Kind::Coroutine) => "coroutine",
+        (Handler::Serve(_), Kind::Heavy) => "heavy",
+        (Handler::Serve(_), Kind::Callback) => "callback",
     });
     if method.requests_max > 0 {
         text += &format!(", at most {} requests", method.requests_max);

@@ -9,7 +9,7 @@ const COLUMNS_MAX: usize = 100;
 const LINES_WITHOUT_ESSAY_MAX: usize = 100;
 
 /// Files in which lines wrap and notes count. Prose (`.md`) may have tables of any width.
-const CODE: &[&str] = &["rs", "toml", "proto", "sh", "c", "cc", "cpp", "h", "hpp"];
+const CODE: &[&str] = &["rs", "toml", "proto", "sh", "c", "cc", "cpp", "h", "hpp", "java"];
 
 /// Written in two halves, since this file is checked as well.
 const MACHINE_PATHS: &[&str] = &[

@@ -7,9 +7,9 @@
 use crate::metadata;
 use crate::tree::{Problem, Tree};
 
-/// Bindings to the kernel and to stacks; the interface of C; benches of foreign libraries;
-/// harnesses of the fuzzer.
-const PLACES: &[&str] = &["core/sys", "ffi-c", "bench", "fuzz"];
+/// Bindings to the kernel and to stacks; the interfaces of C and Java; benches of foreign
+/// libraries; harnesses of the fuzzer.
+const PLACES: &[&str] = &["core/sys", "ffi-c", "ffi-java", "bench", "fuzz"];
 
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Problem>, String> {
     let mut problems = Vec::new();
@@ -85,9 +85,15 @@ mod tests {
     #[test]
     fn the_word_elsewhere_is_found_even_in_a_macro() {
         let found = problems(ROOT, CORE, CALL);
-        assert_eq!(found, ["core/src/lib.rs:2: `unsafe` outside core/sys, ffi-c, bench, fuzz"]);
+        assert_eq!(
+            found,
+            ["core/src/lib.rs:2: `unsafe` outside core/sys, ffi-c, ffi-java, bench, fuzz"]
+        );
         let found = problems(ROOT, CORE, "m! { unsafe }\n");
-        assert_eq!(found, ["core/src/lib.rs:1: `unsafe` outside core/sys, ffi-c, bench, fuzz"]);
+        assert_eq!(
+            found,
+            ["core/src/lib.rs:1: `unsafe` outside core/sys, ffi-c, ffi-java, bench, fuzz"]
+        );
     }
 
     #[test]

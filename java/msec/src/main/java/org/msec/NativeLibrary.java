@@ -1,0 +1,121 @@
+package org.msec;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Finds and loads the native library: first in {@code java.library.path}, then in the jar.
+ *
+ * <p>The jar's copy is written to a file of its own for each class loader, since a JVM lets only
+ * one of them have a library of one path; the file is removed as soon as it is loaded.
+ */
+final class NativeLibrary {
+    private static final String NAME = "libmsec_jni.so";
+
+    private static boolean tried;
+    private static String failure;
+
+    private NativeLibrary() {}
+
+    /** Loads it, once; every time fails as the first did. */
+    static synchronized void require() {
+        if (!tried) {
+            // The class that asks for the version asks for this again.
+            tried = true;
+            try {
+                load();
+            } catch (MsecException error) {
+                failure = error.getMessage();
+            }
+        }
+        if (failure != null) {
+            throw new MsecException(Status.SYSTEM_ERROR, failure);
+        }
+    }
+
+    private static void load() {
+        List<String> looked = new ArrayList<>();
+        if (!loadFromPath(looked) && !loadFromJar(looked)) {
+            throw missing(looked);
+        }
+        checkVersion(looked);
+    }
+
+    private static MsecException missing(List<String> looked) {
+        String machine = System.getProperty("os.name") + " " + System.getProperty("os.arch");
+        return new MsecException(
+                Status.SYSTEM_ERROR,
+                "no " + NAME + " of msec " + Layout.VERSION + " can be loaded on " + machine
+                        + "; looked at " + String.join("; ", looked));
+    }
+
+    private static boolean loadFromPath(List<String> looked) {
+        String path = System.getProperty("java.library.path", "");
+        for (String folder : path.split(":")) {
+            if (folder.isEmpty()) {
+                continue;
+            }
+            Path file = Path.of(folder).toAbsolutePath().resolve(NAME);
+            if (!Files.exists(file)) {
+                continue;
+            }
+            try {
+                System.load(file.toString());
+                looked.add(file.toString());
+                return true;
+            } catch (UnsatisfiedLinkError error) {
+                looked.add(file + ": " + error.getMessage());
+            }
+        }
+        looked.add("java.library.path=" + path);
+        return false;
+    }
+
+    private static boolean loadFromJar(List<String> looked) {
+        String resource = "/org/msec/native/linux-" + machine() + "/" + NAME;
+        try (InputStream library = NativeLibrary.class.getResourceAsStream(resource)) {
+            if (library == null) {
+                looked.add(resource + " of the jar: is not there");
+                return false;
+            }
+            Path file = Files.createTempFile("libmsec_jni-", ".so");
+            try {
+                Files.copy(library, file, StandardCopyOption.REPLACE_EXISTING);
+                System.load(file.toString());
+                looked.add(resource + " of the jar");
+                return true;
+            } finally {
+                Files.deleteIfExists(file);
+            }
+        } catch (IOException | UnsatisfiedLinkError error) {
+            looked.add(resource + " of the jar: " + error.getMessage());
+            return false;
+        }
+    }
+
+    private static String machine() {
+        String machine = System.getProperty("os.arch");
+        return machine.equals("amd64") ? "x86_64" : machine;
+    }
+
+    private static void checkVersion(List<String> looked) {
+        String version;
+        try {
+            version = new String(Native.version(), StandardCharsets.UTF_8);
+        } catch (UnsatisfiedLinkError error) {
+            version = "unknown (" + error.getMessage() + ")";
+        }
+        if (!version.equals(Layout.VERSION)) {
+            throw new MsecException(
+                    Status.SYSTEM_ERROR,
+                    "the jar is msec " + Layout.VERSION + " and " + looked.get(looked.size() - 1)
+                            + " is msec " + version + ": both have to be of one version");
+        }
+    }
+}

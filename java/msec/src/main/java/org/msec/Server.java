@@ -1,0 +1,289 @@
+package org.msec;
+
+import java.lang.ref.Cleaner;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+
+/**
+ * Methods on addresses. Handlers may block: each has a virtual thread of its own, or one of a
+ * bounded number of threads where the JVM has none (see {@link Config}). Those that are {@link
+ * NonBlocking} run on the poller.
+ */
+public final class Server implements AutoCloseable {
+    static final int CLOSE_GRACE_MS = 1000;
+
+    /** Kept, so that it is not closed while this is there. */
+    private final Engine engine;
+    private final Core core;
+    private final long handle;
+    private final List<Methods.Method> methods;
+    private final List<String> addresses = new ArrayList<>();
+    private final List<String> adminAddresses = new ArrayList<>();
+    private final CountDownLatch stopped = new CountDownLatch(1);
+    private final Cleaner.Cleanable cleanable;
+
+    private Server(Engine engine, long handle, List<Methods.Method> methods) {
+        this.engine = engine;
+        this.core = engine.core();
+        this.handle = handle;
+        this.methods = methods;
+        Fields.Reader fields = new Fields.Reader(Native.serverAddresses(handle));
+        for (long left = fields.number(); left > 0; left--) {
+            addresses.add(fields.text());
+        }
+        while (!fields.isEmpty()) {
+            adminAddresses.add(fields.text());
+        }
+        core.servers.add(handle);
+        this.cleanable =
+                Engine.CLEANER.register(this, () -> Native.serverStop(handle, CLOSE_GRACE_MS));
+    }
+
+    /**
+     * Begins to describe a server.
+     *
+     * @return a description of nothing
+     */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** A server that is being described. One thread at a time. */
+    public static final class Builder {
+        private final Methods methods = new Methods();
+        private final List<String> listen = new ArrayList<>();
+        private final List<String> admin = new ArrayList<>();
+        private final Fields quotas = new Fields();
+        private int quotasCount;
+        private String[] tls = {"", "", ""};
+
+        private Builder() {}
+
+        /**
+         * Adds the methods of a service.
+         *
+         * @param service most often an implementation of a generated interface
+         * @return this
+         */
+        public Builder service(Service service) {
+            service.addTo(methods);
+            return this;
+        }
+
+        /**
+         * Adds the methods of an object that are marked with {@link Serves}.
+         *
+         * @param object any object
+         * @return this
+         * @throws IllegalArgumentException a method that cannot serve, or none at all
+         */
+        public Builder object(Object object) {
+            methods.addObject(object);
+            return this;
+        }
+
+        /**
+         * Adds a method that takes and returns bytes.
+         *
+         * @param name {@code package.Service.Method}
+         * @param handler serves it
+         * @return this
+         */
+        public Builder raw(String name, Handler<byte[], byte[]> handler) {
+            methods.addRaw(name, handler);
+            return this;
+        }
+
+        /**
+         * The methods that are there, to add to them or to set their options.
+         *
+         * @param change is given them
+         * @return this
+         */
+        public Builder methods(java.util.function.Consumer<Methods> change) {
+            change.accept(methods);
+            return this;
+        }
+
+        /**
+         * Listens at an address.
+         *
+         * @param address {@code ip:port}, {@code ip:port@tls}, {@code ip:port@udp} or {@code
+         *     unix:/path}; port 0 takes a free one
+         * @return this
+         */
+        public Builder listen(String address) {
+            listen.add(address);
+            return this;
+        }
+
+        /**
+         * Serves the built-in pages at this address, and nowhere else.
+         *
+         * @param address {@code ip:port}
+         * @return this
+         */
+        public Builder admin(String address) {
+            admin.add(address);
+            return this;
+        }
+
+        /**
+         * Bounds the requests of a caller, by the name that it gives itself. More are answered with
+         * -108.
+         *
+         * @param caller its name; empty: each caller that has no quota of its own
+         * @param perSecond 1 to a million
+         * @param burst so many at once
+         * @return this
+         */
+        public Builder quota(String caller, int perSecond, int burst) {
+            quotas.text(caller).number(perSecond).number(burst);
+            quotasCount++;
+            return this;
+        }
+
+        /**
+         * Secures the addresses with {@code @tls}.
+         *
+         * @param certificate file of the certificate
+         * @param key file of its private key
+         * @param clientCa file of the CAs that clients are trusted by; empty: they show none
+         * @return this
+         */
+        public Builder tls(String certificate, String key, String clientCa) {
+            tls = new String[] {certificate, key, clientCa};
+            return this;
+        }
+
+        /**
+         * Starts the server; when this returns it accepts connections.
+         *
+         * @param engine the engine that it is on
+         * @return the server
+         * @throws MsecException -14 an address that is none; -1 a method that is described wrongly,
+         *     or a certificate that is none; -2 a socket or a file that cannot be opened, or the
+         *     engine is closed
+         */
+        public Server start(Engine engine) {
+            Core core = engine.core();
+            core.requireOpen();
+            List<Methods.Method> list = List.copyOf(methods.list);
+            core.add(list);
+            try {
+                long handle = Native.serverStart(core.handle, description(list));
+                return new Server(engine, handle, list);
+            } catch (MsecException error) {
+                core.remove(list);
+                throw error;
+            }
+        }
+
+        /** As ffi-java/src/server.rs reads it. */
+        private byte[] description(List<Methods.Method> list) {
+            Fields fields = new Fields().number(list.size());
+            for (Methods.Method method : list) {
+                fields.text(method.name).number(method.number).number(method.requestsMax);
+                fields.number(method.adaptiveLimit ? 1 : 0);
+            }
+            if (methods.files.isEmpty()) {
+                fields.number(0);
+            } else {
+                fields.number(1).bytes(methods.descriptorSet());
+            }
+            fields.number(listen.size());
+            listen.forEach(fields::text);
+            fields.number(admin.size());
+            admin.forEach(fields::text);
+            fields.number(quotasCount).append(quotas);
+            return fields.text(tls[0]).text(tls[1]).text(tls[2]).array();
+        }
+    }
+
+    /**
+     * The engine that it is on.
+     *
+     * @return the engine
+     */
+    public Engine engine() {
+        return engine;
+    }
+
+    /**
+     * Where it listens, in the order of {@link Builder#listen}, with the ports that were taken.
+     *
+     * @return addresses
+     */
+    public List<String> addresses() {
+        return List.copyOf(addresses);
+    }
+
+    /**
+     * Where its pages are, in the order of {@link Builder#admin}.
+     *
+     * @return addresses
+     */
+    public List<String> adminAddresses() {
+        return List.copyOf(adminAddresses);
+    }
+
+    /**
+     * Requests that are not answered yet.
+     *
+     * @return how many
+     * @throws MsecException -2 the server is stopped
+     */
+    public int requestsInFlight() {
+        return (int) Native.serverLoad(handle);
+    }
+
+    /**
+     * Connections that are open.
+     *
+     * @return how many
+     * @throws MsecException -2 the server is stopped
+     */
+    public int connections() {
+        return (int) (Native.serverLoad(handle) >>> 32);
+    }
+
+    /**
+     * Accepts no more connections and asks peers to leave; connections stay served.
+     *
+     * @throws MsecException -2 the server is stopped
+     */
+    public void drain() {
+        Native.serverDrain(handle);
+    }
+
+    /**
+     * Drains, gives peers time to leave, answers what is in flight, and closes. No call is lost.
+     * Blocks meanwhile; must not be called on the poller. Again has no effect.
+     *
+     * @param grace how long peers have to leave
+     */
+    public void stop(Duration grace) {
+        core.servers.remove(handle);
+        Native.serverStop(handle, (int) Math.min(grace.toMillis(), Integer.MAX_VALUE));
+        core.remove(methods);
+        stopped.countDown();
+    }
+
+    /** Stops with a grace of a second. */
+    @Override
+    public void close() {
+        stop(Duration.ofMillis(CLOSE_GRACE_MS));
+        cleanable.clean();
+    }
+
+    /**
+     * Waits until somebody stops the server: for the main thread of a service.
+     *
+     * @throws InterruptedException the thread is interrupted
+     */
+    public void awaitStop() throws InterruptedException {
+        stopped.await();
+    }
+}
