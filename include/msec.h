@@ -1374,11 +1374,12 @@ int32_t msec_engine_explain_routes(const struct msec_engine *engine, struct msec
 /**
  * Waits for the first of several things: suspends the coroutine, or blocks the thread. If several
  * have come, the first in the list counts. `index` becomes its place in the list, `item` what came
- * out of it if it is a channel, else NULL. `timeout_ms` 0 waits as long as it takes.
+ * out of it if it is a channel, else NULL. `timeout_ms` 0 waits as long as it takes: on a plain
+ * thread also for a core that a handler holds up, which `msec_pending_wait` does not.
  *
- * Errors: -10 the time is over; -103 the caller was cancelled; -104 all are channels that are
- * closed and empty; -1 an element of the list is not one thing; -2 on a core's loop, if nothing
- * has come.
+ * Errors: -10 the time is over, also of an empty list; -103 the caller was cancelled; -104 all are
+ * channels that are closed and empty; -1 an element of the list is not one thing, or there is
+ * neither an element nor a time; -2 on a core's loop, if nothing has come.
  */
 int32_t msec_select(const struct msec_wait *waits,
                     size_t waits_count,

@@ -20,6 +20,8 @@ fn the_text_is_the_committed_one() {
         "shop/msec/inner/NamesClient.java",
         "shop/msec/inner/operator.java",
         "shop/msec/inner/operatorClient.java",
+        "shop/msec/inner/options.java",
+        "shop/msec/inner/optionsClient.java",
         "shop/orders/Nothing.java",
         "shop/orders/NothingClient.java",
         "shop/orders/order_book.java",

@@ -13,6 +13,11 @@ use crate::shard;
 pub(crate) struct AfterTurn(RefCell<Vec<Box<dyn FnOnce()>>>);
 
 impl AfterTurn {
+    /// Whether one is there.
+    pub(crate) fn has_some(&self) -> bool {
+        !self.0.borrow().is_empty()
+    }
+
     /// Runs those that are there.
     pub(crate) fn run(&self) {
         if self.0.borrow().is_empty() {

@@ -227,6 +227,10 @@ impl Cores {
     /// Wakes a task from any thread.
     pub(crate) fn wake(&self, task: TaskId) {
         let core = usize::from(task.core);
+        if core >= self.count() {
+            // It is another engine's, which a handler here has given a function to.
+            return;
+        }
         match shard::current() {
             Some(shard) if std::ptr::eq(&raw const shard.shared.cores, self) => {
                 if shard.index == core {
@@ -370,7 +374,8 @@ impl Engine {
     /// Runs a function as a coroutine on one of the cores, and does not wait for it.
     ///
     /// On a core of this engine it stays there, and inherits what the caller works for; from other
-    /// threads the cores take turns. The function starts when the core next looks for work. Should
+    /// threads the cores take turns. Given to another engine than the caller's, it is not woken
+    /// when he is cancelled, but sees it as soon as it wakes. The function starts when the core next looks for work. Should
     /// no stack be left for it, or the engine stop before, it is dropped.
     pub fn spawn(&self, function: impl FnOnce() + Send + 'static) {
         let inherited = crate::inherited();

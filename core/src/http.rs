@@ -493,10 +493,11 @@ impl HttpSide {
         connection.close_if_done(shard);
     }
 
-    /// This server leaves: a connection without a request is closed now, others with their last
-    /// answer.
+    /// This server leaves: a connection that waits for the next request is closed now, others with
+    /// their last answer. Who has not asked yet is to be answered.
     pub(crate) fn say_leaving(&self, shard: &Rc<Shard>, connection: &Rc<Connection>) {
-        if self.is_idle() && self.at_boundary() && !self.no_more.replace(true) {
+        let has_asked = self.first.get() > 1;
+        if has_asked && self.is_idle() && self.at_boundary() && !self.no_more.replace(true) {
             self.times.ends(shard.now_ns());
             connection.finish(shard);
         }

@@ -125,6 +125,8 @@ pub use sleep::{sleep, sleep_until, yield_now};
 pub use spawn::{JoinHandle, Scope, scope, spawn};
 pub use tls::{ClientTls, Identity, ServerTls};
 pub use trace::annotate;
+#[doc(hidden)]
+pub use vitals::heap_bytes;
 
 use task::Inherited;
 

@@ -216,9 +216,8 @@ impl Shard {
     /// The time when a request ends, for its latency.
     ///
     /// A clock costs a fifth of a quick request. So it is read for the first that ends in a turn
-    /// and for every eighth after it; those between are taken to have ended with the last that was
-    /// clocked, a microsecond before, unless the kernel's tick says that it was longer. Where runs
-    /// are slow, each is clocked.
+    /// and every eighth after it; those between count as ended with the last that was clocked,
+    /// unless the kernel's tick says that it was longer. Where runs are slow, each is clocked.
     #[inline]
     pub(crate) fn ended_ns(&self) -> u64 {
         let count = self.ended_count.get();
@@ -294,6 +293,8 @@ impl Shard {
     fn idle_ns(&self) -> Option<u64> {
         let busy = !self.tasks.ready.borrow().is_empty()
             || !self.outbox.borrow().is_empty()
+            || !self.dirty.borrow().is_empty()
+            || self.after_turn.has_some()
             || self.overload.has_waiting();
         // With busy polling, a core that had work a moment ago looks again instead of sleeping.
         let spins = self.now_ns() < self.worked_ns.get() + self.shared.config.busy_poll_us * 1000;

@@ -32,6 +32,12 @@ pub struct Vitals {
     pub dials: u64,
 }
 
+/// Bytes that this process has from its heap and not given back.
+#[doc(hidden)]
+pub fn heap_bytes() -> usize {
+    msec_sys::process::heap_bytes()
+}
+
 impl Engine {
     /// What the engine holds.
     ///

@@ -30,11 +30,12 @@ pub struct msec_wait {
 
 /// Waits for the first of several things: suspends the coroutine, or blocks the thread. If several
 /// have come, the first in the list counts. `index` becomes its place in the list, `item` what came
-/// out of it if it is a channel, else NULL. `timeout_ms` 0 waits as long as it takes.
+/// out of it if it is a channel, else NULL. `timeout_ms` 0 waits as long as it takes: on a plain
+/// thread also for a core that a handler holds up, which `msec_pending_wait` does not.
 ///
-/// Errors: -10 the time is over; -103 the caller was cancelled; -104 all are channels that are
-/// closed and empty; -1 an element of the list is not one thing; -2 on a core's loop, if nothing
-/// has come.
+/// Errors: -10 the time is over, also of an empty list; -103 the caller was cancelled; -104 all are
+/// channels that are closed and empty; -1 an element of the list is not one thing, or there is
+/// neither an element nor a time; -2 on a core's loop, if nothing has come.
 ///
 /// # Safety
 /// As the header says.
@@ -47,6 +48,10 @@ pub unsafe extern "C" fn msec_select(
     item: *mut *mut c_void,
 ) -> i32 {
     guard!([waits, index, item] {
+        if waits_count == 0 && timeout_ms == 0 {
+            let text = "nothing is waited for, for ever";
+            return Err(Error::new(Code::INVALID_PARAMETER, text));
+        }
         // SAFETY: as many as the caller says.
         let waits = unsafe { std::slice::from_raw_parts(waits, waits_count) };
         // SAFETY: each pointer is NULL or live, and stays so for the call.
@@ -118,7 +123,7 @@ pub(crate) fn first(mut waits: Vec<Wait<'_>>, timeout_ms: u32) -> Result<(usize,
                 return Poll::Ready(Ok((index, item)));
             }
         }
-        match waits.iter().all(|wait| wait.0.is_none()) {
+        match !waits.is_empty() && waits.iter().all(|wait| wait.0.is_none()) {
             true => Poll::Ready(Err(closed())),
             false => Poll::Pending,
         }

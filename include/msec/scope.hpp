@@ -2,7 +2,7 @@
 // of who opened it.
 //
 // A cancellation does not cut the wait short: tasks that were spawned on a coroutine are cancelled
-// as well, and end by it. On the loop of a core, as in a callback method, nothing can be waited
+// as well, and end by it. (Those that it gave to another engine notice when they next wake.) On the loop of a core, as in a callback method, nothing can be waited
 // for: a scope with tasks that have not ended ends the program there.
 
 #ifndef MSEC_SCOPE_HPP
@@ -40,7 +40,14 @@ public:
     /// one of the engine's.
     template <class Function>
     void spawn(Function function) {
-        tasks_.push_back(msec::spawn(*engine_, std::move(function)));
+        // Room for it first: once it runs, it must be waited for.
+        tasks_.emplace_back();
+        try {
+            tasks_.back() = msec::spawn(*engine_, std::move(function));
+        } catch (...) {
+            tasks_.pop_back();
+            throw;
+        }
     }
 
     /// Waits for all tasks, after which it may have new ones. The first failure in the order of

@@ -49,6 +49,7 @@ private:
 
     /// Waits until the function has ended, whatever becomes of the caller.
     status end() {
+        if (handle_.get() == nullptr) return {};
         const int32_t code = msec_task_join_uncancelled(handle_.get(), nullptr);
         // Who cannot wait must not go on as if it had ended.
         if (code != MSEC_OK && code != MSEC_EOVERLOADED) std::terminate();

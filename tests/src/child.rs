@@ -121,6 +121,17 @@ impl Child {
         Self::start(command, "", &[])
     }
 
+    /// As [`Child::of_program`], with that as its standard input. No other child gets it.
+    pub fn of_program_given(
+        program: &std::path::Path,
+        arguments: &[&str],
+        given: impl Into<Stdio>,
+    ) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).env(ROLE, "");
+        Self::spawn(command.stdin(given))
+    }
+
     fn command(test: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
@@ -129,8 +140,11 @@ impl Child {
 
     fn start(mut command: Command, role: &str, variables: &[(&str, &str)]) -> Self {
         command.env(ROLE, role).envs(variables.iter().copied());
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = pipes.spawn().unwrap();
+        Self::spawn(command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (tell, said) = mpsc::channel();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         std::thread::spawn(move || {

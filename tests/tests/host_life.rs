@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -175,24 +174,21 @@ fn sockets_of_systemd_are_used_and_it_is_told_when_all_is_up() {
     let config = format!("[SRPC]\nlisten={address}/tcp\ncores=2");
     let hosted = Hosted::new(Some(&plugin(&[])), &config);
     // As systemd does: descriptor 3, and the number of the process that it is for.
-    let script =
-        format!("exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", listener.as_raw_fd());
-    let mut line = vec!["-c".to_owned(), script, "sh".to_owned()];
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+    let mut line = ["-c", script, "sh"].map(str::to_owned).to_vec();
     line.push(command("msec").to_string_lossy().into_owned());
     line.extend(["host", "start", "--foreground", SERVICE, "--root"].map(str::to_owned));
     line.push(hosted.root().to_string_lossy().into_owned());
-    // The shell inherits it.
-    socket2::SockRef::from(&listener).set_cloexec(false).unwrap();
     let environment = format!("NOTIFY_SOCKET={}", path.display());
     let mut words = vec![environment.as_str(), "sh"];
     words.extend(line.iter().map(String::as_str));
-    let child = Child::of_program(std::path::Path::new("env"), &words);
+    // It alone has the listener then: one that other tests' children inherited would stay open.
+    let listener = std::os::fd::OwnedFd::from(listener);
+    let child = Child::of_program_given(std::path::Path::new("env"), &words, listener);
     let mut word = [0; 20];
     notified.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let count = notified.recv(&mut word).unwrap();
     assert_eq!(&word[..count], b"READY=1");
-    // It has the listener, and nobody else: ours is closed.
-    drop(listener);
     let engine = engine();
     let client = Client::new(&engine, &address.to_string()).unwrap();
     assert_eq!(&client.call_raw(ECHO, b"x", &CallOptions::new()).unwrap().body[..], b"x");

@@ -138,7 +138,12 @@ impl ServerShard {
             if let Some(socket) = listener.closing.take() {
                 let (is_admin, tls) = (listener.is_admin, listener.tls.clone());
                 drop(listeners);
-                return self.take_rest(shard, &socket, is_admin, tls.as_ref());
+                self.take_rest(shard, &socket, is_admin, tls.as_ref());
+                // Nobody else looks again at those that came over the limit.
+                if !self.over_limit.borrow().is_empty() {
+                    self.accept_later(shard, index);
+                }
+                return;
             }
         }
         let is_open = listener.is_some_and(|listener| listener.socket.is_some());

@@ -262,6 +262,19 @@ fn unreadable(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{path} does not look as expected"))
 }
 
+/// Bytes of memory that the program has from the C library's heap and not given back. What the heap
+/// holds beyond that are holes between them. 0 where the C library does not tell.
+pub fn heap_bytes() -> usize {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: takes nothing, and counts under the heap's own locks.
+        let info = unsafe { libc::mallinfo2() };
+        info.uordblks + info.hblkhd
+    }
+    #[cfg(not(target_env = "gnu"))]
+    0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

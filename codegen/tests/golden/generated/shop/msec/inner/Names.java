@@ -151,6 +151,19 @@ public interface Names extends org.msec.Service {
             shop.msec.inner.NamesOuterClass.Outer request)
             throws Exception;
 
+    /**
+     * The method shop.msec.inner.Names.options.
+     *
+     * @param context what is known of the request; valid until this returns
+     * @param request the request
+     * @return the answer
+     * @throws Exception a MsecException is answered with its status, others with -18
+     */
+    shop.msec.inner.NamesOuterClass.Outer options(
+            org.msec.Context context,
+            shop.msec.inner.NamesOuterClass.Outer request)
+            throws Exception;
+
     @Override
     default void addTo(org.msec.Methods methods) {
         methods.descriptors(shop.msec.inner.NamesOuterClass.getDescriptor());
@@ -231,5 +244,12 @@ public interface Names extends org.msec.Service {
                 "shop.msec.inner.Names.msec",
                 shop.msec.inner.NamesOuterClass.Outer.parser(),
                 this::msec);
+        methods.add(
+                this,
+                "options",
+                shop.msec.inner.NamesOuterClass.Outer.class,
+                "shop.msec.inner.Names.options",
+                shop.msec.inner.NamesOuterClass.Outer.parser(),
+                this::options);
     }
 }

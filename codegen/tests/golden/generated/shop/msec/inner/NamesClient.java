@@ -742,6 +742,72 @@ public final class NamesClient implements AutoCloseable {
                 options);
     }
 
+    /**
+     * The method shop.msec.inner.Names.options.
+     *
+     * Waits for the answer; see org.msec.Client for what is thrown.
+     *
+     * @param request the request
+     * @return the answer
+     */
+    public shop.msec.inner.NamesOuterClass.Outer options(
+            shop.msec.inner.NamesOuterClass.Outer request) {
+        return client.call(
+                "shop.msec.inner.Names.options",
+                request,
+                shop.msec.inner.NamesOuterClass.Outer.parser());
+    }
+
+    /**
+     * As options, with options.
+     *
+     * @param request the request
+     * @param options what else there is to say
+     * @return the answer
+     */
+    public shop.msec.inner.NamesOuterClass.Outer options(
+            shop.msec.inner.NamesOuterClass.Outer request,
+            org.msec.CallOptions options) {
+        return client.call(
+                "shop.msec.inner.Names.options",
+                request,
+                shop.msec.inner.NamesOuterClass.Outer.parser(),
+                options);
+    }
+
+    /**
+     * As options, whose answer is waited for later.
+     *
+     * @param request the request
+     * @return it, to come
+     */
+    public java.util.concurrent.CompletableFuture<
+            shop.msec.inner.NamesOuterClass.Outer> optionsAsync(
+            shop.msec.inner.NamesOuterClass.Outer request) {
+        return client.callAsync(
+                "shop.msec.inner.Names.options",
+                request,
+                shop.msec.inner.NamesOuterClass.Outer.parser());
+    }
+
+    /**
+     * As options, whose answer is waited for later.
+     *
+     * @param request the request
+     * @param options what else there is to say
+     * @return it, to come
+     */
+    public java.util.concurrent.CompletableFuture<
+            shop.msec.inner.NamesOuterClass.Outer> optionsAsync(
+            shop.msec.inner.NamesOuterClass.Outer request,
+            org.msec.CallOptions options) {
+        return client.callAsync(
+                "shop.msec.inner.Names.options",
+                request,
+                shop.msec.inner.NamesOuterClass.Outer.parser(),
+                options);
+    }
+
     /** Closes the client; calls that are under way go on. */
     @Override
     public void close() {
