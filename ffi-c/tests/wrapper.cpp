@@ -384,7 +384,7 @@ static void selects(const msec::engine &engine, const msec::client &client) {
     CHECK(msec::select(word, number).ok() && seen == "late" && sender.join().ok());
     numbers.close();
     CHECK(msec::select(word, number).code() == MSEC_EDRAINING && seen == "late");
-    CHECK(msec::select(msec::after(1ms, [&] { seen = "time alone"; })).ok() && seen == "time alone");
+    CHECK(msec::select(msec::after(1ms, [&] { seen = "alone"; })).ok() && seen == "alone");
 }
 
 int main() {

@@ -120,7 +120,8 @@ pub extern "system" fn Java_org_msec_Native_call<'local>(
             }
             call
         };
-        Ok(bridge.calls.put_by(begin).map_err(|_| too_many())?.cast_signed())
+        let number = bridge.calls.put_by(begin).map_err(|_| too_many())?;
+        Ok(bridge.begun(number)?.cast_signed())
     })
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Bridge {
     results: Sender<u64>,
     /// A result had no room.
     overflow: AtomicBool,
+    /// Nobody takes anything any more.
+    closed: AtomicBool,
     /// Requests that Java serves.
     pub(crate) held: Slots<Deferred>,
     pub(crate) calls: Slots<Call>,
@@ -96,6 +98,7 @@ impl Bridge {
             requests,
             results,
             overflow: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             held: Slots::new(HELD_COUNT_MAX),
             calls: Slots::new(CALLS_COUNT_MAX),
             replies: Slots::new(CALLS_COUNT_MAX),
@@ -128,6 +131,8 @@ impl Bridge {
     pub(crate) fn tell(&self, call: u64) {
         if let Err(Refused::Full(_)) = self.results.try_send(call) {
             self.overflow.store(true, Ordering::Release);
+            // It may have taken what was there, and sleep by now.
+            self.bell.ring();
         }
     }
 
@@ -136,8 +141,20 @@ impl Bridge {
         self.bell.ring();
     }
 
+    /// The number of a call that was given a place. One that comes while everything is let go of
+    /// is taken back: it would hold on to the engine, which holds on to it.
+    pub(crate) fn begun(&self, call: u64) -> msec::Result<u64> {
+        if self.closed.load(Ordering::Acquire) {
+            drop(self.calls.take(call));
+            return Err(Error::new(Code::SYSTEM_ERROR, "the engine is closed"));
+        }
+        Ok(call)
+    }
+
     /// Lets go of everything that Java holds; requests are answered for it.
     pub(crate) fn clear(&self) {
+        // Who is given a place behind this look at it sees that.
+        self.closed.store(true, Ordering::Release);
         self.held.clear();
         self.calls.clear();
         self.replies.clear();
@@ -258,6 +275,9 @@ impl Writing<'_> {
     }
 
     fn request(&mut self, bridge: &Bridge, Given { method, request }: Given) {
+        if let Some(error) = in_vain(&request) {
+            return request.answer(Err(error));
+        }
         let mut flags = 0;
         if request.is_dyed() {
             flags |= FLAG_DYED;
@@ -339,6 +359,17 @@ impl Writing<'_> {
     }
 }
 
+/// Why a request need not be served: it has waited until nobody waited for it any more.
+fn in_vain(request: &Deferred) -> Option<Error> {
+    if !request.is_cancelled() {
+        return None;
+    }
+    Some(match request.remaining_ms() {
+        Some(0) => Error::new(Code::DEADLINE_EXCEEDED, "the deadline passed before it started"),
+        _ => Error::new(Code::CANCELLED, "cancelled before it started"),
+    })
+}
+
 /// User headers as fields.
 pub(crate) fn metadata(request: &Deferred) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -393,6 +424,34 @@ mod tests {
             let head = Answered { size, body_bytes, ..Answered::default() };
             assert!(cut(&written(head, b"whole")).is_err(), "{size} {body_bytes}");
         }
+    }
+
+    #[test]
+    fn a_result_without_room_wakes_the_poller_too() {
+        let (bridge, _poller) = Bridge::open();
+        let (tell, told) = std::sync::mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            std::thread::park();
+            tell.send(()).expect("the test waits");
+        });
+        bridge.bell.0.set(sleeper.thread().clone()).expect("nobody else has");
+        for call in 0..2 * CALLS_COUNT_MAX as u64 {
+            bridge.tell(call);
+        }
+        bridge.tell(7);
+        told.recv_timeout(Duration::from_secs(20)).expect("it is woken");
+        assert!(bridge.overflow.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn a_call_that_begins_behind_the_end_is_taken_back() {
+        let (bridge, _poller) = Bridge::open();
+        let before = bridge.calls.put(Call::running(1)).ok().expect("a place");
+        assert_eq!(bridge.begun(before).expect("it is open"), before);
+        bridge.clear();
+        let behind = bridge.calls.put(Call::running(2)).ok().expect("a place");
+        assert_eq!(bridge.begun(behind).expect_err("closed").code(), Code::SYSTEM_ERROR);
+        assert!(bridge.calls.take(before).is_none() && bridge.calls.take(behind).is_none());
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! Protocols of third parties. Java cannot be asked on a core where an answer ends, so it says
 //! beforehand how to find out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JClass};
 use jni::sys::jlong;
 use msec::raw::{self, Length};
-use msec::{Deferred, Reply};
+use msec::{Code, Deferred, Error, Reply};
 
 use crate::call::{Call, too_many};
 use crate::engine::ENGINES;
 use crate::fields::Fields;
 use crate::guard::{self, Result, invalid};
+use crate::poller::Bridge;
 
 /// An answer ends with these bytes.
 pub(crate) const RAW_UNTIL: u32 = 1;
@@ -71,6 +73,33 @@ impl End {
     }
 }
 
+/// A call whose end the poller is told of in any case: the coroutine that makes it may find no
+/// stack, be dropped with the engine, or panic.
+struct Running {
+    bridge: Arc<Bridge>,
+    call: u64,
+    result: Option<msec::Result<Reply>>,
+}
+
+impl Running {
+    fn end(mut self, result: msec::Result<Reply>) {
+        self.result = Some(result);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| {
+            let text = "no stack was left for the call, the engine has stopped, or it panicked";
+            Err(Error::new(Code::OVERLOADED, text))
+        });
+        // Given up meanwhile, if it is not there.
+        if self.bridge.calls.with(self.call, |call| call.set(result)).is_some() {
+            self.bridge.tell(self.call);
+        }
+    }
+}
+
 /// Sends bytes to a target and waits for an answer, whose end is described: target, timeout in
 /// milliseconds, end. As [`Java_org_msec_Native_call`](crate::call) otherwise.
 #[unsafe(no_mangle)]
@@ -93,12 +122,11 @@ pub extern "system" fn Java_org_msec_Native_rawCall<'local>(
         let body = env.convert_byte_array(&body)?;
         let bridge = opened.bridge.clone();
         let number = bridge.calls.put(Call::running(id.cast_unsigned())).map_err(|_| too_many())?;
+        let number = bridge.begun(number)?;
+        let running = Running { bridge, call: number, result: None };
         let run = move || {
             let answer = raw::call(&target, &body, |bytes| end.find(bytes), timeout);
-            let result = answer.map(|body| Reply { body: body.into(), result: 0 });
-            if bridge.calls.with(number, |call| call.set(result)).is_some() {
-                bridge.tell(number);
-            }
+            running.end(answer.map(|body| Reply { body: body.into(), result: 0 }));
         };
         let mut run = Some(run);
         let mut spawn = || run.take().into_iter().for_each(|run| opened.engine.spawn(run));
@@ -113,6 +141,32 @@ pub extern "system" fn Java_org_msec_Native_rawCall<'local>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_whose_coroutine_never_runs_ends_all_the_same() {
+        let (bridge, _poller) = Bridge::open();
+        let ended = |run: &dyn Fn(Running)| {
+            let call = bridge.calls.put(Call::running(5)).ok().expect("a place");
+            run(Running { bridge: bridge.clone(), call, result: None });
+            assert_eq!(bridge.calls.with(call, Call::look), Some(true));
+            bridge.calls.take(call).expect("it is there").end()
+        };
+        let (id, result) = ended(&|running| drop(running));
+        assert_eq!((id, result.expect_err("it never ran").code()), (5, Code::OVERLOADED));
+        let (_, result) = ended(&|running| {
+            let run = move || {
+                let _running = running;
+                panic!("on purpose");
+            };
+            let run = std::panic::AssertUnwindSafe(run);
+            std::panic::catch_unwind(run).expect_err("it panics");
+        });
+        assert_eq!(result.expect_err("it panicked").code(), Code::OVERLOADED);
+        let (_, result) = ended(&|running| {
+            running.end(Ok(Reply { body: b"well".to_vec().into(), result: 0 }));
+        });
+        assert_eq!(&result.expect("an answer").body[..], b"well");
+    }
 
     #[test]
     fn the_end_of_an_answer_is_found() {

@@ -55,6 +55,20 @@ pub extern "system" fn Java_org_msec_Native_body<'local>(
     })
 }
 
+/// Lets go of the long body of a result that nobody is there for; whether it was there.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_org_msec_Native_release<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    engine: jlong,
+    kept: jlong,
+) -> jboolean {
+    guard::run(env, |_| {
+        let engine = ENGINES.find(engine)?;
+        Ok(engine.bridge.replies.take(kept.cast_unsigned()).is_some())
+    })
+}
+
 /// Whether nobody waits for an answer any more; also once it is given.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_org_msec_Native_isCancelled<'local>(

@@ -102,6 +102,14 @@ fn step(step: Step, program: &str, arguments: &[&str], folder: &Path) -> Option<
     // Incremental builds optimise less; one that a developer has switched on must not show in the
     // numbers.
     command.args(arguments).current_dir(folder).env_remove("CARGO_INCREMENTAL");
+    // What the Cargo that runs this says of this package makes build scripts of others run again,
+    // and with them half of what was there already.
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
+    for (name, _) in std::env::vars_os() {
+        if told.iter().any(|begin| name.to_string_lossy().starts_with(begin)) {
+            command.env_remove(name);
+        }
+    }
     let reason = match command.status() {
         Ok(status) if status.success() => return None,
         Ok(status) => format!("{program} ended with {status}"),

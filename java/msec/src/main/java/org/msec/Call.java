@@ -37,11 +37,14 @@ final class Call<R> extends CompletableFuture<R> {
             core.calls.remove(number);
             completeExceptionally(error);
             return this;
+        } catch (Throwable error) {
+            core.calls.remove(number);
+            throw error;
         }
         if (isDone()) {
             // Cancelled before there was anything to cancel, or closed.
             core.calls.remove(number);
-            Native.cancel(core.handle, begun);
+            giveUp(begun);
         } else if (core.isClosed()) {
             core.calls.remove(number);
             fail(new MsecException(Status.CANCELLED, "the engine was closed"));
@@ -71,11 +74,19 @@ final class Call<R> extends CompletableFuture<R> {
         if (cancelled) {
             core.calls.remove(number);
             long place = begun;
-            if (place != 0 && !core.isClosed()) {
-                Native.cancel(core.handle, place);
+            if (place != 0) {
+                giveUp(place);
             }
         }
         return cancelled;
+    }
+
+    private void giveUp(long place) {
+        try {
+            Native.cancel(core.handle, place);
+        } catch (MsecException closed) {
+            // The engine is gone, and the call with it.
+        }
     }
 
     /** Waits for it; the thread parks, and a virtual one lets its carrier go. */
@@ -89,8 +100,8 @@ final class Call<R> extends CompletableFuture<R> {
         try {
             return get();
         } catch (InterruptedException interrupted) {
-            cancel(true);
             Thread.currentThread().interrupt();
+            cancel(true);
             throw new MsecException(
                     Status.CANCELLED, "the thread that waited for " + method + " was interrupted");
         } catch (java.util.concurrent.ExecutionException failed) {

@@ -37,7 +37,9 @@ public final class Client implements AutoCloseable {
         core.requireOpen();
         long opened = Native.clientOpen(core.handle, Fields.of(target));
         this.handle = opened;
-        this.cleanable = Engine.CLEANER.register(this, () -> Native.clientClose(opened));
+        Core shared = core;
+        shared.addClient(opened);
+        this.cleanable = Engine.CLEANER.register(this, () -> shared.closeClient(opened));
     }
 
     /**

@@ -272,12 +272,14 @@ public final class Context {
     }
 
     /** Adds a field to all further records of this request. */
-    synchronized void logOption(String key, String value) {
+    synchronized void logOption(String name, String value) {
+        String key = String.valueOf(name);
         if (logOptions == null) {
             logOptions = new LinkedHashMap<>();
         }
         if (logOptions.size() < Log.OPTIONS_MAX || logOptions.containsKey(key)) {
-            logOptions.put(key, value);
+            // A field cannot be null.
+            logOptions.put(key, String.valueOf(value));
         }
     }
 

@@ -18,8 +18,11 @@ final class Core {
     /** Calls under way, by the number that their results come with. */
     final ConcurrentHashMap<Long, Call<?>> calls = new ConcurrentHashMap<>();
 
-    /** Handles of servers that run. */
-    final Set<Long> servers = ConcurrentHashMap.newKeySet();
+    /** Those that run. */
+    final Set<ServerCore> servers = ConcurrentHashMap.newKeySet();
+
+    /** Handles of clients that are open: each keeps the native engine. */
+    private final Set<Long> clients = ConcurrentHashMap.newKeySet();
 
     /** By number; grows by every server that is started. */
     private volatile Methods.Method[] methods = {};
@@ -41,12 +44,16 @@ final class Core {
         thread.setDaemon(true);
         poller.set(thread);
         thread.start();
+        await(attached);
+    }
+
+    /** Waits for what takes a bounded time, and heeds an interrupt later. */
+    static void await(CountDownLatch latch) {
         boolean interrupted = false;
-        while (attached.getCount() > 0) {
+        while (latch.getCount() > 0) {
             try {
-                attached.await();
+                latch.await();
             } catch (InterruptedException error) {
-                // It takes microseconds.
                 interrupted = true;
             }
         }
@@ -98,18 +105,60 @@ final class Core {
         return number < known.length ? known[number] : null;
     }
 
+    /** A server that is started; it may be while everything is closed. */
+    void add(ServerCore server) {
+        servers.add(server);
+        // Either it was there for who closes, or this sees that it was not.
+        if (closing.get()) {
+            throw new MsecException(Status.SYSTEM_ERROR, "the engine is closed");
+        }
+    }
+
+    /** As with servers, but handlers may open some as long as servers are drained. */
+    void addClient(long client) {
+        clients.add(client);
+        if (closed) {
+            closeClient(client);
+            requireOpen();
+        }
+    }
+
+    void closeClient(long client) {
+        clients.remove(client);
+        Native.clientClose(client);
+    }
+
     /** Closes everything, once: servers answer what they have, calls under way fail. */
     void close() {
         if (!closing.compareAndSet(false, true)) {
             return;
         }
-        for (Long server : servers) {
-            Native.serverStop(server, Server.CLOSE_GRACE_MS);
+        for (ServerCore server : servers) {
+            try {
+                server.stop(Server.CLOSE_GRACE_MS);
+            } catch (MsecException error) {
+                // The others are to be stopped as well.
+            }
         }
         closed = true;
+        clients.forEach(this::closeClient);
         Native.engineClose(handle);
         workers.close();
-        String text = "the engine was closed while the call was under way";
+        failCalls("the engine was closed while the call was under way");
+    }
+
+    /** The poller cannot go on: without it no call ends, and no request is served. */
+    void failed() {
+        // Nothing begins any more.
+        closed = true;
+        failCalls("the poller of the engine has failed");
+        // Closing waits for servers, and they for the poller's answers.
+        Thread thread = new Thread(this::close, "msec-close");
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private void failCalls(String text) {
         calls.values().forEach(call -> call.fail(new MsecException(Status.CANCELLED, text)));
         calls.clear();
     }

@@ -55,8 +55,14 @@ public final class Engine implements AutoCloseable {
     public static Engine start(Config config) {
         NativeLibrary.require();
         Core core = new Core(Native.engineOpen(config.settings()), config.workers());
-        core.startPoller("msec-poller-" + NEXT.getAndIncrement());
-        return new Engine(core);
+        try {
+            core.startPoller("msec-poller-" + NEXT.getAndIncrement());
+            core.requireOpen();
+            return new Engine(core);
+        } catch (Throwable error) {
+            core.close();
+            throw error;
+        }
     }
 
     Core core() {
@@ -83,7 +89,8 @@ public final class Engine implements AutoCloseable {
 
     /**
      * Stops the engine: its servers answer what they have, for up to a second each; calls under way
-     * fail with -103. Handlers that run are not interrupted. Again has no effect.
+     * fail with -103; its clients are closed. Handlers that run are not interrupted. Again has no
+     * effect.
      */
     @Override
     public void close() {

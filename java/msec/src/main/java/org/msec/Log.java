@@ -167,6 +167,15 @@ public final class Log {
         return Native.logFlush((int) Math.min(patience.toMillis(), Integer.MAX_VALUE));
     }
 
+    /** What an error says that it is; its class, if that fails. */
+    static String named(Throwable error) {
+        try {
+            return String.valueOf(error);
+        } catch (Throwable worse) {
+            return error.getClass().getName();
+        }
+    }
+
     /**
      * What an error is and where it comes from, in one line of bounded length.
      *
@@ -175,10 +184,19 @@ public final class Log {
      */
     public static String trace(Throwable error) {
         StringBuilder text = new StringBuilder();
+        try {
+            trace(error, text);
+        } catch (RuntimeException worse) {
+            text.append(" and does not tell more");
+        }
+        return text.toString();
+    }
+
+    private static void trace(Throwable error, StringBuilder text) {
         String relation = "";
         Throwable one = error;
         for (int depth = 0; one != null && depth < CAUSES_MAX; depth++) {
-            text.append(relation).append(one);
+            text.append(relation).append(named(one));
             StackTraceElement[] frames = one.getStackTrace();
             for (int index = 0; index < Math.min(frames.length, FRAMES_MAX); index++) {
                 text.append(index == 0 ? " at " : ", ").append(frames[index]);
@@ -186,6 +204,5 @@ public final class Log {
             relation = "; caused by ";
             one = one.getCause();
         }
-        return text.toString();
     }
 }

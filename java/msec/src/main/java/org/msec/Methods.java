@@ -38,6 +38,15 @@ public final class Methods {
             this.handler = (Handler<Object, Object>) handler;
         }
 
+        /** One of its own for each server, which numbers it. */
+        Method copy() {
+            Method copy = new Method(name, parser, handler);
+            copy.nonBlocking = nonBlocking;
+            copy.requestsMax = requestsMax;
+            copy.adaptiveLimit = adaptiveLimit;
+            return copy;
+        }
+
         /**
          * Runs the method on the poller; see {@link NonBlocking}.
          *

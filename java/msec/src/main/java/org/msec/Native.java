@@ -16,8 +16,6 @@ final class Native {
 
     private Native() {}
 
-    static native byte[] version();
-
     static native long engineOpen(byte[] settings);
 
     static native void engineClose(long engine);
@@ -33,6 +31,8 @@ final class Native {
     static native boolean answer(long engine, long request, int code, int result, byte[] body);
 
     static native byte[] body(long engine, boolean isRequest, long kept);
+
+    static native boolean release(long engine, long kept);
 
     static native boolean isCancelled(long engine, long request);
 

@@ -14,6 +14,9 @@ import java.util.List;
  *
  * <p>The jar's copy is written to a file of its own for each class loader, since a JVM lets only
  * one of them have a library of one path; the file is removed as soon as it is loaded.
+ *
+ * <p>{@link Native} asks for this while the JVM initializes it, and other threads wait for that; so
+ * nothing here may touch that class.
  */
 final class NativeLibrary {
     private static final String NAME = "libmsec_jni.so";
@@ -26,7 +29,6 @@ final class NativeLibrary {
     /** Loads it, once; every time fails as the first did. */
     static synchronized void require() {
         if (!tried) {
-            // The class that asks for the version asks for this again.
             tried = true;
             try {
                 load();
@@ -104,10 +106,12 @@ final class NativeLibrary {
         return machine.equals("amd64") ? "x86_64" : machine;
     }
 
+    private static native byte[] version();
+
     private static void checkVersion(List<String> looked) {
         String version;
         try {
-            version = new String(Native.version(), StandardCharsets.UTF_8);
+            version = new String(version(), StandardCharsets.UTF_8);
         } catch (UnsatisfiedLinkError error) {
             version = "unknown (" + error.getMessage() + ")";
         }

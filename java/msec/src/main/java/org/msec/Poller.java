@@ -22,12 +22,17 @@ final class Poller implements Runnable {
     /** As long as nothing comes the thread sleeps so long, and looks again. */
     private static final long PATIENCE_NS = 1_000_000_000;
 
+    /** Rounds that fail one after the other, until it is given up. */
+    private static final int FAILURES_MAX = 10;
+
+    private static final byte[] NO_MEMORY_TEXT = bytes("the heap of the callee is exhausted");
+    private static final byte[] UNSERVED_TEXT = bytes("the callee could not begin to serve it");
+
     private final Core core;
-    private final ByteBuffer records = buffer();
-    private final ByteBuffer answers = buffer();
+    final ByteBuffer records = buffer();
+    final ByteBuffer answers = buffer();
     private final byte[] scratch = new byte[Layout.INLINE_BYTES_MAX];
     private final Record record = new Record();
-    private final Thread.UncaughtExceptionHandler trouble;
 
     /** The caller that was seen last, for most requests come from one. */
     private byte[] lastCaller = {};
@@ -39,7 +44,10 @@ final class Poller implements Runnable {
     Poller(Core core, CountDownLatch attached) {
         this.core = core;
         this.attached = attached;
-        this.trouble = (thread, error) -> Log.write(Log.Level.ERROR, "msec.Poller", "" + error);
+    }
+
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
     }
 
     private static ByteBuffer buffer() {
@@ -90,25 +98,72 @@ final class Poller implements Runnable {
     public void run() {
         try {
             Native.attach(core.handle, records, answers);
+        } catch (Throwable error) {
+            log(error);
+            core.failed();
+            return;
         } finally {
             attached.countDown();
         }
-        while (true) {
-            int ready = answers.position();
-            answers.clear();
-            int end = Native.poll(core.handle, ready, PATIENCE_NS);
-            if (end < 0) {
-                return;
-            }
-            for (int at = 0; at < end; ) {
-                at = record.read(records, at);
-                try {
-                    take();
-                } catch (Throwable error) {
-                    // Whatever it is, the others are to be served.
-                    trouble.uncaughtException(Thread.currentThread(), error);
+        for (int failures = 0; failures < FAILURES_MAX; ) {
+            try {
+                int ready = answers.position();
+                answers.clear();
+                int end = Native.poll(core.handle, ready, PATIENCE_NS);
+                if (end < 0) {
+                    return;
                 }
+                round(end);
+                failures = 0;
+            } catch (Throwable error) {
+                failures++;
+                log(error);
             }
+        }
+        core.failed();
+    }
+
+    /** Takes the records that end there. */
+    void round(int end) {
+        for (int at = 0; at < end; ) {
+            at = record.read(records, at);
+            try {
+                take();
+            } catch (Throwable error) {
+                failed(error);
+            }
+            // Whom a handler has interrupted is not the next one.
+            Thread.interrupted();
+        }
+    }
+
+    /** Whatever it is, the others are to be served, and this one answered. */
+    private void failed(Throwable error) {
+        log(error);
+        if (record.kind != Layout.KIND_REQUEST) {
+            return;
+        }
+        try {
+            // A second answer finds no request.
+            if (error instanceof OutOfMemoryError) {
+                answer(record.id, Status.NO_MEMORY, NO_MEMORY_TEXT);
+            } else {
+                answer(record.id, Status.SERVICE_FAILED, UNSERVED_TEXT);
+            }
+        } catch (Throwable worse) {
+            // The engine is closed, and has answered by itself.
+            log(worse);
+        }
+    }
+
+    private void log(Throwable error) {
+        if (core.isClosed()) {
+            return;
+        }
+        try {
+            Log.write(Log.Level.ERROR, "msec.Poller", Log.named(error));
+        } catch (Throwable worse) {
+            // Nobody is there to be told.
         }
     }
 
@@ -123,8 +178,20 @@ final class Poller implements Runnable {
     private void result() {
         Call<?> call = core.calls.remove(record.id);
         if (call == null) {
+            if (record.kept != 0) {
+                Native.release(core.handle, record.kept);
+            }
             return;
         }
+        try {
+            complete(call);
+        } catch (Throwable error) {
+            // Nobody else knows of it any more.
+            call.completeExceptionally(error);
+        }
+    }
+
+    private void complete(Call<?> call) {
         byte[] body;
         if (record.kept != 0) {
             body = Native.body(core.handle, false, record.kept);
@@ -218,8 +285,9 @@ final class Poller implements Runnable {
 
     private void serveHere(Context context, Methods.Method method, Object request) {
         Object answer;
-        Context before = Context.enter(context);
+        Context before = null;
         try {
+            before = Context.enter(context);
             answer = Serving.checked(method, method.handler.handle(context, request));
         } catch (Throwable error) {
             Serving.Failure failure = Serving.failure(method, error);
@@ -231,7 +299,8 @@ final class Poller implements Runnable {
         try {
             answer(context, answer);
         } catch (IOException | RuntimeException error) {
-            answer(context.id, Status.SERVICE_FAILED, "the answer cannot be serialized: " + error);
+            String text = "the answer cannot be serialized: " + Log.named(error);
+            answer(context.id, Status.SERVICE_FAILED, text);
         }
     }
 
@@ -255,8 +324,11 @@ final class Poller implements Runnable {
     }
 
     private void answer(long request, Status status, String text) {
-        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-        put(request, status.code(), 0, bytes, Math.min(bytes.length, scratch.length));
+        answer(request, status, bytes(text));
+    }
+
+    private void answer(long request, Status status, byte[] text) {
+        put(request, status.code(), 0, text, Math.min(text.length, scratch.length));
     }
 
     /** Puts an answer into the buffer, which is handed over when it is full. */

@@ -4,7 +4,6 @@ import java.lang.ref.Cleaner;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CountDownLatch;
 
 /**
  * Methods on addresses. Handlers may block: each has a virtual thread of its own, or one of a
@@ -16,19 +15,16 @@ public final class Server implements AutoCloseable {
 
     /** Kept, so that it is not closed while this is there. */
     private final Engine engine;
-    private final Core core;
+    private final ServerCore core;
     private final long handle;
-    private final List<Methods.Method> methods;
     private final List<String> addresses = new ArrayList<>();
     private final List<String> adminAddresses = new ArrayList<>();
-    private final CountDownLatch stopped = new CountDownLatch(1);
     private final Cleaner.Cleanable cleanable;
 
-    private Server(Engine engine, long handle, List<Methods.Method> methods) {
+    private Server(Engine engine, ServerCore core) {
         this.engine = engine;
-        this.core = engine.core();
-        this.handle = handle;
-        this.methods = methods;
+        this.core = core;
+        this.handle = core.handle;
         Fields.Reader fields = new Fields.Reader(Native.serverAddresses(handle));
         for (long left = fields.number(); left > 0; left--) {
             addresses.add(fields.text());
@@ -36,9 +32,7 @@ public final class Server implements AutoCloseable {
         while (!fields.isEmpty()) {
             adminAddresses.add(fields.text());
         }
-        core.servers.add(handle);
-        this.cleanable =
-                Engine.CLEANER.register(this, () -> Native.serverStop(handle, CLOSE_GRACE_MS));
+        this.cleanable = Engine.CLEANER.register(this, () -> core.stop(CLOSE_GRACE_MS));
     }
 
     /**
@@ -170,13 +164,21 @@ public final class Server implements AutoCloseable {
         public Server start(Engine engine) {
             Core core = engine.core();
             core.requireOpen();
-            List<Methods.Method> list = List.copyOf(methods.list);
+            List<Methods.Method> list = methods.list.stream().map(Methods.Method::copy).toList();
             core.add(list);
+            long handle;
             try {
-                long handle = Native.serverStart(core.handle, description(list));
-                return new Server(engine, handle, list);
-            } catch (MsecException error) {
+                handle = Native.serverStart(core.handle, description(list));
+            } catch (Throwable error) {
                 core.remove(list);
+                throw error;
+            }
+            ServerCore started = new ServerCore(core, handle, list);
+            try {
+                core.add(started);
+                return new Server(engine, started);
+            } catch (Throwable error) {
+                started.stop(0);
                 throw error;
             }
         }
@@ -260,15 +262,13 @@ public final class Server implements AutoCloseable {
 
     /**
      * Drains, gives peers time to leave, answers what is in flight, and closes. No call is lost.
-     * Blocks meanwhile; must not be called on the poller. Again has no effect.
+     * Blocks meanwhile; must not be called on the poller. Again has no effect, but for waiting for
+     * a thread that stops it at the moment.
      *
      * @param grace how long peers have to leave
      */
     public void stop(Duration grace) {
-        core.servers.remove(handle);
-        Native.serverStop(handle, (int) Math.min(grace.toMillis(), Integer.MAX_VALUE));
-        core.remove(methods);
-        stopped.countDown();
+        core.stop(grace.toMillis());
     }
 
     /** Stops with a grace of a second. */
@@ -279,11 +279,11 @@ public final class Server implements AutoCloseable {
     }
 
     /**
-     * Waits until somebody stops the server: for the main thread of a service.
+     * Waits until somebody has stopped the server, or its engine: for the main thread of a service.
      *
      * @throws InterruptedException the thread is interrupted
      */
     public void awaitStop() throws InterruptedException {
-        stopped.await();
+        core.awaitStop();
     }
 }

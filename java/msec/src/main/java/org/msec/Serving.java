@@ -7,6 +7,11 @@ import java.util.function.Supplier;
 
 /** One request on a thread where its handler may block. */
 final class Serving implements Runnable {
+    private static final Failure NO_MEMORY =
+            new Failure(Status.NO_MEMORY, bytes("the heap of the callee is exhausted"));
+    private static final Failure UNTOLD =
+            new Failure(Status.SERVICE_FAILED, bytes("the handler threw what cannot be told"));
+
     private final Context context;
     private final Methods.Method method;
     /** The request, or who fetches its body. */
@@ -20,10 +25,12 @@ final class Serving implements Runnable {
 
     @Override
     public void run() {
-        Context before = Context.enter(context);
+        Context before = null;
         int code = Status.OK.code();
         byte[] body;
         try {
+            before = Context.enter(context);
+            requireWanted();
             Object answer = checked(method, method.handler.handle(context, request()));
             body = answer instanceof MessageLite message
                     ? message.toByteArray()
@@ -31,7 +38,7 @@ final class Serving implements Runnable {
         } catch (Throwable error) {
             Failure failure = failure(method, error);
             code = failure.status().code();
-            body = failure.text().getBytes(StandardCharsets.UTF_8);
+            body = failure.text();
         } finally {
             Context.leave(before);
         }
@@ -40,6 +47,19 @@ final class Serving implements Runnable {
         } catch (MsecException closed) {
             // The engine is gone, and has answered by itself.
         }
+    }
+
+    /** It may have waited for this thread until nobody waited for its answer any more. */
+    private void requireWanted() {
+        if (!context.isCancelled()) {
+            return;
+        }
+        long end = context.deadlineNs();
+        if (end != 0 && System.nanoTime() - end >= 0) {
+            throw new MsecException(
+                    Status.DEADLINE_EXCEEDED, "the deadline passed before it started");
+        }
+        throw new MsecException(Status.CANCELLED, "cancelled before it started");
     }
 
     @SuppressWarnings("unchecked")
@@ -75,26 +95,51 @@ final class Serving implements Runnable {
                 "the handler of " + method.name + " returned " + what + ", which is no answer");
     }
 
-    /** What the caller is told. */
-    record Failure(Status status, String text) {}
+    /** What the caller is told, in UTF-8. */
+    record Failure(Status status, byte[] text) {}
 
-    /** What a handler's failure is answered with; what the business did not mean is logged. */
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /**
+     * What a handler's failure is answered with; what the business did not mean is logged. Throws
+     * nothing, whatever the error does when it is asked what it is, and if there is no memory.
+     */
     static Failure failure(Methods.Method method, Throwable error) {
-        if (error instanceof MsecException expected) {
-            String text = expected.getMessage() == null ? "" : expected.getMessage();
-            Status status = expected.status();
-            return new Failure(status == Status.OK ? Status.SERVICE_FAILED : status, text);
-        }
-        if (error instanceof OutOfMemoryError) {
-            // There may be no memory for more words than these.
-            Log.write(Log.Level.ERROR, "msec.Handler", "no memory for a handler of " + method.name);
-            return new Failure(Status.NO_MEMORY, "the heap of the callee is exhausted");
-        }
         if (error instanceof InterruptedException) {
             Thread.currentThread().interrupt();
         }
-        String text = "method " + method.name + " threw " + Log.trace(error);
-        Log.write(Log.Level.ERROR, "msec.Handler", text);
-        return new Failure(Status.SERVICE_FAILED, "the handler threw " + error);
+        if (!(error instanceof MsecException)) {
+            log(method, error);
+        }
+        if (error instanceof OutOfMemoryError) {
+            return NO_MEMORY;
+        }
+        try {
+            if (error instanceof MsecException expected) {
+                String text = expected.getMessage() == null ? "" : expected.getMessage();
+                Status status = expected.status();
+                return new Failure(
+                        status == Status.OK ? Status.SERVICE_FAILED : status, bytes(text));
+            }
+            return new Failure(
+                    Status.SERVICE_FAILED, bytes("the handler threw " + Log.named(error)));
+        } catch (Throwable worse) {
+            return UNTOLD;
+        }
+    }
+
+    private static void log(Methods.Method method, Throwable error) {
+        try {
+            String text =
+                    error instanceof OutOfMemoryError
+                            // There may be no memory for more words than these.
+                            ? "no memory for a handler of " + method.name
+                            : "method " + method.name + " threw " + Log.trace(error);
+            Log.write(Log.Level.ERROR, "msec.Handler", text);
+        } catch (Throwable worse) {
+            // That the caller gets its answer is more important.
+        }
     }
 }

@@ -13,6 +13,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -40,7 +41,89 @@ class FaultTest {
             failsWith(stage, "stack", failed, "StackOverflowError");
             failsWith(stage, "heap", Status.NO_MEMORY, "heap");
             failsWith(stage, "status", Status.of(-77), "wie gewünscht");
+            failsWith(stage, "mute", failed, "the handler threw org.msec.Stage$Mute");
+            failsWith(stage, "option", failed, "with an option");
         }
+    }
+
+    /** A method on the poller; the engine has nothing else. */
+    private static Server quick(Engine engine, Handler<byte[], byte[]> handler) {
+        return Server.builder()
+                .methods(methods -> methods.addRaw("a.B.C", handler).nonBlocking())
+                .listen("127.0.0.1:0")
+                .start(engine);
+    }
+
+    @Test
+    void whatAHandlerOnThePollerThrowsOrLeavesBehindIsNotTheNextOnes() {
+        Handler<byte[], byte[]> handler =
+                (context, body) -> {
+                    byte[] interrupted = {(byte) (Thread.currentThread().isInterrupted() ? 1 : 0)};
+                    Thread.currentThread().interrupt();
+                    if (body.length > 0) {
+                        throw new Stage.Mute();
+                    }
+                    return interrupted;
+                };
+        try (Engine engine = Engine.start(new Config().cores(1));
+                Server server = quick(engine, handler);
+                Client client = new Client(engine, server.addresses().get(0))) {
+            for (int round = 0; round < 2; round++) {
+                MsecException error =
+                        assertThrows(
+                                MsecException.class,
+                                () -> client.callRaw("a.B.C", new byte[1], Stage.patient()));
+                assertEquals(Status.SERVICE_FAILED, error.status(), error.getMessage());
+                assertTrue(error.getMessage().contains("Mute"), error.getMessage());
+                Reply reply = client.callRaw("a.B.C", new byte[0], Stage.patient());
+                assertEquals(0, reply.body()[0]);
+            }
+        }
+    }
+
+    /** Two requests, of which the second waits behind the first until nobody waits for it. */
+    private static void lateOnesAreNotServed(Config config, boolean nonBlocking) {
+        CountDownLatch pause = new CountDownLatch(1);
+        AtomicInteger served = new AtomicInteger();
+        Handler<byte[], byte[]> handler =
+                (context, body) -> {
+                    served.incrementAndGet();
+                    pause.await();
+                    return body;
+                };
+        // Another engine, since calls of this one are ended by the poller that is held up.
+        try (Engine engine = Engine.start(config.cores(1));
+                Engine caller = Engine.start(new Config().cores(1))) {
+            Server.Builder builder = Server.builder().listen("127.0.0.1:0");
+            builder.methods(
+                    methods -> {
+                        Methods.Method method = methods.addRaw("a.B.C", handler);
+                        method.adaptiveLimit(false).nonBlocking = nonBlocking;
+                    });
+            try (Server server = builder.start(engine);
+                    Client client = new Client(caller, server.addresses().get(0))) {
+                CompletableFuture<Reply> first =
+                        client.callRawAsync("a.B.C", new byte[1], Stage.patient());
+                Stage.waitUntil("served", () -> served.get() == 1);
+                CallOptions shortly =
+                        new CallOptions().timeout(Duration.ofMillis(200)).retries(0);
+                CompletableFuture<Reply> late =
+                        client.callRawAsync("a.B.C", new byte[1], shortly);
+                Stage.waitUntil("there", () -> server.requestsInFlight() == 2);
+                assertThrows(CompletionException.class, late::join);
+                pause.countDown();
+                first.join();
+                client.callRaw("a.B.C", new byte[1], Stage.patient());
+                assertEquals(2, served.get());
+            }
+        }
+    }
+
+    @Test
+    void aRequestThatNobodyWaitsForAnyMoreIsNotServed() {
+        lateOnesAreNotServed(new Config(), true);
+        Config one = new Config().virtualThreads(false).handlerThreads(1).handlersWaiting(9);
+        lateOnesAreNotServed(one, false);
     }
 
     @Test

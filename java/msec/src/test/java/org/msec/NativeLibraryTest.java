@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -122,6 +123,42 @@ class NativeLibraryTest {
         String text = run(classPath, "-Djava.library.path=" + folder);
         assertTrue(text.contains("the jar is msec 9.9.9 and " + other), text);
         assertTrue(text.contains("is msec " + Layout.VERSION), text);
+    }
+
+    /** Whether a thread is inside of a method of the class that loads. */
+    private static boolean loads(Thread thread) {
+        return Stream.of(thread.getStackTrace())
+                .anyMatch(
+                        frame ->
+                                frame.getClassName().equals(NativeLibrary.class.getName())
+                                        && frame.getMethodName().startsWith("load"));
+    }
+
+    @Test
+    void twoThreadsThatNeedItFirstDoNotWaitForEachOther() throws Exception {
+        URL[] urls = classPath().toArray(new URL[0]);
+        for (int round = 0; round < 3; round++) {
+            ClassLoader above = ClassLoader.getPlatformClassLoader();
+            try (URLClassLoader loader = new URLClassLoader(urls, above)) {
+                Method start = loader.loadClass("org.msec.Engine").getMethod("start");
+                Class<?> level = loader.loadClass("org.msec.Log$Level");
+                Object info = level.getEnumConstants()[2];
+                Method isOn = loader.loadClass("org.msec.Log").getMethod("isOn", level);
+                FutureTask<Object> starts = new FutureTask<>(() -> start.invoke(null));
+                Thread first = new Thread(starts);
+                first.setDaemon(true);
+                first.start();
+                while (first.isAlive() && !loads(first)) {
+                    Thread.onSpinWait();
+                }
+                FutureTask<Object> asks = new FutureTask<>(() -> isOn.invoke(null, info));
+                Thread second = new Thread(asks);
+                second.setDaemon(true);
+                second.start();
+                asks.get(20, TimeUnit.SECONDS);
+                ((AutoCloseable) starts.get(20, TimeUnit.SECONDS)).close();
+            }
+        }
     }
 
     @Test

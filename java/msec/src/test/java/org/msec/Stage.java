@@ -67,6 +67,21 @@ final class Stage implements AutoCloseable {
         engine.close();
     }
 
+    /** It does not say what it is. */
+    static final class Mute extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        @Override
+        public String toString() {
+            throw new UnsupportedOperationException("on purpose");
+        }
+
+        @Override
+        public synchronized Throwable getCause() {
+            throw new UnsupportedOperationException("on purpose");
+        }
+    }
+
     /** The service; what it saw last is there for the tests. */
     final class TrialService implements Trial {
         volatile Context seen;
@@ -113,6 +128,12 @@ final class Stage implements AutoCloseable {
                     throw new MsecException(Status.of(-77), "wie gewünscht");
                 case "heap":
                     return number(new byte[Integer.MAX_VALUE - 8].length);
+                case "mute":
+                    throw new Mute();
+                case "option":
+                    Log.option("tenant", null);
+                    Log.option(null, "tenant");
+                    throw new IllegalStateException("with an option");
                 case "stack":
                     return fail(context, request);
                 default:
