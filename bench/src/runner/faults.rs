@@ -85,15 +85,18 @@ pub fn run_hosted(
             let worker = server.pid();
             process::signal(worker, libc::SIGKILL).map_err(|error| error.to_string())?;
             let begun_ns = process::now_ns();
+            let mut is_replaced = false;
             loop {
-                let waited_ns = process::now_ns() - begun_ns;
                 let mark = caller.mark()?;
+                let waited_ns = process::now_ns() - begun_ns;
                 (failed, in_flight) = (failed + mark.failed, in_flight + mark.in_flight);
                 // Until its end is seen, calls may still be answered that it had answered before.
-                if server.pid() != worker && mark.calls > mark.failed {
+                if is_replaced && mark.calls > mark.failed {
                     back_ms = Some(waited_ns as f64 / 1e6);
                     break;
                 }
+                // What the next mark counts has ended after this look.
+                is_replaced = server.pid() != worker;
                 if waited_ns > BACK_MAX.as_nanos() as u64 {
                     return Err(format!("killed, it did not come back in {BACK_MAX:?}"));
                 }
