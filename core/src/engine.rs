@@ -375,8 +375,9 @@ impl Engine {
     ///
     /// On a core of this engine it stays there, and inherits what the caller works for; from other
     /// threads the cores take turns. Given to another engine than the caller's, it is not woken
-    /// when he is cancelled, but sees it as soon as it wakes. The function starts when the core next
-    /// looks for work. Should no stack be left for it, or the engine stop before, it is dropped.
+    /// when he is cancelled, but sees it as soon as it wakes. The function starts when the core
+    /// next looks for work. Should no stack be left for it, or the engine stop before, it is
+    /// dropped.
     pub fn spawn(&self, function: impl FnOnce() + Send + 'static) {
         let inherited = crate::inherited();
         let spawn = move |shard: &Rc<Shard>| {

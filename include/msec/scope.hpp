@@ -2,8 +2,9 @@
 // of who opened it.
 //
 // A cancellation does not cut the wait short: tasks that were spawned on a coroutine are cancelled
-// as well, and end by it. (Those that it gave to another engine notice when they next wake.) On the loop of a core, as in a callback method, nothing can be waited
-// for: a scope with tasks that have not ended ends the program there.
+// as well, and end by it. (Those that it gave to another engine notice when they next wake.) On the
+// loop of a core, as in a callback method, nothing can be waited for: a scope with tasks that have
+// not ended ends the program there.
 
 #ifndef MSEC_SCOPE_HPP
 #define MSEC_SCOPE_HPP
