@@ -126,7 +126,7 @@ pub use spawn::{JoinHandle, Scope, scope, spawn};
 pub use tls::{ClientTls, Identity, ServerTls};
 pub use trace::annotate;
 #[doc(hidden)]
-pub use vitals::heap_bytes;
+pub use vitals::{heap_bytes, trim_heap};
 
 use task::Inherited;
 

@@ -38,6 +38,12 @@ pub fn heap_bytes() -> usize {
     msec_sys::process::heap_bytes()
 }
 
+/// Gives what lies between them back to the kernel.
+#[doc(hidden)]
+pub fn trim_heap() {
+    msec_sys::process::trim_heap();
+}
+
 impl Engine {
     /// What the engine holds.
     ///

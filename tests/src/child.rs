@@ -116,9 +116,7 @@ impl Child {
 
     /// Starts any program.
     pub fn of_program(program: &std::path::Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments);
-        Self::start(command, "", &[])
+        Self::of_program_given(program, arguments, Stdio::piped())
     }
 
     /// As [`Child::of_program`], with that as its standard input. No other child gets it.

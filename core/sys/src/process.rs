@@ -275,6 +275,16 @@ pub fn heap_bytes() -> usize {
     0
 }
 
+/// Gives the holes of the heap back to the kernel, as far as they are whole pages: what is resident
+/// then is what is in use. Takes milliseconds, under the heap's locks.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number; what is in use stays where it is.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
