@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use msec::{CallOptions, Client, Code, Config, Engine, Error, Io, Result, Server, block_on, spawn};
 use msec_tests::peer::{framed, promised, request};
-use msec_tests::{ECHO, PATIENCE, Peer, Stage, now, wait_until};
+use msec_tests::{ECHO, Memory, PATIENCE, Peer, Stage, now, wait_until};
 
 const PANIC: &str = "soak.Work.Panic";
 const PANIC_TEXT: &str = "the soak panics";
@@ -41,13 +41,12 @@ const SECONDS_DEFAULT: u64 = 30;
 const THREADS_COUNT: u64 = 6;
 /// How much later than its deadline a call may end on a machine that is busy.
 const LATE_MAX: Duration = Duration::from_secs(4);
-/// How much more than in the middle of the run may be at its end: of the heap in use, and resident
-/// in all, without the holes that bodies leave which come and go (75 MiB of them in five minutes).
-/// In the middle bodies are in flight, at the end none are.
-const GROWTH_KIB_MAX: [u64; 2] = [8 * 1024, 48 * 1024];
-/// And for each second of the second half: of the heap some ten bytes a call, so that in ten
-/// minutes also a small leak shows.
-const GROWTH_KIB_PER_SECOND_MAX: [u64; 2] = [16, 64];
+/// How much more than in the middle of the run may be at its end, after so many seconds more. In the
+/// middle bodies are in flight, at the end none are. Of the heap some ten bytes a call are allowed,
+/// so that in ten minutes also a small leak shows.
+fn growth_max(seconds: u64) -> Memory {
+    Memory { heap_kib: 8 * 1024 + seconds * 16, resident_kib: 48 * 1024 + seconds * 64 }
+}
 
 /// Numbers that are random enough, and the same for the same seed (xorshift64*, Vigna 2016).
 struct Random(u64);
@@ -484,14 +483,6 @@ fn leave_in_the_middle(address: &str, random: &mut Random) {
     }
 }
 
-/// Of the heap in use, and resident in all.
-fn memory_kib() -> [u64; 2] {
-    msec::trim_heap();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    [msec::heap_bytes() as u64 / 1024, line.split_whitespace().nth(1).unwrap().parse().unwrap()]
-}
-
 fn descriptors_count() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -541,7 +532,7 @@ fn soak(io: Io, seed: u64, duration: Duration) {
     let go_on = AtomicBool::new(true);
     let (end_chaos, chaos_ends) = mpsc::channel();
     let (tell, told) = mpsc::channel::<()>();
-    let mut middle_kib = [0; 2];
+    let mut middle = Memory::default();
     let server = std::thread::scope(|scope| {
         for thread in 0..THREADS_COUNT {
             let (book, engine, clients) = (book.clone(), engine.clone(), clients.clone());
@@ -559,25 +550,21 @@ fn soak(io: Io, seed: u64, duration: Duration) {
         let chaos = scope.spawn(move || chaos(random, proxy, engine_a, to_b, server, &chaos_ends));
         // A caller that fails drops its `tell` early only with all others: time is what ends this.
         let _ = told.recv_timeout(duration / 2);
-        middle_kib = memory_kib();
+        middle = Memory::now();
         let _ = told.recv_timeout(duration / 2);
         go_on.store(false, Ordering::Release);
         end_chaos.send(()).unwrap();
         chaos.join().unwrap()
     });
     wait_until("every callback was called", || book.is_closed());
-    let end_kib = memory_kib();
+    let end = Memory::now();
     let mistakes = book.mistakes.lock().unwrap().clone();
     assert!(mistakes.is_empty(), "{} mistakes, such as {:?}", mistakes.len(), &mistakes[0]);
     let ends = book.ends.lock().unwrap().clone();
-    let memory = format!("in use, resident: {middle_kib:?} KiB, at the end {end_kib:?} KiB");
-    println!("soak {io:?}: calls by code {ends:?}; {memory}");
+    println!("soak {io:?}: calls by code {ends:?}; {middle:?}, at the end {end:?}");
     assert!(ends.get(&0).copied().unwrap_or(0) > 100, "hardly a call succeeded: {ends:?}");
-    for of in 0..2 {
-        let by_time_kib = duration.as_secs() / 2 * GROWTH_KIB_PER_SECOND_MAX[of];
-        let allowed_kib = GROWTH_KIB_MAX[of] + by_time_kib;
-        assert!(end_kib[of] < middle_kib[of] + allowed_kib, "memory grows: {memory}");
-    }
+    let growth = growth_max(duration.as_secs() / 2);
+    assert!(end.is_within(middle, growth), "memory grows: {middle:?}, at the end {end:?}");
 
     proxy.stop();
     // Those that call go first: their connections are closed by the servers' stop.
