@@ -41,9 +41,9 @@ const SECONDS_DEFAULT: u64 = 30;
 const THREADS_COUNT: u64 = 6;
 /// How much later than its deadline a call may end on a machine that is busy.
 const LATE_MAX: Duration = Duration::from_secs(4);
-/// How much more than in the middle of the run may be at its end, after so many seconds more. In the
-/// middle bodies are in flight, at the end none are. Of the heap some ten bytes a call are allowed,
-/// so that in ten minutes also a small leak shows.
+/// How much more than in the middle of the run may be at its end, after so many seconds more. In
+/// the middle bodies are in flight, at the end none are. Of the heap some ten bytes a call are
+/// allowed, so that in ten minutes also a small leak shows.
 fn growth_max(seconds: u64) -> Memory {
     Memory { heap_kib: 8 * 1024 + seconds * 16, resident_kib: 48 * 1024 + seconds * 64 }
 }
