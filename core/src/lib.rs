@@ -80,6 +80,7 @@ pub mod report;
 mod request;
 mod retry;
 mod route;
+mod same_name;
 mod serve;
 mod server;
 mod shard;
