@@ -45,9 +45,10 @@
  * Thread-local variables are those of the core's thread, on which a coroutine stays: after
  *     something that suspends they have the same address, and maybe another coroutine's value.
  *     What is to be a coroutine's own is set by msec_local_set.
- * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that.
- *     One that does ends the process by abort(), and with msec_process_name_crashes() before it a
- *     line says in which method.
+ * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that,
+ *     and in a plugin MSEC_PLUGIN_INIT, for handlers: their callers get MSEC_ESERVICE_FAILED with
+ *     what(). One that gets out ends the process by abort(), and with msec_process_name_crashes()
+ *     before it a line says in which method.
  * Order of the end. Handles are freed in any order: an engine goes on until its servers and clients
  *     are freed too. A call to a server that has stopped ends with MSEC_ENETWORK.
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT

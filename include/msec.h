@@ -45,9 +45,10 @@
  * Thread-local variables are those of the core's thread, on which a coroutine stays: after
  *     something that suspends they have the same address, and maybe another coroutine's value.
  *     What is to be a coroutine's own is set by msec_local_set.
- * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that.
- *     One that does ends the process by abort(), and with msec_process_name_crashes() before it a
- *     line says in which method.
+ * Exceptions. No C++ exception may leave a function that this library calls. msec.hpp sees to that,
+ *     and in a plugin MSEC_PLUGIN_INIT, for handlers: their callers get MSEC_ESERVICE_FAILED with
+ *     what(). One that gets out ends the process by abort(), and with msec_process_name_crashes()
+ *     before it a line says in which method.
  * Order of the end. Handles are freed in any order: an engine goes on until its servers and clients
  *     are freed too. A call to a server that has stopped ends with MSEC_ENETWORK.
  * Options. A struct of options begins with its size, so that it may grow: start from its _INIT
@@ -604,7 +605,7 @@ typedef struct msec_wait {
  * Serves a request: reads it from `context`, sets the answer there, and returns 0; or another
  * code, which the caller gets instead. Runs on a coroutine of a core thread, several at a time
  * and on all cores, where it may block with the functions of this library. No C++ exception may
- * leave it.
+ * leave it, but in a plugin with a barrier.
  */
 typedef int32_t (*msec_handler)(void *userdata, struct msec_context *context);
 
@@ -661,6 +662,12 @@ typedef struct msec_server_tls_options {
 } msec_server_tls_options;
 
 /**
+ * Calls `handler` with the other two, and returns what it returns; catches what it throws, and
+ * makes a code and a text (`msec_context_fail_text`) of it. See `msec_plugin`.
+ */
+typedef int32_t (*msec_barrier)(msec_handler handler, void *userdata, struct msec_context *context);
+
+/**
  * What a plugin tells of itself. Begin with `MSEC_PLUGIN_INIT`.
  */
 typedef struct msec_plugin {
@@ -700,6 +707,13 @@ typedef struct msec_plugin {
    * The end: no handler runs any more. On the main thread. NULL: nothing is to be done.
    */
   void (*fini)(void);
+  /**
+   * What its handlers are called through, so that their exceptions are caught by the runtime of
+   * C++ that they were thrown in. `MSEC_PLUGIN_INIT` sets it in C++. A plugin in C that calls
+   * C++ may name a function that does what `msec_plugin_catch` does. NULL: no exception may
+   * leave a handler, and one that does ends the worker.
+   */
+  msec_barrier barrier;
 } msec_plugin;
 
 /**
@@ -1615,7 +1629,30 @@ const char *msec_version(void);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* MSEC_H */
+#if defined(__cplusplus) && defined(__cpp_exceptions)
+#include <cstring>
+#include <exception>
+
+/**
+ * The barrier of a plugin in C++ (`msec_plugin`): an exception that leaves a handler is caught here,
+ * by the plugin's own runtime of C++, and its caller gets MSEC_ESERVICE_FAILED with what().
+ */
+static inline int32_t msec_plugin_catch(msec_handler handler, void *userdata,
+                                        msec_context *context) {
+    const char *what = "an exception that is no std::exception";
+    try {
+        return handler(userdata, context);
+    } catch (const std::exception &thrown) {
+        msec_context_fail_text(context, thrown.what(), std::strlen(thrown.what()));
+    } catch (...) {
+        msec_context_fail_text(context, what, std::strlen(what));
+    }
+    return MSEC_ESERVICE_FAILED;
+}
+#define MSEC_BARRIER msec_plugin_catch
+#else
+#define MSEC_BARRIER NULL
+#endif
 
 /** Nothing set. */
 #define MSEC_CALL_OPTIONS_INIT { sizeof(msec_call_options), 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0 }
@@ -1624,10 +1661,12 @@ const char *msec_version(void);
     { sizeof(msec_engine_options), MSEC_ABI_VERSION, 0, 0, NULL, NULL, NULL, NULL, 0 }
 /** Nothing set. */
 #define MSEC_PLUGIN_INIT \
-    { sizeof(msec_plugin), MSEC_ABI_VERSION, MSEC_ABI_VERSION, NULL, NULL, 0, 0, 0 }
+    { sizeof(msec_plugin), MSEC_ABI_VERSION, MSEC_ABI_VERSION, NULL, NULL, 0, 0, 0, MSEC_BARRIER }
 /** Nothing set. */
 #define MSEC_METHOD_OPTIONS_INIT { sizeof(msec_method_options), 0, 0, 0 }
 /** Nothing set. */
 #define MSEC_SERVER_TLS_OPTIONS_INIT { sizeof(msec_server_tls_options), 0, NULL, 0, NULL }
 /** Nothing set. */
 #define MSEC_CLIENT_TLS_OPTIONS_INIT { sizeof(msec_client_tls_options), 0, NULL, NULL, NULL }
+
+#endif  /* MSEC_H */

@@ -14,7 +14,8 @@
 //!
 //! * **No panic and no exception crosses.** The body of an export that can fail stands in
 //!   [`guard!`](guard): a panic becomes `MSEC_EPANIC`. Foreign functions that are called from here
-//!   are declared `extern "C"`; what they throw must be caught on their side, as msec.hpp does.
+//!   are declared `extern "C"`; what they throw must be caught on their side, as msec.hpp does, and
+//!   the barrier of a plugin ([`server::msec_barrier`]).
 //! * **Outputs are written on success only**, after everything that can fail.
 //! * **Handles are boxes.** `_new` or `_start` gives one away, `_free` takes it back; NULL is freed
 //!   without effect. A handle is used from any thread unless its comment says otherwise.

@@ -13,7 +13,7 @@ use msec::{Code, Error, Result, ServerBuilder};
 use crate::engine::keep_exceptions_of;
 use crate::host::msec_host;
 use crate::options::{self, Options};
-use crate::server::msec_server_builder;
+use crate::server::{msec_barrier, msec_server_builder};
 use crate::{guard, version};
 
 /// What a plugin tells of itself. Begin with `MSEC_PLUGIN_INIT`.
@@ -42,6 +42,11 @@ pub struct msec_plugin {
     pub ready: Option<unsafe extern "C" fn() -> i32>,
     /// The end: no handler runs any more. On the main thread. NULL: nothing is to be done.
     pub fini: Option<unsafe extern "C" fn()>,
+    /// What its handlers are called through, so that their exceptions are caught by the runtime of
+    /// C++ that they were thrown in. `MSEC_PLUGIN_INIT` sets it in C++. A plugin in C that calls
+    /// C++ may name a function that does what `msec_plugin_catch` does. NULL: no exception may
+    /// leave a handler, and one that does ends the worker.
+    pub barrier: msec_barrier,
 }
 
 // SAFETY: numbers and pointers behind a leading u32, of which null stands for "not set".
@@ -131,7 +136,7 @@ fn install(
     }
     // It lives as long as the plugin, which is never unloaded.
     let host: &'static msec_host = Box::leak(Box::new(msec_host::new(surroundings)));
-    let mut builder = msec_server_builder::of(builder);
+    let mut builder = msec_server_builder::of(builder, plugin.barrier);
     let init = plugin.init.ok_or_else(|| Error::new(Code::INVALID_PARAMETER, "no init"))?;
     // SAFETY: on the main thread; both live for the call, and the host for good.
     let code = unsafe { init(ptr::from_ref(host), &raw mut builder) };

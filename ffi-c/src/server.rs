@@ -16,15 +16,19 @@ use crate::{guard, slice};
 
 /// A server that is being described. One thread at a time.
 #[allow(non_camel_case_types)]
-pub struct msec_server_builder(ServerBuilder);
+pub struct msec_server_builder {
+    builder: ServerBuilder,
+    /// What handlers are called through, in a plugin that has one.
+    barrier: msec_barrier,
+}
 
 impl msec_server_builder {
-    pub(crate) fn of(builder: ServerBuilder) -> Self {
-        Self(builder)
+    pub(crate) fn of(builder: ServerBuilder, barrier: msec_barrier) -> Self {
+        Self { builder, barrier }
     }
 
     pub(crate) fn into_inner(self) -> ServerBuilder {
-        self.0
+        self.builder
     }
 }
 
@@ -38,9 +42,19 @@ pub struct msec_server {
 /// Serves a request: reads it from `context`, sets the answer there, and returns 0; or another
 /// code, which the caller gets instead. Runs on a coroutine of a core thread, several at a time
 /// and on all cores, where it may block with the functions of this library. No C++ exception may
-/// leave it.
+/// leave it, but in a plugin with a barrier.
 pub type msec_handler =
     Option<unsafe extern "C" fn(userdata: *mut c_void, context: *mut msec_context) -> i32>;
+
+/// Calls `handler` with the other two, and returns what it returns; catches what it throws, and
+/// makes a code and a text (`msec_context_fail_text`) of it. See `msec_plugin`.
+pub type msec_barrier = Option<
+    unsafe extern "C" fn(
+        handler: msec_handler,
+        userdata: *mut c_void,
+        context: *mut msec_context,
+    ) -> i32,
+>;
 
 /// How a method is run. Begin with `MSEC_METHOD_OPTIONS_INIT`.
 #[repr(C)]
@@ -73,7 +87,9 @@ pub const MSEC_METHOD_FIXED: u32 = 4;
 /// Begins to describe a server. To be given to `msec_server_start` or `msec_server_builder_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn msec_server_builder_new() -> *mut msec_server_builder {
-    guard::or(ptr::null_mut(), || Box::into_raw(Box::new(msec_server_builder(Server::builder()))))
+    guard::or(ptr::null_mut(), || {
+        Box::into_raw(Box::new(msec_server_builder::of(Server::builder(), None)))
+    })
 }
 
 /// Gives up a description. NULL is freed without effect.
@@ -111,10 +127,16 @@ pub unsafe extern "C" fn msec_server_builder_method(
             options::flags::<msec_method_options>(options.flags, known)?;
         }
         let userdata = Carried::new(userdata);
+        // SAFETY: not NULL, and one thread's at a time.
+        let barrier = unsafe { &*builder }.barrier;
         let serve = move |context: &msec::Context| {
             let mut wrapped = msec_context::of(context);
-            // SAFETY: the header asks for a function that can be called so; both live meanwhile.
-            let code = unsafe { handler(userdata.pointer(), &raw mut wrapped) };
+            let (userdata, served) = (userdata.pointer(), &raw mut wrapped);
+            // SAFETY: the header asks for functions that can be called so; both live meanwhile.
+            let code = match barrier {
+                Some(barrier) => unsafe { barrier(Some(handler), userdata, served) },
+                None => unsafe { handler(userdata, served) },
+            };
             wrapped.outcome(code)
         };
         change(builder, |builder| {
@@ -211,7 +233,7 @@ pub unsafe extern "C" fn msec_server_start(
         }
         guard::off_core("start a server")?;
         // SAFETY: not NULL, so live.
-        let started = builder.0.start(&unsafe { &*engine }.0)?;
+        let started = builder.builder.start(&unsafe { &*engine }.0)?;
         let texts = started.addresses().iter().chain(started.admin_addresses());
         let addresses = texts.map(|text| CString::new(text.as_str()).unwrap_or_default()).collect();
         let started = msec_server { server: started, addresses };
@@ -316,7 +338,7 @@ pub(crate) fn change(
 ) {
     // SAFETY: not NULL, which the guard has checked, and one thread's at a time.
     let builder = unsafe { &mut *builder };
-    builder.0 = change(mem::take(&mut builder.0));
+    builder.builder = change(mem::take(&mut builder.builder));
 }
 
 fn apply(mut method: MethodOptions<'_>, options: &msec_method_options) {

@@ -25,19 +25,27 @@ pub struct Hosted {
 
 /// Compiles the plugin of the tests with these flags; where it is.
 pub fn plugin(flags: &[&str]) -> PathBuf {
+    plugin_of("ffi-c/tests/plugin.cpp", "c++", flags)
+}
+
+/// As [`plugin`], of another source of the repository and by another compiler.
+pub fn plugin_of(source: &str, compiler: &str, flags: &[&str]) -> PathBuf {
     let mut compiled = COMPILED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let folder = command("tmp").join("hosted");
     fs::create_dir_all(&folder).unwrap();
-    let name: String = flags.concat().chars().filter(char::is_ascii_alphanumeric).collect();
+    let whole = [source, compiler, &flags.concat()].join("-");
+    let name = whole.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
     let path = folder.join(format!("{name}.so"));
     if compiled.insert(path.clone()) {
         // Another process may use the one that is there.
         let new = path.with_extension(format!("so.{}", std::process::id()));
         let library = command("libmsec.so");
-        let mut compile = Command::new("c++");
+        let mut words = compiler.split(' ');
+        let mut compile = Command::new(words.next().unwrap());
+        compile.args(words);
         compile.args(["-std=c++17", "-g", "-O1", "-fPIC", "-shared", "-Wall", "-Werror"]);
         compile.args(flags).arg("-I").arg(repository().join("include"));
-        compile.arg(repository().join("ffi-c/tests/plugin.cpp")).arg("-o").arg(&new);
+        compile.arg(repository().join(source)).arg("-o").arg(&new);
         run(compile.arg("-L").arg(library.parent().unwrap()).arg("-lmsec"));
         fs::rename(new, &path).unwrap();
     }

@@ -24,9 +24,11 @@ fn read(path: &str) -> String {
 }
 
 /// The functions that the header declares: what is followed by a parenthesis, outside of comments.
+/// What is static is compiled into whoever includes it.
 fn declared() -> BTreeSet<String> {
     let header = read(HEADER);
     let lines = header.lines().filter(|line| !line.starts_with([' ', '/', '#', '}', '\t']));
+    let lines = lines.filter(|line| !line.starts_with("static "));
     let named = lines.filter_map(|line| {
         let before = line.split_once('(')?.0;
         let name = before.rsplit([' ', '*']).next()?;

@@ -1,6 +1,6 @@
 //! include/msec.h: written out of the exports of ffi-c by cbindgen, with what cbindgen cannot know
-//! added to it: the conventions, the codes out of the one list of them, and for each struct of
-//! options the macro that it is to be started from.
+//! added to it: the conventions, the codes out of the one list of them, for each struct of options
+//! the macro that it is to be started from, and what is compiled into plugins.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,6 +12,8 @@ use msec_protocol::status;
 pub(crate) const PATH: &str = "include/msec.h";
 
 const CRATE: &str = "ffi-c";
+/// How cbindgen ends the header.
+const END: &str = "#endif  /* MSEC_H */\n";
 /// What every export says in Rust, where it must, and no reader of C needs to hear each time.
 const RUST_ONLY: &str = " *\n * # Safety\n * As the header says.\n";
 
@@ -33,7 +35,6 @@ pub(crate) fn text(root: &Path) -> Result<String, String> {
         sort_by: SortKey::None,
         usize_is_size_t: true,
         line_length: 100,
-        trailer: Some(options),
         // What plugins export is no export of ours.
         export: cbindgen::ExportConfig {
             include: vec!["msec_plugin".into(), "msec_plugin_entry".into()],
@@ -50,7 +51,9 @@ pub(crate) fn text(root: &Path) -> Result<String, String> {
     let mut written = Vec::new();
     bindings.write(&mut written);
     let text = String::from_utf8(written).map_err(|error| error.to_string())?;
-    Ok(text.replace(RUST_ONLY, ""))
+    let declared = text.strip_suffix(END).ok_or("cbindgen ends the header in another way")?;
+    let catches = read(&root.join(CRATE).join("catch.h"))?;
+    Ok([&declared.replace(RUST_ONLY, ""), &*catches, &*options, "\n", END].concat())
 }
 
 /// The modules of ffi-c and their texts, in the order of their names.
@@ -100,6 +103,7 @@ fn starts(source: &str) -> Result<String, String> {
             match field.ident.as_ref().map(ToString::to_string).as_deref() {
                 Some("size") => format!("sizeof({name})"),
                 Some("abi_version" | "abi_min" | "abi_max") => "MSEC_ABI_VERSION".to_string(),
+                Some("barrier") => "MSEC_BARRIER".to_string(),
                 Some(_) | None if pointer => "NULL".to_string(),
                 Some(_) | None => "0".to_string(),
             }

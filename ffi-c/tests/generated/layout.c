@@ -56,7 +56,7 @@ _Static_assert(offsetof(msec_method_options, flags) == 4, "msec_method_options.f
 _Static_assert(offsetof(msec_method_options, requests_max) == 8, "msec_method_options.requests_max");
 _Static_assert(offsetof(msec_method_options, reserved) == 12, "msec_method_options.reserved");
 
-_Static_assert(sizeof(msec_plugin) == 56, "msec_plugin");
+_Static_assert(sizeof(msec_plugin) == 64, "msec_plugin");
 _Static_assert(offsetof(msec_plugin, size) == 0, "msec_plugin.size");
 _Static_assert(offsetof(msec_plugin, abi_min) == 4, "msec_plugin.abi_min");
 _Static_assert(offsetof(msec_plugin, abi_max) == 8, "msec_plugin.abi_max");
@@ -65,6 +65,7 @@ _Static_assert(offsetof(msec_plugin, build_id) == 24, "msec_plugin.build_id");
 _Static_assert(offsetof(msec_plugin, init) == 32, "msec_plugin.init");
 _Static_assert(offsetof(msec_plugin, ready) == 40, "msec_plugin.ready");
 _Static_assert(offsetof(msec_plugin, fini) == 48, "msec_plugin.fini");
+_Static_assert(offsetof(msec_plugin, barrier) == 56, "msec_plugin.barrier");
 
 _Static_assert(sizeof(msec_server_tls_options) == 32, "msec_server_tls_options");
 _Static_assert(offsetof(msec_server_tls_options, size) == 0, "msec_server_tls_options.size");

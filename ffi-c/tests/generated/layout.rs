@@ -56,7 +56,7 @@ const _: () = assert!(offset_of!(crate::server::msec_method_options, flags) == 4
 const _: () = assert!(offset_of!(crate::server::msec_method_options, requests_max) == 8);
 const _: () = assert!(offset_of!(crate::server::msec_method_options, reserved) == 12);
 
-const _: () = assert!(size_of::<crate::plugin::msec_plugin>() == 56);
+const _: () = assert!(size_of::<crate::plugin::msec_plugin>() == 64);
 const _: () = assert!(offset_of!(crate::plugin::msec_plugin, size) == 0);
 const _: () = assert!(offset_of!(crate::plugin::msec_plugin, abi_min) == 4);
 const _: () = assert!(offset_of!(crate::plugin::msec_plugin, abi_max) == 8);
@@ -65,6 +65,7 @@ const _: () = assert!(offset_of!(crate::plugin::msec_plugin, build_id) == 24);
 const _: () = assert!(offset_of!(crate::plugin::msec_plugin, init) == 32);
 const _: () = assert!(offset_of!(crate::plugin::msec_plugin, ready) == 40);
 const _: () = assert!(offset_of!(crate::plugin::msec_plugin, fini) == 48);
+const _: () = assert!(offset_of!(crate::plugin::msec_plugin, barrier) == 56);
 
 const _: () = assert!(size_of::<crate::tls::msec_server_tls_options>() == 32);
 const _: () = assert!(offset_of!(crate::tls::msec_server_tls_options, size) == 0);
