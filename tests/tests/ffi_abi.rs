@@ -132,6 +132,8 @@ fn what_breaks_programs_is_seen_and_functions_that_are_added_are_not() {
     assert!(other.contains("msec_sleep"), "{other}");
     let field = changed("field", "  uint32_t cores;", "  uint64_t cores;");
     assert!(field.contains("cores"), "{field}");
+    let plugin = changed("plugin", "  uint32_t abi_max;", "  uint64_t abi_max;");
+    assert!(plugin.contains("abi_max"), "{plugin}");
     let constant = changed("constant", "#define MSEC_CALL_DYED 2", "#define MSEC_CALL_DYED 1024");
     assert!(constant.contains("VALUE_OF_CALL_DYED"), "{constant}");
 

@@ -76,7 +76,8 @@ pub(crate) fn all(header: &str, structs: &[Struct]) -> Result<Vec<(String, Strin
 }
 
 /// A library that has the interface and does nothing. The constants are the values of an enum that
-/// a function takes, since a #define leaves no trace in a library.
+/// a function takes, since a #define leaves no trace in a library; and it is a plugin, too, since
+/// no other function has to do with what those tell of themselves.
 fn abi(functions: &[Export], constants: &[&str]) -> String {
     let mut out = format!("/* {NOTE} */\n\n#include \"msec.h\"\n\nenum msec_constants {{\n");
     for name in constants {
@@ -87,6 +88,8 @@ fn abi(functions: &[Export], constants: &[&str]) -> String {
     for function in functions {
         let _ = writeln!(out, "{} {{ __builtin_trap(); }}", function.prototype);
     }
+    out.push_str("const msec_plugin *msec_plugin_v1(void);\n");
+    out.push_str("const msec_plugin *msec_plugin_v1(void) { __builtin_trap(); }\n");
     out
 }
 

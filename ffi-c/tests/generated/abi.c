@@ -188,3 +188,5 @@ int32_t msec_server_builder_tls(struct msec_server_builder *builder, const struc
 int32_t msec_engine_reload_tls(const struct msec_engine *engine) { __builtin_trap(); }
 uint32_t msec_abi_version(void) { __builtin_trap(); }
 const char *msec_version(void) { __builtin_trap(); }
+const msec_plugin *msec_plugin_v1(void);
+const msec_plugin *msec_plugin_v1(void) { __builtin_trap(); }
