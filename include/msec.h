@@ -688,7 +688,7 @@ typedef struct msec_plugin {
    */
   const char *name;
   /**
-   * Which build this is, for people; NULL: it does not say.
+   * Which build this is, for people: a line of `log/host.log`. NULL: it does not say.
    */
   const char *build_id;
   /**

@@ -28,7 +28,7 @@ pub struct msec_plugin {
     pub abi_max: u32,
     /// The service that it is made for, `First.second`; NULL: any.
     pub name: *const c_char,
-    /// Which build this is, for people; NULL: it does not say.
+    /// Which build this is, for people: a line of `log/host.log`. NULL: it does not say.
     pub build_id: *const c_char,
     /// Starts the business and adds its methods to `builder`, which it must neither start nor free.
     /// On the worker's main thread, which it may block; calls are taken after it returned 0.
@@ -103,6 +103,11 @@ fn load(path: &Path) -> Result<Business> {
     version::check_range(plugin.abi_min, plugin.abi_max)?;
     if plugin.init.is_none() {
         return Err(refuse("the plugin has no init".into()));
+    }
+    if !plugin.build_id.is_null() {
+        // SAFETY: a string, by the header.
+        let build = unsafe { CStr::from_ptr(plugin.build_id) }.to_string_lossy();
+        eprintln!("msec-worker: the plugin is build {build}");
     }
     // SAFETY: a live handle and a string.
     let finder = unsafe { libc::dlsym(library.as_ptr(), c"__cxa_get_globals".as_ptr()) };

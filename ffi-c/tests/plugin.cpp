@@ -118,9 +118,8 @@ int32_t ready() { return unready ? 1 : 0; }
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const msec_plugin *msec_plugin_v1(void) {
-    static msec_plugin told = msec::detail::plugin<setup>::describe(nullptr);
+    static msec_plugin told = msec::detail::plugin<setup>::describe(nullptr, BUILD);
     told.ready = ready;
-    told.build_id = BUILD;
 #ifdef ABI
     told.abi_min = told.abi_max = ABI;
 #endif

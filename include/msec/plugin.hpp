@@ -26,9 +26,10 @@ namespace detail {
 template <void (*Setup)(host &, server::builder &)>
 class plugin {
 public:
-    static msec_plugin describe(const char *name) noexcept {
+    static msec_plugin describe(const char *name, const char *build_id) noexcept {
         msec_plugin told = MSEC_PLUGIN_INIT;
         told.name = name;
+        told.build_id = build_id;
         told.init = init;
         told.fini = fini;
         return told;
@@ -66,12 +67,19 @@ private:
 
 }  // namespace msec
 
+/// Which build of a plugin this is, for `log/host.log`: a string that a build may define, such as
+/// -DMSEC_PLUGIN_BUILD='"1.4.2"'.
+#ifndef MSEC_PLUGIN_BUILD
+#define MSEC_PLUGIN_BUILD nullptr
+#endif
+
 /// The entry of a plugin: MSEC_PLUGIN("Demo.echo", setup), once in the library, outside of any
 /// namespace. `void setup(msec::host &, msec::server::builder &)` adds the methods; an exception
 /// that leaves it keeps the worker from starting. The name may be nullptr: any service.
 #define MSEC_PLUGIN(NAME, SETUP)                                                                  \
     extern "C" __attribute__((visibility("default"))) const msec_plugin *msec_plugin_v1(void) {    \
-        static const msec_plugin told = ::msec::detail::plugin<SETUP>::describe(NAME);            \
+        static const msec_plugin told =                                                           \
+            ::msec::detail::plugin<SETUP>::describe(NAME, MSEC_PLUGIN_BUILD);                     \
         return &told;                                                                             \
     }                                                                                             \
     static_assert(true, "a semicolon may follow")

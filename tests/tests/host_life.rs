@@ -44,6 +44,7 @@ fn a_plugin_is_called_by_everything_and_knows_where_it_is() {
     libraries.dedup();
     assert_eq!(libraries.len(), 1, "{libraries:?}");
     assert!(maps.contains("bin/.msec.so.1"), "a private copy of the plugin");
+    hosted.wait_for_log("the plugin is build 1");
     assert_eq!(hosted.host("stop"), (true, format!("Server({SERVICE}) stopped.\n")));
     let left: Vec<_> = fs::read_dir(hosted.folder().join("bin")).unwrap().collect();
     assert_eq!(left.len(), 1, "the copy is gone: {left:?}");
