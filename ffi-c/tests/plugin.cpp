@@ -38,6 +38,8 @@ void misdeeds(msec::host &, msec::server::builder &methods) {
         throw std::runtime_error("thrown on purpose");
     });
     methods.raw("test.Plugin.Exit", [](msec::context &) -> msec::status { _exit(7); });
+    methods.raw("test.Plugin.ExitInOrder",
+                [](msec::context &) -> msec::status { std::exit(8); });
     methods.raw("test.Plugin.Hang", [](msec::context &) {
         for (;;) pause();
         return msec::status();

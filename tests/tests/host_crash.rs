@@ -17,25 +17,54 @@ fn patient() -> CallOptions {
     CallOptions::new().timeout(Duration::from_secs(30))
 }
 
-/// Calls a method that ends the worker; its caller gets -11, the report says these, and the service
-/// is back.
+/// Which worker has a client's connection, by its index and its process.
+fn worker_of(client: &Client) -> (usize, String) {
+    let reply = client.call_raw("test.Plugin.Where", b"", &patient()).unwrap();
+    let told = String::from_utf8_lossy(&reply.body).into_owned();
+    let words: Vec<_> = told.split(' ').collect();
+    (words[1].parse().unwrap(), words[2].to_owned())
+}
+
+/// Somebody who calls, whose connection the other one of two workers has.
+fn somebody_else(address: &str, index: usize) -> (Engine, Client) {
+    let mut found = None;
+    wait_until("a connection of the other worker", || {
+        let engine = engine();
+        let client = Client::new(&engine, address).unwrap();
+        found = (worker_of(&client).0 != index).then_some((engine, client));
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// Calls a method that ends the worker: its caller gets -11, log and report say why, the service is
+/// back, and who is served by the other worker does not notice.
 #[track_caller]
 fn ends_its_worker(method: &str, config: &str, report: &[&str]) {
-    let hosted = Hosted::start(&plugin(&[]), config);
+    let hosted = Hosted::start(&plugin(&[]), &format!("procnum=2\n{config}"));
     let engine = engine();
     let client = Client::new(&engine, &hosted.address()).unwrap();
     client.call_raw(ECHO, b"before", &patient()).unwrap();
+    let (index, pid) = worker_of(&client);
+    let (others, other) = somebody_else(&hosted.address(), index);
+    let (_, others_pid) = worker_of(&other);
+    let fleet = Fleet::with(&others, &other, ECHO, 2, patient());
     let error = client.call_raw(method, b"", &patient()).unwrap_err();
     assert_eq!(error.code(), Code::NETWORK, "{error}");
     wait_until("it is back", || client.call_raw(ECHO, b"after", &patient()).is_ok());
-    wait_until("the report", || !hosted.reports().is_empty());
+    hosted.wait_for_log(&format!("worker {index} (process {pid}) ended: {}", report[0]));
     let text = hosted.reports().remove(0);
     for part in report.iter().chain(&[ECHO, method]) {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }
     // It answers a moment before its supervisor hears that it is ready.
-    wait_until("it serves", || hosted.workers()[0][3] == "serving");
-    assert_eq!(hosted.workers()[0][4], "1");
+    wait_until("it serves", || hosted.workers()[index][3] == "serving");
+    let restarts = [0, 1].map(|which| usize::from(which == index).to_string());
+    assert_eq!([0, 1].map(|which| hosted.workers()[which][4].clone()), restarts);
+    fleet.wait_for_more(100);
+    assert_eq!(fleet.failures(), [""; 0]);
+    assert_eq!(worker_of(&other).1, others_pid, "on the same connection all the time");
+    fleet.stop();
 }
 
 #[test]
@@ -53,6 +82,12 @@ fn a_stack_overflow_is_reported_with_what_to_do() {
 #[test]
 fn a_plugin_that_exits_is_started_again() {
     ends_its_worker("test.Plugin.Exit", "", &["it exited (status 7)"]);
+}
+
+/// By exit(), which destroys what is static while others still run.
+#[test]
+fn a_plugin_that_exits_in_order_is_started_again() {
+    ends_its_worker("test.Plugin.ExitInOrder", "", &["it exited (status 8)"]);
 }
 
 #[test]
@@ -100,19 +135,6 @@ fn of_several_cores_the_one_that_hangs_is_named() {
     let report = hosted.reports().remove(0);
     assert!(report.contains("SIGABRT in method test.Plugin.Hang (core "), "{report}");
     assert!(!report.contains("outside of any method"), "{report}");
-}
-
-#[test]
-fn an_exception_is_an_answer_and_no_crash() {
-    let hosted = Hosted::start(&plugin(&[]), "");
-    let engine = engine();
-    let client = Client::new(&engine, &hosted.address()).unwrap();
-    for _ in 0..100 {
-        let error = client.call_raw("test.Plugin.Throw", b"", &patient()).unwrap_err();
-        assert_eq!(error.code(), Code::SERVICE_FAILED);
-        assert!(error.message().contains("thrown on purpose"), "{error}");
-    }
-    assert_eq!(hosted.workers()[0][4], "0");
 }
 
 #[test]
