@@ -134,8 +134,14 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Variables of the environment that other keys set, or the supervisor.
-const NOT_OF_ENGINE: [&str; 5] =
-    ["MSEC_LOG", "MSEC_LOG_FOLDER", "MSEC_LOG_FILES", "MSEC_LOG_FILE_BYTES", "MSEC_SERVICE"];
+const NOT_OF_ENGINE: [&str; 6] = [
+    "MSEC_CORES",
+    "MSEC_LOG",
+    "MSEC_LOG_FOLDER",
+    "MSEC_LOG_FILES",
+    "MSEC_LOG_FILE_BYTES",
+    "MSEC_SERVICE",
+];
 /// Worker processes at most; more cores are threads.
 const PROCNUM_MAX: u64 = 64;
 /// Pairs of `[COLOR]`.
@@ -469,13 +475,16 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_without_effect_is_warned_about() {
-        let text = "[SRPC]\nlistn=1/tcp\nshmsize=16\n[ENGINE]\ncoers=1\n[COLOR]\nFieldName7=x";
+        let text = "[SRPC]\nlistn=1/tcp\nshmsize=16\n[ENGINE]\ncores=9\n[COLOR]\nFieldName7=x";
         let expect = [
             "line 2: [SRPC] listn is unknown",
             "line 3: [SRPC] shmsize has no effect: the queues in shared memory are gone",
-            "line 5: [ENGINE] coers is unknown",
+            "line 5: [ENGINE] cores is unknown",
         ];
-        assert_eq!(settings(text).warnings, expect);
+        let settings = settings(text);
+        assert_eq!(settings.warnings, expect);
+        // The sockets that there are for each worker are one a core of [SRPC].
+        assert_eq!(variable(&settings, "MSEC_CORES").as_deref(), Some("8"));
     }
 
     #[test]
