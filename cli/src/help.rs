@@ -20,7 +20,8 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Failure> {
 
 /// What there is.
 pub(crate) fn overview() -> String {
-    let mut text = "msec: calls services, and presses them\n\ncommands\n".to_owned();
+    let mut text =
+        "msec: runs services, calls them, and shows what they do\n\ncommands\n".to_owned();
     for command in COMMANDS {
         line(&mut text, &usage(command)[5..], command.summary);
     }

@@ -1,4 +1,4 @@
-//! `msec`: calls services, presses them, writes code for them, and says what it is.
+//! `msec`: runs services, calls them, presses them, writes code for them, and shows what they do.
 //!
 //! ```text
 //!   arguments ─► flags.rs, by the table in commands.rs ─► call.rs │ press/ │ doctor/ │ …
