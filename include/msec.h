@@ -1635,17 +1635,24 @@ const char *msec_version(void);
 
 /**
  * The barrier of a plugin in C++ (`msec_plugin`): an exception that leaves a handler is caught here,
- * by the plugin's own runtime of C++, and its caller gets MSEC_ESERVICE_FAILED with what().
+ * by the plugin's own runtime of C++. The caller gets MSEC_ESERVICE_FAILED with what(), and the log
+ * a record.
  */
 static inline int32_t msec_plugin_catch(msec_handler handler, void *userdata,
                                         msec_context *context) {
-    const char *what = "an exception that is no std::exception";
+    const char text[] = "a handler threw an exception";
+    msec_field field = {"what", "an exception that is no std::exception"};
+    const auto told = [&] {
+        msec_context_fail_text(context, field.value, std::strlen(field.value));
+        msec_log(MSEC_LOG_ERROR, "msec.h", text, sizeof text - 1, &field, 1);
+    };
     try {
         return handler(userdata, context);
     } catch (const std::exception &thrown) {
-        msec_context_fail_text(context, thrown.what(), std::strlen(thrown.what()));
+        field.value = thrown.what();
+        told();
     } catch (...) {
-        msec_context_fail_text(context, what, std::strlen(what));
+        told();
     }
     return MSEC_ESERVICE_FAILED;
 }

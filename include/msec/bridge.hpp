@@ -41,7 +41,14 @@ using handle = std::unique_ptr<T, freeing<T, Free>>;
 using reply = handle<msec_reply, msec_reply_free>;
 using text = handle<msec_text, msec_text_free>;
 
-/// Runs a function whose exceptions must not be seen by C; returns what `failed` makes of them.
+/// Tells the log what a handler threw that nobody has caught.
+inline void log_thrown(const char *what) noexcept {
+    constexpr std::string_view text = "a handler threw an exception";
+    const msec_field field = {"what", what};
+    msec_log(MSEC_LOG_ERROR, "msec.hpp", text.data(), text.size(), &field, 1);
+}
+
+/// Runs a function whose exceptions must not be seen by C; `failed` is told what().
 template <class Function, class Failed>
 int32_t barrier(Function &&function, Failed &&failed) noexcept {
     try {

@@ -217,13 +217,24 @@ private:
         const auto failed = [handle](std::string_view text) {
             msec_context_fail_text(handle, text.data(), text.size());
         };
+        const auto ends = [&]() -> status {
+            try {
+                return (*static_cast<Handler *>(userdata))(context);
+            } catch (const error &thrown) {
+                // The status of something else, passed on.
+                return thrown.status();
+            }
+        };
         return detail::barrier(
             [&] {
-                status ended = (*static_cast<Handler *>(userdata))(context);
+                const status ended = ends();
                 if (!ended) failed(ended.text());
                 return ended.code();
             },
-            failed);
+            [&](const char *what) {
+                failed(what);
+                detail::log_thrown(what);
+            });
     }
 
     explicit builder(detail::handle<msec_server_builder, msec_server_builder_free> handle)

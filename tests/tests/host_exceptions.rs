@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use msec::{CallOptions, Client, Code, Config, Engine};
-use msec_tests::hosted::{Hosted, plugin, plugin_of};
+use msec_tests::hosted::{Hosted, SERVICE, plugin, plugin_of};
 use msec_tests::{ECHO, Fleet, wait_until};
 
 /// Compilers, and the runtimes of C++ that theirs is.
@@ -27,7 +27,7 @@ fn bare(compiler: &str, flags: &[&str]) -> PathBuf {
 }
 
 /// Has a service's methods throw, each a hundred times, while others call; each has a text that its
-/// callers get.
+/// callers get, and the log.
 fn throws(plugin: &std::path::Path, methods: &[(&str, &str)]) {
     let hosted = Hosted::start(plugin, "");
     let (engine, others) = (engine(), engine());
@@ -40,6 +40,14 @@ fn throws(plugin: &std::path::Path, methods: &[(&str, &str)]) {
             assert_eq!(error.code(), Code::SERVICE_FAILED, "{method}: {error}");
             assert!(error.message().contains(text), "{method}: {error}");
         }
+        let log = hosted.folder().join(format!("log/{SERVICE}.log"));
+        let is_told = |line: &str| {
+            let parts = ["ERROR", "a handler threw an exception", text, method];
+            parts.iter().all(|part| line.contains(part))
+        };
+        wait_until(&format!("`{text}` in {}", log.display()), || {
+            std::fs::read_to_string(&log).is_ok_and(|log| log.lines().any(is_told))
+        });
     }
     fleet.wait_for_more(100);
     assert_eq!(fleet.failures(), [""; 0]);
