@@ -28,7 +28,7 @@ pub fn plugin(flags: &[&str]) -> PathBuf {
     plugin_of("ffi-c/tests/plugin.cpp", "c++", flags)
 }
 
-/// As [`plugin`], of another source of the repository and by another compiler.
+/// As [`plugin`], of another source of the repository and by another compiler; it may have flags.
 pub fn plugin_of(source: &str, compiler: &str, flags: &[&str]) -> PathBuf {
     let mut compiled = COMPILED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let folder = command("tmp").join("hosted");
@@ -43,7 +43,10 @@ pub fn plugin_of(source: &str, compiler: &str, flags: &[&str]) -> PathBuf {
         let mut words = compiler.split(' ');
         let mut compile = Command::new(words.next().unwrap());
         compile.args(words);
-        compile.args(["-std=c++17", "-g", "-O1", "-fPIC", "-shared", "-Wall", "-Werror"]);
+        if !source.ends_with(".c") {
+            compile.arg("-std=c++17");
+        }
+        compile.args(["-g", "-O1", "-fPIC", "-shared", "-Wall", "-Werror"]);
         compile.args(flags).arg("-I").arg(repository().join("include"));
         compile.arg(repository().join(source)).arg("-o").arg(&new);
         run(compile.arg("-L").arg(library.parent().unwrap()).arg("-lmsec"));
