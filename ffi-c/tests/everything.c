@@ -150,7 +150,8 @@ static int32_t produce(void *argument) {
         produced = index;
         CHECK(msec_yield() == MSEC_OK);
         CHECK(produced == index);
-        CHECK(msec_condition_notify_all(condition) == MSEC_OK);
+        CHECK((index % 2 ? msec_condition_notify_one : msec_condition_notify_all)(condition) ==
+              MSEC_OK);
         CHECK(msec_mutex_unlock(mutex) == MSEC_OK);
     }
     CHECK(msec_channel_close(channel) == MSEC_OK);

@@ -122,6 +122,7 @@ static void calls(const msec::engine &engine, const msec::client &client,
     msec::result<text> refused = client.call<text>("text.Text.Refuse", text{"x"});
     CHECK(!refused && refused.status().code() == -7001);
     CHECK(refused.status().text().find("no such article") != std::string::npos);
+    CHECK(!refused.status().retryable() && msec::status(MSEC_EOVERLOADED).retryable());
     try {
         refused.value();
         CHECK(!"a value of a failure");
