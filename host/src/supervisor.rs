@@ -125,6 +125,11 @@ impl Supervisor {
             match self.current.crew.phase() {
                 Phase::Serving => {
                     if let Some(on_ready) = on_ready.take() {
+                        let at = self.sockets.addresses().join(" ");
+                        notice::say(&format!(
+                            "Server({}) started: listens at {at}",
+                            self.place.service()
+                        ));
                         on_ready();
                     }
                 }

@@ -105,6 +105,14 @@ fn the_script_of_the_original_has_its_verbs() {
     assert_eq!(srpc("start").0, Some(0));
     assert_eq!(srpc("force_stop"), (Some(0), format!("Server({SERVICE}) stopped.\n")));
     assert_eq!(srpc("dance").0, Some(2));
+    // In the foreground, where what it has to say is seen.
+    let environment = format!("MSEC={}", command("msec").display());
+    let words = [&environment, script.to_str().unwrap(), "debug-start"];
+    let shown = Child::of_program(std::path::Path::new("env"), &words);
+    assert_eq!(shown.line(), format!("Server({SERVICE}) start ok."));
+    assert_eq!(srpc("stop"), (Some(0), format!("Server({SERVICE}) stopped.\n")));
+    let (status, said) = shown.wait();
+    assert!(status.success() && said.contains("started: listens at 127.0.0.1:"), "{said}");
 }
 
 #[test]
