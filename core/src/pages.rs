@@ -181,7 +181,8 @@ pub(crate) fn get(
     let here = plan.pages != Pages::Nobody && (side.is_admin() || !plan.has_admin);
     let page = PAGES.iter().find(|page| here && page.path == path);
     let Some(page) = page else {
-        let text = format!("there is no page `{path}` here");
+        let hint = if here { "; /status leads to those that there are" } else { "" };
+        let text = format!("there is no page `{path}` here{hint}");
         return http.refuse(shard, connection, side, sequence, (Code::INVALID_METHOD, &text));
     };
     if page.access == Access::Restricted {
