@@ -17,10 +17,13 @@ class Relay : public echo::EchoService {
 public:
     Relay(const msec::engine &engine, const std::string &next) : next_(engine, next) {}
 
-    msec::status Echo(msec::context &, const echo::EchoRequest &request,
+    msec::status Echo(msec::context &context, const echo::EchoRequest &request,
                       echo::EchoResponse &response) override {
-        // Blocks this coroutine, and no thread. It inherits the request's deadline.
-        auto answer = next_.Echo(request);
+        // Blocks this coroutine, and no thread. It inherits the request's deadline, and says here
+        // that it may use all of it: without, a call waits for one second at most.
+        msec::call_options options;
+        options.timeout = context.remaining();
+        auto answer = next_.Echo(request, options);
         if (!answer) return answer.status();
         response = std::move(*answer);
         msec::metric::add("echoes");

@@ -169,13 +169,15 @@ fn a_project_may_have_the_sources_within_itself() {
 #[test]
 fn the_demo_runs_the_plugin_and_has_it_called_by_everything() {
     let mut demo = Command::new(example("demo"));
-    let said = run(demo.env("DEMO_SECONDS", "3").env("DEMO_CPP", &BUILT.examples));
+    // No shorter one has a reload.
+    let said = run(demo.env("DEMO_SECONDS", "5").env("DEMO_CPP", &BUILT.examples));
     for part in [
         "  ok      callers and relay count the same",
         "  ok      a C++ program calls the C++ plugin: answered: hello",
         "  ok      `msec call` calls it: 0a0568656c6c6f",
         r#"  ok      curl calls it: {"message":"aGVsbG8="}"#,
-        "  ok      the C++ plugin answers",
+        "  ok      the C++ plugin answers, also while it is reloaded: ",
+        " failed, reloads: 1",
     ] {
         assert!(said.contains(part), "`{part}` is not in {said}");
     }
