@@ -5,6 +5,7 @@
 //! the last lines for a report.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -95,17 +96,26 @@ impl Process {
             child.stdout.take().map(|out| read_lines(out, index, lines.clone())),
             child.stderr.take().map(|out| read_lines(out, index, lines.clone())),
         ];
-        let hears = socket.try_clone().map_err(at)?;
-        let told = tell.clone();
-        spawn("msec-hears", move || {
-            line::hear(hears, |line| {
+        let (heard, told) = (socket.try_clone().map_err(at)?, tell.clone());
+        let from = heard.try_clone().map_err(at)?;
+        let hear = move || {
+            line::hear(from, |line| {
                 if let Some(said) = FromWorker::parse(line) {
                     told(id, Event::Said(said));
                 }
             });
-        })
-        .map_err(at)?;
-        spawn("msec-waits", move || tell(id, Event::Ended(wait(child, printed)))).map_err(at)?;
+        };
+        let hears = spawn("msec-hears", hear).map_err(at)?;
+        let wait = move || {
+            let status = wait(child, printed);
+            // What it said before its end is to be heard before that: why it failed. All of it is
+            // in the socket by now, and the end comes behind it, also if somebody whom the worker
+            // forked holds the other side open.
+            let _ = heard.shutdown(Shutdown::Read);
+            let _ = hears.join();
+            tell(id, Event::Ended(status));
+        };
+        spawn("msec-waits", wait).map_err(at)?;
         Ok(Process { pid, target, socket, recent, lines, cause: None, failure: None })
     }
 
@@ -194,4 +204,37 @@ fn read_lines(
     // Without the thread nothing is read, and the end is told at once.
     let _ = spawn("msec-reads", read);
     end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each on a thread of its own, the end came first now and then, and nobody was told why.
+    #[test]
+    fn what_a_worker_says_at_its_end_is_heard_before_that() {
+        let line = FromWorker::Failed("no database".into()).line();
+        // A child of it holds its end of the socket open, and prints nothing.
+        let script = "sleep 1 >/dev/null 2>&1 & printf '%s\\n' \"$0\" >&${1#--control=}; exit 1";
+        for index in 0..50 {
+            let order = Order {
+                program: "/bin/bash".into(),
+                folder: "/".into(),
+                arguments: vec!["-c".into(), script.into(), line.trim_end().into()],
+                variables: Vec::new(),
+                sockets: Vec::new(),
+            };
+            let (tell, told) = mpsc::channel();
+            let process = Process::start(order, (1, index), move |id, event| {
+                tell.send((id, event)).expect("the test listens");
+            });
+            let process = process.expect("there is a bash");
+            let (id, first) = told.recv().expect("an event");
+            assert_eq!(id, WorkerId { generation: 1, index, pid: process.pid });
+            let Event::Said(FromWorker::Failed(why)) = first else { panic!("{first:?} first") };
+            assert_eq!(why, "no database");
+            let (_, last) = told.recv().expect("another event");
+            assert!(matches!(last, Event::Ended(status) if status.code() == Some(1)), "{last:?}");
+        }
+    }
 }
