@@ -21,7 +21,7 @@ SOAK_SECONDS ?= 600
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick install java abi soak deps fmt clippy tidy doc
+.PHONY: help test demo bench bench-quick install java abi soak asan deps fmt clippy tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
 .PHONY: release cpp-release
 
@@ -60,6 +60,15 @@ abi: deps-test
 soak: deps-test
 	MSEC_SOAK_SECONDS=$(SOAK_SECONDS) \
 	$(CARGO) test --locked --release -p msec-tests --test soak -- --nocapture
+
+## asan: the programs of C and C++ against a libmsec that the address sanitizer watches
+asan: deps-test
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) build --locked --lib \
+		--target x86_64-unknown-linux-gnu --target-dir "$(CARGO_TARGET_DIR)/asan" \
+		-p msec-sys -p msec-ffi-c --features msec-sys/sanitizer
+	MSEC_TEST_WATCHED="$(CARGO_TARGET_DIR)/asan/x86_64-unknown-linux-gnu/debug/libmsec.so" \
+		$(CARGO) test --locked --workspace --test ffi_c --test ffi_abi --test ffi_faults \
+		-- address_sanitizer
 
 ## deps: install what every target here needs beyond Cargo's own crates
 deps: deps-test deps-demo deps-bench

@@ -3,9 +3,9 @@
 #include <exception>
 
 /**
- * The barrier of a plugin in C++ (`msec_plugin`): an exception that leaves a handler is caught here,
- * by the plugin's own runtime of C++. The caller gets MSEC_ESERVICE_FAILED with what(), and the log
- * a record.
+ * The barrier of a plugin in C++ (`msec_plugin`): an exception that leaves a handler is caught
+ * here, by the plugin's own runtime of C++. The caller gets MSEC_ESERVICE_FAILED with what(), and
+ * the log a record.
  */
 static inline int32_t msec_plugin_catch(msec_handler handler, void *userdata,
                                         msec_context *context) {

@@ -132,9 +132,10 @@ pub unsafe extern "C" fn msec_server_builder_method(
         let serve = move |context: &msec::Context| {
             let mut wrapped = msec_context::of(context);
             let (userdata, served) = (userdata.pointer(), &raw mut wrapped);
-            // SAFETY: the header asks for functions that can be called so; both live meanwhile.
             let code = match barrier {
+                // SAFETY: the header asks for a function that can be called so; both live on.
                 Some(barrier) => unsafe { barrier(Some(handler), userdata, served) },
+                // SAFETY: as above.
                 None => unsafe { handler(userdata, served) },
             };
             wrapped.outcome(code)

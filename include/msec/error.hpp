@@ -37,8 +37,8 @@ public:
     /// The sentence; the general text of the code if there is none.
     std::string text() const { return text_.empty() ? msec_strerror(code_) : text_; }
 
-    /// Whether a call that ended so surely did not run, and another attempt, elsewhere or later, may
-    /// do better.
+    /// Whether a call that ended so surely did not run, and another attempt, elsewhere or later,
+    /// may do better.
     bool retryable() const noexcept { return msec_error_retryable(code_); }
 
     /// What the last function of msec.h that failed on this thread had to say.

@@ -8,12 +8,17 @@ use std::sync::{LazyLock, Mutex};
 
 use crate::programs::{command, repository, run};
 
+/// The variable that names a libmsec.so which the address sanitizer watches: see `make asan`.
+const WATCHED: &str = "MSEC_TEST_WATCHED";
+
 /// A folder with libmsec.so under the names that linkers and programs look for.
 pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = scratch().join("lib");
+    let watched = std::env::var_os(WATCHED).map(PathBuf::from);
+    let folder = scratch().join(if watched.is_some() { "lib-watched" } else { "lib" });
     std::fs::create_dir_all(&folder).unwrap();
     for name in ["libmsec.so", "libmsec.so.0"] {
-        let (link, library) = (folder.join(name), command("libmsec.so"));
+        let library = watched.clone().unwrap_or_else(|| command("libmsec.so"));
+        let link = folder.join(name);
         if std::fs::read_link(&link).is_ok_and(|target| target != library) {
             // The folder was copied from elsewhere.
             let _ = std::fs::remove_file(&link);
@@ -74,6 +79,24 @@ pub fn under(runner: &[&str], program: &Path, io: &str) -> Command {
     let mut running = Command::new("timeout");
     running.args(["--kill-after=5", "150"]).args(runner).arg(program);
     running.env("LD_LIBRARY_PATH", &*LIBRARY).env("MSEC_IO", io);
+    running
+}
+
+/// Whether the address sanitizer watches the library, too. If not, it does not know that the frames
+/// of coroutines lie on stacks, either.
+pub fn is_watched() -> bool {
+    std::env::var_os(WATCHED).is_some()
+}
+
+/// A program that was compiled with the address sanitizer, about to run. It sees everything if
+/// [`is_watched`]; else what the library is handed and hands out.
+pub fn sanitized(compiled: &Path, io: &str) -> Command {
+    let options = match is_watched() {
+        true => "detect_leaks=1:detect_stack_use_after_return=1",
+        false => "detect_leaks=0:detect_stack_use_after_return=0",
+    };
+    let mut running = program(compiled, io);
+    running.env("ASAN_OPTIONS", options);
     running
 }
 

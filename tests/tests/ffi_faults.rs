@@ -6,7 +6,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use msec_tests::libmsec::{WORKS, compile, program};
+use msec_tests::libmsec::{WORKS, compile, program, sanitized};
 use msec_tests::programs::{ends, run};
 
 fn story(name: &str) {
@@ -32,6 +32,18 @@ fn a_callback_may_call_and_may_not_wait() {
 #[test]
 fn handles_outlive_their_engine_in_any_order() {
     story("goes_on_after_the_end");
+}
+
+#[test]
+fn the_address_sanitizer_finds_nothing() {
+    let compiled = compile("gcc -fsanitize=address", "gnu11", "ffi-c/tests/faults.c");
+    let stories =
+        ["calls_back", "forks", "goes_on_after_the_end", "keeps_its_thread", "stops_itself"];
+    for name in stories {
+        for io in ["uring", "epoll"] {
+            assert_eq!(run(sanitized(&compiled, io).arg(name)), WORKS, "{name}");
+        }
+    }
 }
 
 /// Children that `_exit` or become another program; the parent's calls go on.
