@@ -133,10 +133,10 @@ impl Context {
         })
     }
 
-    /// Takes a frame in; `look` sees the head before its bytes are copied, and what it made of it is
-    /// returned. A bad head leaves nothing to be answered.
+    /// Takes a frame in; `look` sees the head before its bytes are copied, and what it makes of it
+    /// is returned. A bad head leaves nothing to be answered.
     ///
-    /// Names are to be compared there: what was stored a moment ago is slow to load in other pieces.
+    /// Names are to be compared there: what was just stored is slow to load in other pieces.
     #[inline]
     pub(crate) fn fill<R>(
         &mut self,
