@@ -248,6 +248,15 @@ public final class {client} implements AutoCloseable {{
     public {client}(org.msec.Engine engine, String target) {{
         client = new org.msec.Client(engine, target);
     }}
+
+    /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public {client}(org.msec.Client client) {{
+        this.client = client;
+    }}
 {calls}
     /** Closes the client; calls that are under way go on. */
     @Override

@@ -15,6 +15,15 @@ public final class PingerClient implements AutoCloseable {
     }
 
     /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public PingerClient(org.msec.Client client) {
+        this.client = client;
+    }
+
+    /**
      * The method Pinger.Ping.
      *
      * Waits for the answer; see org.msec.Client for what is thrown.

@@ -16,6 +16,15 @@ public final class NothingClient implements AutoCloseable {
         client = new org.msec.Client(engine, target);
     }
 
+    /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public NothingClient(org.msec.Client client) {
+        this.client = client;
+    }
+
     /** Closes the client; calls that are under way go on. */
     @Override
     public void close() {

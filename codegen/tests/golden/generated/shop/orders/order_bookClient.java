@@ -17,6 +17,15 @@ public final class order_bookClient implements AutoCloseable {
     }
 
     /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public order_bookClient(org.msec.Client client) {
+        this.client = client;
+    }
+
+    /**
      * Puts an order into the book.
      * ```
      * book.put(order)

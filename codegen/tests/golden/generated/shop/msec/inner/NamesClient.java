@@ -17,6 +17,15 @@ public final class NamesClient implements AutoCloseable {
     }
 
     /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public NamesClient(org.msec.Client client) {
+        this.client = client;
+    }
+
+    /**
      * Ends in a backslash &#92;
      *
      * Waits for the answer; see org.msec.Client for what is thrown.

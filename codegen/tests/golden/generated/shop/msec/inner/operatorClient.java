@@ -17,6 +17,15 @@ public final class operatorClient implements AutoCloseable {
     }
 
     /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public operatorClient(org.msec.Client client) {
+        this.client = client;
+    }
+
+    /**
      * Behind it.
      *
      * Waits for the answer; see org.msec.Client for what is thrown.

@@ -17,6 +17,15 @@ public final class optionsClient implements AutoCloseable {
     }
 
     /**
+     * The same, of a client that is there already; to close one of the two closes both.
+     *
+     * @param client calls the service
+     */
+    public optionsClient(org.msec.Client client) {
+        this.client = client;
+    }
+
+    /**
      * The method shop.msec.inner.options.options.
      *
      * Waits for the answer; see org.msec.Client for what is thrown.
