@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use msec::Code;
 use msec_host::control::Request;
-use msec_host::{Place, ROOT, Start};
+use msec_host::{Place, Programs, ROOT, Start};
 
 use crate::failure::Failure;
 use crate::flags::Arguments;
@@ -93,8 +93,12 @@ fn start(arguments: &Arguments, place: Place) -> Result<(), Failure> {
         Start::background(&place, &program, &words).map_err(failure)?;
         return print(&ok);
     }
-    let worker = program.with_file_name("msec-worker");
-    let start = Start { place, worker, given: given_sockets() };
+    let programs = Programs {
+        worker: program.with_file_name("msec-worker"),
+        java_home: std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+        path: std::env::var_os("PATH").unwrap_or_default(),
+    };
+    let start = Start { place, programs, given: given_sockets() };
     let on_ready = || {
         // Whoever started us may not listen.
         let _ = print(&ok);

@@ -1,5 +1,6 @@
 //! Engines: opening and closing, and the rounds of the poller.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +23,25 @@ pub(crate) struct Opened {
     pub(crate) bridge: Arc<Bridge>,
     /// The poller's thread has it, round by round.
     poller: Mutex<Poller>,
+    /// Counts up when the poller comes and when it goes: odd while it waits for something to do.
+    rounds: AtomicU64,
     pub(crate) engine: Engine,
+}
+
+impl Opened {
+    /// Has what is called each time tell whether the poller gets on: it waits for something to do,
+    /// or has done so since the last time.
+    pub(crate) fn pulse(self: &Arc<Self>) -> impl FnMut() -> bool + Send + 'static {
+        let opened = Arc::downgrade(self);
+        let mut last = u64::MAX;
+        move || {
+            let rounds = opened.upgrade().map(|opened| opened.rounds.load(Ordering::Relaxed));
+            rounds.is_some_and(|rounds| {
+                let before = std::mem::replace(&mut last, rounds);
+                rounds % 2 == 1 || rounds != before
+            })
+        }
+    }
 }
 
 impl Drop for Opened {
@@ -48,7 +67,8 @@ pub extern "system" fn Java_org_msec_Native_engineOpen<'local>(
         }
         let engine = Engine::with(config)?;
         let (bridge, poller) = Bridge::open();
-        Ok(ENGINES.open(Arc::new(Opened { bridge, poller: Mutex::new(poller), engine })))
+        let (poller, rounds) = (Mutex::new(poller), AtomicU64::new(0));
+        Ok(ENGINES.open(Arc::new(Opened { bridge, poller, rounds, engine })))
     })
 }
 
@@ -114,8 +134,11 @@ pub extern "system" fn Java_org_msec_Native_poll<'local>(
         let patience = Duration::from_nanos(u64::try_from(patience_ns).unwrap_or(0));
         let Ok(opened) = ENGINES.find(engine) else { return Ok(-1) };
         let mut poller = opened.poller.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let written = poller.poll(usize::try_from(answers_bytes).unwrap_or(0), patience)?;
+        opened.rounds.fetch_add(1, Ordering::Relaxed);
+        let written = poller.poll(usize::try_from(answers_bytes).unwrap_or(0), patience);
+        opened.rounds.fetch_add(1, Ordering::Relaxed);
         drop(poller);
+        let written = written?;
         Ok(if ENGINES.find(engine).is_ok() { written as jint } else { -1 })
     })
 }

@@ -33,6 +33,7 @@ mod client;
 mod engine;
 mod fields;
 mod guard;
+mod host;
 mod log;
 mod metric;
 mod options;

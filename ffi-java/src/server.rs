@@ -11,12 +11,14 @@ use msec::{Deferred, Server, ServerBuilder, ServerTls};
 use crate::engine::{ENGINES, Opened};
 use crate::fields::{self, Fields};
 use crate::guard::{self, Result};
+use crate::host;
 use crate::registry::Registry;
 
 /// The servers that Java has.
 static SERVERS: Registry<Server> = Registry::new("server");
 
-/// Starts a server as fields describe it; see [`described`].
+/// Starts a server as fields describe it; see [`described`]. Before them is a number: 1 for the
+/// server of a worker that `msec host` runs, which listens as the host says.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_org_msec_Native_serverStart<'local>(
     env: EnvUnowned<'local>,
@@ -27,16 +29,27 @@ pub extern "system" fn Java_org_msec_Native_serverStart<'local>(
     guard::run(env, |env| {
         let engine = ENGINES.find(engine)?;
         let bytes = env.convert_byte_array(&description)?;
-        let builder = described(&engine, &mut Fields::of(&bytes))?;
-        Ok(SERVERS.open(Arc::new(builder.start(&engine.engine)?)))
+        let mut fields = Fields::of(&bytes);
+        let server = match fields.number()? {
+            0 => {
+                let builder = described(&engine, &mut fields, Server::builder())?;
+                Arc::new(builder.start(&engine.engine)?)
+            }
+            _ => host::serve(&engine, |builder| described(&engine, &mut fields, builder))?,
+        };
+        Ok(SERVERS.open(server))
     })
 }
 
 /// Methods (name, number, most requests in flight, whether that number adapts), descriptor sets,
 /// addresses, addresses of the pages, quotas (caller, a second, burst; an empty caller is all
 /// others), and certificate, key and CA of clients, which may be empty.
-fn described(engine: &Arc<Opened>, fields: &mut Fields<'_>) -> Result<ServerBuilder> {
-    let mut builder = Some(Server::builder());
+fn described(
+    engine: &Arc<Opened>,
+    fields: &mut Fields<'_>,
+    builder: ServerBuilder,
+) -> Result<ServerBuilder> {
+    let mut builder = Some(builder);
     let mut change = |change: &mut dyn FnMut(ServerBuilder) -> ServerBuilder| {
         builder = builder.take().map(change);
     };

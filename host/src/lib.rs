@@ -14,15 +14,20 @@
 //! is gone. Workers have the engine and the plugin. What the two say to each other is in `line.rs`,
 //! what an operator says to the supervisor in `control.rs`.
 
+mod arguments;
 pub mod control;
 mod crash;
 mod crew;
+mod followed;
 pub mod ini;
+mod jvm;
 mod line;
 mod notice;
 mod place;
 mod plugin;
+pub mod post;
 mod process;
+mod runner;
 pub mod settings;
 mod sockets;
 mod start;
@@ -31,4 +36,4 @@ pub mod worker;
 
 pub use place::{Place, ROOT};
 pub use sockets::Address;
-pub use start::Start;
+pub use start::{Programs, Start};

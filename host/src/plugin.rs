@@ -1,8 +1,9 @@
-//! The private copy of a plugin that a generation of workers runs.
+//! The private copy of a plugin, or of a jar, that a generation of workers runs.
 //!
 //! Workers never map the file that people overwrite: to write into a file that is mapped changes
 //! the code that runs. All workers of a generation, also those that are started anew, run the same
-//! copy. It is beside the original, so that `$ORIGIN` means the same folder.
+//! copy. It is beside the original, so that `$ORIGIN` means the same folder, and so do the paths in
+//! the manifest of a jar. A JVM fails in its own ways when its jar is overwritten.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,12 @@ impl PluginCopy {
             return Err(Error::new(Code::SYSTEM_ERROR, text));
         }
         let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = source.with_file_name(format!(".{name}.{generation}"));
+        // Programs that look into jars know them by the end of their name.
+        let name = match name.strip_suffix(".jar") {
+            Some(name) => format!(".{name}.{generation}.jar"),
+            None => format!(".{name}.{generation}"),
+        };
+        let path = source.with_file_name(name);
         // What a supervisor left that was killed may be mapped by a worker that lives on.
         let _ = fs::remove_file(&path);
         fs::copy(&source, &path).map_err(|error| {
@@ -69,6 +75,9 @@ mod tests {
         fs::write(bin.join("msec.so"), "two").unwrap();
         assert_eq!(fs::read(copy.path()).unwrap(), b"one");
         assert_eq!(copy.path().parent(), Some(&*bin));
+        fs::write(bin.join("msec.jar"), "one").unwrap();
+        let jar = PluginCopy::make(&bin, Path::new("msec.jar"), 7).unwrap();
+        assert_eq!(jar.path(), bin.join(".msec.7.jar"));
         let path = copy.path().to_owned();
         drop(copy);
         assert!(!path.exists());

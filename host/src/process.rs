@@ -19,6 +19,7 @@ use msec_sys::process::{Recent, RecentMemory, Target, hand_over, in_own_session}
 use crate::crash::LastLines;
 use crate::line::{self, FromWorker, ToWorker};
 use crate::notice;
+use crate::runner::Runner;
 
 /// Longest line that a worker prints; what is longer counts as several.
 const LINE_BYTES_MAX: u64 = 8 << 10;
@@ -40,9 +41,12 @@ pub(crate) enum Event {
 
 /// What a worker is started with.
 pub(crate) struct Order {
-    pub(crate) program: PathBuf,
+    pub(crate) runner: Arc<Runner>,
+    /// The copy that it runs.
+    pub(crate) plugin: PathBuf,
     pub(crate) folder: PathBuf,
-    pub(crate) arguments: Vec<String>,
+    /// What it is told, but for the numbers of descriptors of its own.
+    pub(crate) told: Vec<String>,
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) sockets: Vec<OwnedFd>,
 }
@@ -50,6 +54,7 @@ pub(crate) struct Order {
 /// A worker that runs.
 pub(crate) struct Process {
     pub(crate) pid: u32,
+    runner: Arc<Runner>,
     target: Target,
     socket: UnixStream,
     recent: RecentMemory,
@@ -58,6 +63,8 @@ pub(crate) struct Process {
     pub(crate) cause: Option<String>,
     /// Why it could not start, as it said itself.
     pub(crate) failure: Option<String>,
+    /// It has taken calls.
+    pub(crate) was_ready: bool,
 }
 
 impl Process {
@@ -67,21 +74,23 @@ impl Process {
         (generation, index): (u32, usize),
         tell: impl Fn(WorkerId, Event) + Clone + Send + 'static,
     ) -> Result<Process> {
-        let at = |error| Error::from_io(&format!("start {}", order.program.display()), &error);
+        let Order { runner, plugin, folder, mut told, variables, sockets } = order;
+        let start = format!("start {}", runner.program().display());
+        let at = |error| Error::from_io(&start, &error);
         let (socket, theirs) = UnixStream::pair().map_err(at)?;
         let recent = RecentMemory::new().map_err(at)?;
         let memory = recent.file().try_clone_to_owned().map_err(at)?;
-        let mut command = Command::new(&order.program);
+        told.push(format!("--control={}", theirs.as_raw_fd()));
+        told.push(format!("--recent={}", memory.as_raw_fd()));
+        let mut command = Command::new(runner.program());
         command
-            .args(&order.arguments)
-            .arg(format!("--control={}", theirs.as_raw_fd()))
-            .arg(format!("--recent={}", memory.as_raw_fd()))
-            .envs(order.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(&order.folder)
+            .args(runner.arguments(&plugin, told))
+            .envs(variables)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut handed = order.sockets;
+        let mut handed = sockets;
         handed.extend([theirs.into(), memory]);
         hand_over(&mut command, handed);
         in_own_session(&mut command);
@@ -116,7 +125,8 @@ impl Process {
             tell(id, Event::Ended(status));
         };
         spawn("msec-waits", wait).map_err(at)?;
-        Ok(Process { pid, target, socket, recent, lines, cause: None, failure: None })
+        let (cause, failure, was_ready) = (None, None, false);
+        Ok(Process { pid, runner, target, socket, recent, lines, cause, failure, was_ready })
     }
 
     /// Tells it something; if it has gone, its end tells so.
@@ -127,7 +137,7 @@ impl Process {
     /// Has it say where it is, and end.
     pub(crate) fn abort(&mut self, why: String) {
         self.cause.get_or_insert(why);
-        self.target.abort();
+        self.runner.ask_where(&self.target);
     }
 
     /// Ends it.
@@ -141,6 +151,25 @@ impl Process {
         self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
+    /// How it ended, for people: by what was done to it, what it wrote last, or how it exited.
+    pub(crate) fn why(&self, lines: &LastLines, status: ExitStatus) -> String {
+        match (&self.cause, lines.crash()) {
+            (Some(cause), Some(crash)) => format!("{cause}; {crash}"),
+            (Some(cause), None) => cause.clone(),
+            (None, Some(crash)) => crash.to_owned(),
+            (None, None) if self.runner.is_jvm() && !self.was_ready => {
+                match (lines.java_failure(), status.success()) {
+                    (Some(failure), _) => failure,
+                    (None, true) => {
+                        "its method main returned before it had started a server".into()
+                    }
+                    (None, false) => ending(status),
+                }
+            }
+            (None, None) => ending(status),
+        }
+    }
+
     /// What it was asked last.
     pub(crate) fn requests(&self) -> Vec<Recent> {
         // A report without them is still one.
@@ -149,7 +178,7 @@ impl Process {
 }
 
 /// How a process ended, for people.
-pub(crate) fn ending(status: ExitStatus) -> String {
+fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(0), _) => "it exited by itself (status 0)".into(),
         (Some(code), _) => format!("it exited (status {code})"),
@@ -218,9 +247,10 @@ mod tests {
         let script = "sleep 1 >/dev/null 2>&1 & printf '%s\\n' \"$0\" >&${1#--control=}; exit 1";
         for index in 0..50 {
             let order = Order {
-                program: "/bin/bash".into(),
+                runner: Arc::new(Runner::Plugin("/bin/bash".into())),
+                plugin: PathBuf::new(),
                 folder: "/".into(),
-                arguments: vec!["-c".into(), script.into(), line.trim_end().into()],
+                told: vec!["-c".into(), script.into(), line.trim_end().into()],
                 variables: Vec::new(),
                 sockets: Vec::new(),
             };

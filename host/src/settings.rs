@@ -46,8 +46,9 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "SRPC",
         name: "module",
-        default: "./msec.so",
-        meaning: "the plugin; relative to bin/",
+        default: "",
+        meaning: "the plugin, or a jar for a JVM, by its name; relative to bin/. Without: ./msec.so \
+                  or ./msec.jar, whichever is there",
     },
     Key {
         section: "SRPC",
@@ -94,6 +95,33 @@ pub const KEYS: &[Key] = &[
         name: "shmsize",
         default: "16",
         meaning: "no effect: the queues in shared memory are gone",
+    },
+    Key {
+        section: "JAVA",
+        name: "home",
+        default: "",
+        meaning: "folder of the JDK that runs msec.jar, 17 or newer. Without: $JAVA_HOME, or the \
+                  java of $PATH",
+    },
+    Key {
+        section: "JAVA",
+        name: "java",
+        default: "",
+        meaning: "the program java itself, in place of home",
+    },
+    Key {
+        section: "JAVA",
+        name: "main",
+        default: "",
+        meaning: "class with the method main; bin/lib/*.jar are found then, too. Without: what the \
+                  manifest of msec.jar says, which is run as by java -jar",
+    },
+    Key {
+        section: "JAVA",
+        name: "options",
+        default: "",
+        meaning: "options for the JVM, with blanks between; double quotes keep blanks: -Xmx512m \
+                  \"-Dname=a b\"",
     },
     Key {
         section: "LOG",
@@ -154,8 +182,10 @@ pub struct Settings {
     pub listen: Vec<Address>,
     /// Where the pages are; empty: with the calls.
     pub admin: Vec<Address>,
-    /// The plugin, as a path from bin/.
-    pub module: PathBuf,
+    /// The plugin or the jar, as a path from bin/; `None`: the one that is there.
+    pub module: Option<PathBuf>,
+    /// How a jar is run.
+    pub java: Java,
     /// For the plugin.
     pub conf: String,
     /// Worker processes.
@@ -176,6 +206,19 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// What is odd about the file, but no reason not to start.
     pub warnings: Vec<String>,
+}
+
+/// What `[JAVA]` says of the JVM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Java {
+    /// The folder of the JDK.
+    pub home: Option<PathBuf>,
+    /// The program itself.
+    pub java: Option<PathBuf>,
+    /// The class that is run; `None`: the manifest says it.
+    pub main: Option<String>,
+    /// Options for the JVM.
+    pub options: Vec<String>,
 }
 
 /// Files for addresses with `/tls`.
@@ -232,7 +275,8 @@ impl Settings {
         Ok(Settings {
             listen,
             admin: read.addresses("admin")?,
-            module: read.text("SRPC", "module").into(),
+            module: read.set("SRPC", "module").map(PathBuf::from),
+            java: read.java()?,
             conf: read.text("SRPC", "conf").into(),
             procnum,
             cores,
@@ -274,6 +318,24 @@ impl Reader<'_> {
         given.unwrap_or_else(|| find(section, name).map_or("", |key| key.default))
     }
 
+    /// A value that has no default; `None` if it is missing or empty.
+    fn set(&self, section: &str, name: &str) -> Option<String> {
+        Some(self.text(section, name)).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    fn java(&self) -> Result<Java> {
+        let options = words(self.text("JAVA", "options")).ok_or_else(|| {
+            let text = "[JAVA] options has a double quote without its other one";
+            Error::new(Code::INVALID_PARAMETER, text)
+        })?;
+        Ok(Java {
+            home: self.set("JAVA", "home").map(PathBuf::from),
+            java: self.set("JAVA", "java").map(PathBuf::from),
+            main: self.set("JAVA", "main"),
+            options,
+        })
+    }
+
     /// A whole number of `[SRPC]`.
     fn number(&self, name: &str, least: u64, most: u64) -> Result<u64> {
         let text = self.text("SRPC", name);
@@ -303,10 +365,7 @@ impl Reader<'_> {
     }
 
     fn tls(&self) -> Result<Option<Tls>> {
-        let path = |name| {
-            let text = self.text("TLS", name);
-            (!text.is_empty()).then(|| PathBuf::from(text))
-        };
+        let path = |name| self.set("TLS", name).map(PathBuf::from);
         match (path("certificate"), path("key")) {
             (Some(certificate), Some(key)) => {
                 Ok(Some(Tls { certificate, key, client_ca: path("client_ca") }))
@@ -363,6 +422,26 @@ impl Reader<'_> {
     fn warnings(&self) -> Vec<String> {
         self.ini.entries().iter().filter_map(odd).collect()
     }
+}
+
+/// Words with blanks between; within double quotes, blanks belong to the word. `None` where a
+/// quote is not closed.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut is_quoted = false;
+    for letter in text.chars() {
+        match letter {
+            '"' => {
+                is_quoted = !is_quoted;
+                word.get_or_insert_default();
+            }
+            blank if blank.is_whitespace() && !is_quoted => words.extend(word.take()),
+            letter => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    (!is_quoted).then_some(words)
 }
 
 /// What is odd about an entry.
@@ -438,7 +517,7 @@ mod tests {
         let listen: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["0.0.0.0:7963@udp", "0.0.0.0:7963"]);
         assert_eq!((settings.procnum, settings.cores), (1, 8));
-        assert_eq!(settings.module, Path::new("./msec.so"));
+        assert_eq!((settings.module.clone(), settings.java.clone()), (None, Java::default()));
         assert_eq!(settings.warnings, [""; 0]);
         assert_eq!(variable(&settings, "MSEC_LOG").as_deref(), Some("info"));
     }
@@ -458,6 +537,20 @@ mod tests {
         check("MSEC_DEADLINE_MS", "800");
         check("MSEC_CORES", "2");
         assert_eq!(settings.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn a_jar_is_told_how_it_is_run() {
+        let text = "[SRPC]\nmodule=shop.jar\n[JAVA]\nhome=/jdk\nmain=a.B\n\
+                    options= -Xmx1g  \"-Dx=a b\" -Dy=\"c\" \nheap=1";
+        let settings = settings(text);
+        assert_eq!(settings.module.as_deref(), Some(Path::new("shop.jar")));
+        let Java { home, java, main, options } = settings.java;
+        assert_eq!((home, java), (Some("/jdk".into()), None));
+        assert_eq!(main.as_deref(), Some("a.B"));
+        assert_eq!(options, ["-Xmx1g", "-Dx=a b", "-Dy=c"]);
+        assert_eq!(settings.warnings, ["line 7: [JAVA] heap is unknown"]);
+        assert!(refused("[JAVA]\noptions=\"-Dx").contains("without its other one"));
     }
 
     #[test]

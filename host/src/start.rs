@@ -4,6 +4,7 @@
 //! in the foreground of nobody: a session of its own, standard error to `log/host.log`; and waits
 //! until that one says on its standard output that the service is ready, or ends.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
@@ -21,12 +22,23 @@ use crate::settings::Settings;
 use crate::sockets::Sockets;
 use crate::supervisor::{Heard, Supervisor, hold_signals};
 
+/// Where the programs are that workers may be.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The one that runs a plugin.
+    pub worker: PathBuf,
+    /// JAVA_HOME, if it is set.
+    pub java_home: Option<PathBuf>,
+    /// PATH, for a JVM.
+    pub path: OsString,
+}
+
 /// What to start.
 pub struct Start {
     /// Where the service is.
     pub place: Place,
-    /// The program that runs a worker.
-    pub worker: PathBuf,
+    /// What runs a worker.
+    pub programs: Programs,
     /// Sockets that were opened for us, as by systemd.
     pub given: Vec<OwnedFd>,
 }
@@ -38,7 +50,7 @@ impl Start {
     /// # Errors
     /// -101 when it runs already; else what kept it from starting.
     pub fn foreground(self, on_ready: impl FnOnce()) -> Result<()> {
-        let Start { place, worker, given } = self;
+        let Start { place, programs, given } = self;
         let signals = hold_signals()?;
         make_folders(&place)?;
         let lock = lock(&place)?;
@@ -67,7 +79,7 @@ impl Start {
             .spawn(watch)
             .map_err(|error| Error::from_io("start the thread for signals", &error))?;
         let (control, stopped) = (place.control(), format!("Server({}) stopped.", place.service()));
-        let supervisor = Supervisor::start(place, settings, sockets, worker, tell)?;
+        let supervisor = Supervisor::start(place, settings, sockets, programs, tell)?;
         let (ended, askers) = supervisor.run(&heard, on_ready);
         // Nobody answers there any more.
         let _ = fs::remove_file(control);
@@ -138,7 +150,8 @@ fn make_folders(place: &Place) -> Result<()> {
         let text = format!("{} is not there: is --root right?", place.bin().display());
         return Err(Error::new(Code::SYSTEM_ERROR, text));
     }
-    for folder in [place.log(), place.run()] {
+    // A JVM writes its report there, if it is there.
+    for folder in [place.log().join("crash"), place.run()] {
         fs::create_dir_all(&folder)
             .map_err(|error| Error::from_io(&format!("make {}", folder.display()), &error))?;
     }

@@ -11,15 +11,15 @@
 //! single workers are the [`Crew`]'s.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use msec::{Code, Error, Result};
 use msec_sys::clock;
 use msec_sys::process::{Signal, TerminationSignals};
 
+use crate::arguments::Arguments;
 use crate::control::{Asker, Request};
 use crate::crash::Ended;
 use crate::crew::{Action, Crew, Phase, Times};
@@ -27,9 +27,11 @@ use crate::line::{FromWorker, ToWorker};
 use crate::notice;
 use crate::place::Place;
 use crate::plugin::PluginCopy;
-use crate::process::{Event, Order, Process, WorkerId, ending};
+use crate::process::{Event, Order, Process, WorkerId};
+use crate::runner::Runner;
 use crate::settings::Settings;
 use crate::sockets::Sockets;
+use crate::start::Programs;
 
 /// How often time is looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -49,6 +51,7 @@ pub(crate) enum Heard {
 struct Generation {
     number: u32,
     settings: Settings,
+    runner: Arc<Runner>,
     plugin: PluginCopy,
     crew: Crew,
     processes: Vec<Option<Process>>,
@@ -58,7 +61,7 @@ struct Generation {
 /// A supervisor.
 pub(crate) struct Supervisor {
     place: Place,
-    program: PathBuf,
+    programs: Programs,
     sockets: Sockets,
     /// The way of connections from workers that end to those that come next: what is in it stays
     /// there until somebody takes it.
@@ -81,15 +84,15 @@ impl Supervisor {
         place: Place,
         settings: Settings,
         sockets: Sockets,
-        program: PathBuf,
+        programs: Programs,
         tell: mpsc::Sender<Heard>,
     ) -> Result<Supervisor> {
-        let generation = Generation::new(1, settings, &place)?;
+        let generation = Generation::new(1, settings, &place, &programs)?;
         let passage = msec_sys::process::passage();
         let passage = passage.map_err(|error| Error::from_io("make a pair of sockets", &error))?;
         let mut supervisor = Supervisor {
             place,
-            program,
+            programs,
             sockets,
             passage,
             tell,
@@ -155,6 +158,9 @@ impl Supervisor {
         let actions = match event {
             Event::Said(FromWorker::Ready) => {
                 generation.crew.handle_ready(id.index, now_ns);
+                if let Some(process) = &mut generation.processes[id.index] {
+                    process.was_ready = true;
+                }
                 Vec::new()
             }
             Event::Said(FromWorker::Alive) => {
@@ -288,7 +294,7 @@ impl Supervisor {
         }
         settings.warnings.iter().for_each(|text| notice::say(text));
         self.generations_count += 1;
-        match Generation::new(self.generations_count, settings, &self.place) {
+        match Generation::new(self.generations_count, settings, &self.place, &self.programs) {
             Ok(generation) => self.next = Some((generation, asker)),
             Err(error) => return refuse(asker, &error.to_string()),
         }
@@ -408,25 +414,24 @@ impl Supervisor {
     }
 
     fn start_worker(&mut self, which: Which, index: usize) -> Result<()> {
-        let (program, folder) = (self.program.clone(), self.place.bin());
+        let folder = self.place.bin();
         let tell = self.tell.clone();
         let Some(generation) = self.generation(which) else { return Ok(()) };
         let (number, settings) = (generation.number, generation.settings.clone());
-        let plugin = generation.plugin.path().to_owned();
+        let (runner, plugin) = (generation.runner.clone(), generation.plugin.path().to_owned());
         let (mut sockets, texts) = self.sockets.of_worker(index, settings.cores)?;
         let copy =
             |fd: &OwnedFd| fd.try_clone().map_err(|error| Error::from_io("copy a socket", &error));
         let (heirs, inherits) = (copy(&self.passage.0)?, copy(&self.passage.1)?);
-        let mut arguments =
-            crate::worker::Arguments::to_start(&self.place, &settings, index, &plugin, &texts);
-        arguments.push(format!("--heirs={}", heirs.as_raw_fd()));
-        arguments.push(format!("--inherits={}", inherits.as_raw_fd()));
+        let mut told = Arguments::to_start(&self.place, &settings, index, &plugin, &texts);
+        told.push(format!("--heirs={}", heirs.as_raw_fd()));
+        told.push(format!("--inherits={}", inherits.as_raw_fd()));
         sockets.extend([heirs, inherits]);
         let mut variables = settings.variables.clone();
         variables.push(("MSEC_SERVICE".into(), self.place.service().into()));
         let log = self.place.log();
         variables.push(("MSEC_LOG_FOLDER".into(), log.to_string_lossy().into_owned()));
-        let order = Order { program, folder, arguments, variables, sockets };
+        let order = Order { runner, plugin, folder, told, variables, sockets };
         let process = Process::start(order, (number, index), move |id, event| {
             // The loop ends after all workers.
             let _ = tell.send(Heard::Worker(id, event));
@@ -447,8 +452,15 @@ enum Which {
 }
 
 impl Generation {
-    fn new(number: u32, settings: Settings, place: &Place) -> Result<Generation> {
-        let plugin = PluginCopy::make(&place.bin(), &settings.module, number)?;
+    fn new(
+        number: u32,
+        settings: Settings,
+        place: &Place,
+        programs: &Programs,
+    ) -> Result<Generation> {
+        let (runner, module) = Runner::of(programs, &settings, place)?;
+        let plugin = PluginCopy::make(&place.bin(), &module, number)?;
+        let runner = Arc::new(runner);
         let times = Times {
             ready_ns: settings.ready.as_nanos() as u64,
             heartbeat_ns: settings.heartbeat.as_nanos() as u64,
@@ -456,7 +468,7 @@ impl Generation {
         let started_ns = clock::now_ns();
         let crew = Crew::new(settings.procnum, times, started_ns);
         let processes = (0..settings.procnum).map(|_| None).collect();
-        Ok(Generation { number, settings, plugin, crew, processes, started_ns })
+        Ok(Generation { number, settings, runner, plugin, crew, processes, started_ns })
     }
 
     /// Tells all workers to leave.
@@ -486,12 +498,7 @@ impl Generation {
             return self.crew.handle_ended(id.index, &why, now_ns);
         }
         let lines = process.lines();
-        let why = match (&process.cause, lines.crash()) {
-            (Some(cause), Some(crash)) => format!("{cause}; {crash}"),
-            (Some(cause), None) => cause.clone(),
-            (None, Some(crash)) => crash.to_owned(),
-            (None, None) => ending(status),
-        };
+        let why = process.why(&lines, status);
         let meant = matches!(self.crew.phase(), Phase::Leaving) && status.success();
         if !meant {
             let (worker, pid) = (id.index, id.pid);

@@ -1,4 +1,4 @@
-//! A service that `msec host` runs, in a root of its own, with the plugin of the tests.
+//! A service that `msec host` runs, in a root of its own, with the plugin of the tests or a jar.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +56,7 @@ pub fn plugin_of(source: &str, compiler: &str, flags: &[&str]) -> PathBuf {
 }
 
 impl Hosted {
-    /// A service that is not started yet, with this plugin, if any, and this configuration.
+    /// A service that is not started yet, with this plugin or jar, if any, and this configuration.
     pub fn new(plugin: Option<&Path>, config: &str) -> Hosted {
         let number = ROOTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("msec-hosted-{}-{number}", std::process::id());
@@ -81,9 +81,11 @@ impl Hosted {
         hosted
     }
 
-    /// Replaces the plugin, as one does who builds a new one.
+    /// Replaces the plugin or the jar, as one does who builds a new one.
     pub fn install(&self, plugin: &Path) {
-        let (new, path) = (self.folder().join("bin/msec.so.new"), self.plugin());
+        let kind = plugin.extension().filter(|kind| *kind == "jar").unwrap_or("so".as_ref());
+        let path = self.plugin().with_extension(kind);
+        let new = path.with_extension("new");
         fs::copy(plugin, &new).unwrap();
         fs::rename(new, path).unwrap();
     }
@@ -159,6 +161,8 @@ impl Hosted {
             return Vec::new();
         };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        // A JVM's own are there, too.
+        paths.retain(|path| path.extension().is_some_and(|kind| kind == "txt"));
         paths.sort();
         paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
     }

@@ -24,6 +24,7 @@ pub mod gate;
 pub mod hosted;
 pub mod http;
 pub mod instances;
+pub mod java;
 pub mod libmsec;
 pub mod load;
 pub mod memory;

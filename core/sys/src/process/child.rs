@@ -82,6 +82,11 @@ impl Target {
         self.signal(libc::SIGABRT);
     }
 
+    /// Has a JVM write the stacks of all its threads; it goes on. Others end.
+    pub fn quit(&self) {
+        self.signal(libc::SIGQUIT);
+    }
+
     fn signal(&self, signal: libc::c_int) {
         let (descriptor, none) = (self.descriptor.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
         // It may have ended already, which is what is wanted.

@@ -5,7 +5,8 @@ import java.util.Map;
 
 /**
  * What an engine is started with, beside the environment ({@code MSEC_CORES}, {@code MSEC_IO}, …),
- * which decides what is not set here.
+ * which decides what is not set here. Under {@code msec host} it is the other way round: what its
+ * config.ini says, the environment says, and that holds (see {@link Host}).
  *
  * <pre>{@code
  * Engine engine = Engine.start(new Config().service("Demo.web").cores(2));
@@ -105,7 +106,13 @@ public final class Config {
 
     byte[] settings() {
         Fields fields = new Fields();
-        settings.forEach((name, value) -> fields.text(name).text(value));
+        settings.forEach(
+                (name, value) -> {
+                    // Cores and sockets go together, and the log is where the host looks for it.
+                    if (!Host.isPresent() || System.getenv(name) == null) {
+                        fields.text(name).text(value);
+                    }
+                });
         return fields.array();
     }
 

@@ -53,7 +53,7 @@ public final class Engine implements AutoCloseable {
      *     could not be had, or there is no native library of this version
      */
     public static Engine start(Config config) {
-        NativeLibrary.require();
+        Host.join();
         Core core = new Core(Native.engineOpen(config.settings()), config.workers());
         try {
             core.startPoller("msec-poller-" + NEXT.getAndIncrement());

@@ -48,6 +48,14 @@ final class Native {
 
     static native boolean cancel(long engine, long call);
 
+    static native byte[] hostJoin(byte[] arguments);
+
+    static native byte[] hostConfig(byte[] key);
+
+    static native void hostWait();
+
+    static native void hostLeave();
+
     static native long serverStart(long engine, byte[] description);
 
     static native byte[] serverAddresses(long server);

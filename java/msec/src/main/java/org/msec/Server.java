@@ -4,6 +4,7 @@ import java.lang.ref.Cleaner;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * Methods on addresses. Handlers may block: each has a virtual thread of its own, or one of a
@@ -52,6 +53,8 @@ public final class Server implements AutoCloseable {
         private final Fields quotas = new Fields();
         private int quotasCount;
         private String[] tls = {"", "", ""};
+        /** Null: nothing is to be called. */
+        private Consumer<Client> warmUp;
 
         private Builder() {}
 
@@ -96,13 +99,14 @@ public final class Server implements AutoCloseable {
          * @param change is given them
          * @return this
          */
-        public Builder methods(java.util.function.Consumer<Methods> change) {
+        public Builder methods(Consumer<Methods> change) {
             change.accept(methods);
             return this;
         }
 
         /**
-         * Listens at an address.
+         * Listens at an address. Under {@code msec host} its config.ini says where, and this has no
+         * effect on the first server that is started.
          *
          * @param address {@code ip:port}, {@code ip:port@tls}, {@code ip:port@udp} or {@code
          *     unix:/path}; port 0 takes a free one
@@ -153,7 +157,24 @@ public final class Server implements AutoCloseable {
         }
 
         /**
+         * Has the methods called before others can call them, so that the first of those do not
+         * wait for classes to be loaded and code to be compiled: some hundred calls of each method
+         * that is called often. The methods are served by an engine of its own meanwhile.
+         *
+         * @param calls makes the calls, by {@link Client#call} or by a generated client that is
+         *     made of this one; what it throws, {@link #start} throws
+         * @return this
+         */
+        public Builder warmUp(Consumer<Client> calls) {
+            warmUp = calls;
+            return this;
+        }
+
+        /**
          * Starts the server; when this returns it accepts connections.
+         *
+         * <p>Under {@code msec host} the first server of the process is the one of the service: it
+         * listens with the sockets of the host, and ends when the host says so; see {@link Host}.
          *
          * @param engine the engine that it is on
          * @return the server
@@ -162,13 +183,21 @@ public final class Server implements AutoCloseable {
          *     engine is closed
          */
         public Server start(Engine engine) {
+            engine.core().requireOpen();
+            if (warmUp != null) {
+                warmUp();
+            }
+            return start(engine, Host.claim());
+        }
+
+        private Server start(Engine engine, boolean isHosted) {
             Core core = engine.core();
             core.requireOpen();
             List<Methods.Method> list = methods.list.stream().map(Methods.Method::copy).toList();
             core.add(list);
             long handle;
             try {
-                handle = Native.serverStart(core.handle, description(list));
+                handle = Native.serverStart(core.handle, description(list, isHosted));
             } catch (Throwable error) {
                 core.remove(list);
                 throw error;
@@ -176,16 +205,30 @@ public final class Server implements AutoCloseable {
             ServerCore started = new ServerCore(core, handle, list);
             try {
                 core.add(started);
-                return new Server(engine, started);
+                Server server = new Server(engine, started);
+                if (isHosted) {
+                    Host.serve(server, started);
+                }
+                return server;
             } catch (Throwable error) {
                 started.stop(0);
                 throw error;
             }
         }
 
+        private void warmUp() {
+            Builder alone = new Builder().listen("127.0.0.1:0");
+            alone.methods.list.addAll(methods.list);
+            try (Engine own = Engine.start(new Config().cores(1));
+                    Server server = alone.start(own, false);
+                    Client client = new Client(own, server.addresses().get(0))) {
+                warmUp.accept(client);
+            }
+        }
+
         /** As ffi-java/src/server.rs reads it. */
-        private byte[] description(List<Methods.Method> list) {
-            Fields fields = new Fields().number(list.size());
+        private byte[] description(List<Methods.Method> list, boolean isHosted) {
+            Fields fields = new Fields().number(isHosted ? 1 : 0).number(list.size());
             for (Methods.Method method : list) {
                 fields.text(method.name).number(method.number).number(method.requestsMax);
                 fields.number(method.adaptiveLimit ? 1 : 0);
@@ -195,12 +238,17 @@ public final class Server implements AutoCloseable {
             } else {
                 fields.number(1).bytes(methods.descriptorSet());
             }
-            fields.number(listen.size());
-            listen.forEach(fields::text);
-            fields.number(admin.size());
-            admin.forEach(fields::text);
+            // The host has its own.
+            List<String> none = List.of();
+            List<String> listens = isHosted ? none : listen;
+            List<String> admins = isHosted ? none : admin;
+            fields.number(listens.size());
+            listens.forEach(fields::text);
+            fields.number(admins.size());
+            admins.forEach(fields::text);
             fields.number(quotasCount).append(quotas);
-            return fields.text(tls[0]).text(tls[1]).text(tls[2]).array();
+            String[] secured = isHosted ? new String[] {"", "", ""} : tls;
+            return fields.text(secured[0]).text(secured[1]).text(secured[2]).array();
         }
     }
 

@@ -21,12 +21,22 @@ final class ServerCore {
 
     /** Stops it, once. Whoever comes while another thread does waits for that. */
     void stop(long graceMs) {
+        stop(() -> Native.serverStop(handle, (int) Math.min(graceMs, Integer.MAX_VALUE)));
+    }
+
+    /** Serves until the host wants the worker to end, and stops as it wants. */
+    void serveHost() {
+        Native.hostWait();
+        stop(Native::hostLeave);
+    }
+
+    private void stop(Runnable how) {
         if (!stopping.compareAndSet(false, true)) {
             Core.await(stopped);
             return;
         }
         try {
-            Native.serverStop(handle, (int) Math.min(graceMs, Integer.MAX_VALUE));
+            how.run();
         } finally {
             core.servers.remove(this);
             core.remove(methods);

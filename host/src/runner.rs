@@ -1,0 +1,90 @@
+//! What runs the workers of a generation: `msec-worker` for a plugin, a JVM for a jar.
+
+use std::path::{Path, PathBuf};
+
+use msec::{Code, Error, Result};
+use msec_sys::process::Target;
+
+use crate::jvm::Jvm;
+use crate::place::Place;
+use crate::settings::Settings;
+use crate::start::Programs;
+
+/// What is looked for where no module is named.
+const PLUGIN: &str = "./msec.so";
+const JAR: &str = "./msec.jar";
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) enum Runner {
+    /// The program that loads plugins.
+    Plugin(PathBuf),
+    Jar(Jvm),
+}
+
+impl Runner {
+    /// What a service is to be run by, and its module, as a path from bin/.
+    ///
+    /// # Errors
+    /// -1 two modules are there, and none is named; -2 a jar, and no JVM for it.
+    pub(crate) fn of(
+        programs: &Programs,
+        settings: &Settings,
+        place: &Place,
+    ) -> Result<(Runner, PathBuf)> {
+        let module = match &settings.module {
+            Some(module) => module.clone(),
+            None => the_one_there(&place.bin())?.into(),
+        };
+        let runner = match module.extension() {
+            Some(extension) if extension == "jar" => {
+                Runner::Jar(Jvm::find(programs, &settings.java, place)?)
+            }
+            Some(_) | None => Runner::Plugin(programs.worker.clone()),
+        };
+        Ok((runner, module))
+    }
+
+    pub(crate) fn program(&self) -> &Path {
+        match self {
+            Runner::Plugin(program) => program,
+            Runner::Jar(jvm) => jvm.program(),
+        }
+    }
+
+    /// The arguments to run this copy of the module as the worker that is told these.
+    pub(crate) fn arguments(&self, module: &Path, told: Vec<String>) -> Vec<String> {
+        match self {
+            Runner::Plugin(_) => told,
+            Runner::Jar(jvm) => jvm.arguments(module, &told),
+        }
+    }
+
+    /// Has a worker that hangs say where it is. A JVM does so and goes on; the other one ends.
+    pub(crate) fn ask_where(&self, worker: &Target) {
+        match self {
+            Runner::Plugin(_) => worker.abort(),
+            Runner::Jar(_) => worker.quit(),
+        }
+    }
+
+    pub(crate) fn is_jvm(&self) -> bool {
+        matches!(self, Runner::Jar(_))
+    }
+}
+
+/// The plugin, unless a jar is there in its place.
+fn the_one_there(bin: &Path) -> Result<&'static str> {
+    match (bin.join(PLUGIN).is_file(), bin.join(JAR).is_file()) {
+        (true, true) => {
+            let text = format!(
+                "msec.so and msec.jar are both in {}: remove the one that is not to run, or name \
+                 the one that is in [SRPC] module",
+                bin.display()
+            );
+            Err(Error::new(Code::INVALID_PARAMETER, text))
+        }
+        (false, true) => Ok(JAR),
+        (true | false, false) => Ok(PLUGIN),
+    }
+}
