@@ -29,7 +29,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn no_word_of_the_templates_is_left_over() {
-    for language in ["cpp", "rust"] {
+    for language in ["cpp", "java", "rust"] {
         let folder = temporary(&format!("new-{language}"));
         let ran = new("Login.UserNames", &folder, &["--lang", language]);
         assert_eq!((ran.status, &*ran.stderr), (0, ""));
@@ -38,7 +38,7 @@ fn no_word_of_the_templates_is_left_over() {
         assert!(files.len() >= 7, "{files:?}");
         for path in files {
             let text = fs::read_to_string(&path).expect("text");
-            for word in ["LEVEL", "package_name", "ClassName", "MSEC_SOURCES"] {
+            for word in ["LEVEL", "package_name", "ClassName", "MSEC_SOURCES", "MSEC_VERSION"] {
                 let name = path.to_string_lossy();
                 assert!(!text.contains(word) && !name.contains(word), "{word} in {name}");
             }

@@ -1,11 +1,12 @@
 //! `msec new`: a project that builds, runs and answers a call at once.
 //!
 //! ```text
-//! templates/cpp, templates/rust ──names filled in──► a new folder
+//! templates/{cpp,java,rust} ──names filled in──► a new folder
 //! ```
 //!
-//! The templates are files of a real project, in which five words stand for names: `LEVEL1`,
-//! `LEVEL2`, `package_name`, `ClassName` and `MSEC_SOURCES`. A test builds what comes out.
+//! The templates are files of a real project, in which six words stand for names: `LEVEL1`,
+//! `LEVEL2`, `package_name`, `ClassName`, `MSEC_SOURCES` and `MSEC_VERSION`. A test builds what
+//! comes out.
 
 mod name;
 
@@ -27,9 +28,10 @@ pub(crate) const COMMAND: Command = Command {
 SERVICE has two parts, as in Demo.echo; the project is made in a folder named as the second.
 There, `make` builds the service, `make run` starts it, calls it and shows the answer, and
 `make stop` ends it. A C++ service is a plugin for `msec host`; it needs CMake, a compiler and
-Protocol Buffers. A Rust service is a program; it needs Cargo. README.md tells what is where.",
+Protocol Buffers. A Java service is a jar for it; it needs a JDK, Maven and what `make java` has
+installed. A Rust service is a program; it needs Cargo. README.md tells what is where.",
     flags: &[&[
-        flag("lang", "cpp|rust", "the language; default cpp"),
+        flag("lang", "cpp|java|rust", "the language; default cpp"),
         flag("out", "DIR", "the folder to make; one that is there must be empty"),
         flag("sources", "DIR", "of msec, for Rust; default: those that this binary was built from"),
     ]],
@@ -63,6 +65,17 @@ const CPP: &[Template] = templates!("cpp":
     "etc/config.ini" = "etc/config.ini",
 );
 
+const JAVA: &[Template] = templates!("java":
+    "pom.xml" = "pom.xml",
+    "Makefile" = "Makefile",
+    "README.md" = "README.md",
+    ".gitignore" = "gitignore",
+    "proto/LEVEL2.proto" = "../service.proto",
+    "src/main/java/package_name/ClassNameServer.java" = "src/main/Service.java",
+    "src/test/java/package_name/ClassNameServerTest.java" = "src/test/ServiceTest.java",
+    "etc/config.ini" = "etc/config.ini",
+);
+
 const RUST: &[Template] = templates!("rust":
     "Cargo.toml" = "Cargo.toml.in",
     "Makefile" = "Makefile",
@@ -78,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = Path::new(arguments.value("out").unwrap_or(name.level2.as_ref()));
     let (templates, sources) = match arguments.word("lang")? {
         "rust" => (RUST, sources(arguments)?),
+        "java" => (JAVA, PathBuf::new()),
         _ => (CPP, PathBuf::new()),
     };
     if !is_free(folder) {
@@ -89,6 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ("package_name", name.package()),
         ("ClassName", name.class()),
         ("MSEC_SOURCES", sources.display().to_string()),
+        ("MSEC_VERSION", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     let filled = |text: &str| {
         words.iter().fold(text.to_owned(), |text, (word, name)| text.replace(word, name))
