@@ -93,7 +93,7 @@ fn what_is_wrong_with_the_command_line_is_said_and_nothing_is_made() {
     check("echo", &[], "`echo` is no name of a service: write two parts");
     check("Demo.e-cho", &[], "`Demo.e-cho` is no name of a service: each part");
     check("../x.echo", &[], "is no name of a service");
-    check("Demo.echo", &["--lang", "ada"], "--lang `ada`: cpp or rust");
+    check("Demo.echo", &["--lang", "ada"], "--lang `ada`: cpp or java or rust");
     let nowhere = ["--lang", "rust", "--sources", "/nowhere"];
     check("Demo.echo", &nowhere, "the sources of msec are not in /nowhere");
 }

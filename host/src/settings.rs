@@ -47,8 +47,8 @@ pub const KEYS: &[Key] = &[
         section: "SRPC",
         name: "module",
         default: "",
-        meaning: "the plugin, or a jar for a JVM, by its name; relative to bin/. Without: ./msec.so \
-                  or ./msec.jar, whichever is there",
+        meaning: "the plugin, or a jar for a JVM; relative to bin/. Without: ./msec.so or \
+                  ./msec.jar, whichever is there",
     },
     Key {
         section: "SRPC",

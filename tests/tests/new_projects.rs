@@ -6,10 +6,15 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use msec_tests::java::maven_option;
 use msec_tests::now;
 use msec_tests::programs::{command, outside_of_cargo, repository, run};
+
+/// Who has a time to keep has the processors, as far as this program goes.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How soon a project that nobody had before answers a call. Most of that is the compiler's time,
 /// and here other tests have the processors, too.
@@ -21,6 +26,11 @@ fn soon_enough(what: &str, begun: Instant) {
     let took = begun.elapsed();
     println!("{what}: {:.1} s", took.as_secs_f64());
     assert!(took <= ANSWERS_WITHIN, "{what}: {took:?}");
+}
+
+/// Has the others wait until it is dropped.
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// A folder for a project that nobody has made yet.
@@ -68,8 +78,8 @@ impl Drop for Project {
 }
 
 /// Where msec is installed for this test, as `make install` does it.
-fn installed() -> PathBuf {
-    let prefix = scratch("prefix");
+fn installed(name: &str) -> PathBuf {
+    let prefix = scratch(name);
     let built = command("msec").parent().unwrap().to_path_buf();
     let mut install = Command::new(repository().join("xtask/install.sh"));
     run(install.arg(built).arg(&prefix).arg(&prefix));
@@ -78,7 +88,8 @@ fn installed() -> PathBuf {
 
 #[test]
 fn a_cpp_project_builds_and_answers_and_takes_over_what_is_built_anew() {
-    let prefix = installed();
+    let prefix = installed("prefix-cpp");
+    let _alone = alone();
     let begun = now();
     let folder = new("cpp", "cpp");
     let address = free_address();
@@ -110,7 +121,48 @@ fn a_cpp_project_builds_and_answers_and_takes_over_what_is_built_anew() {
 }
 
 #[test]
+fn a_java_project_builds_tests_itself_and_takes_over_what_is_built_anew() {
+    let prefix = installed("prefix-java");
+    // As `make java` installs it.
+    let maven = maven_option();
+    let _alone = alone();
+    let begun = now();
+    let folder = new("java", "java");
+    let address = free_address();
+    let replace = |file: &str, text: &str, with: &str| {
+        let path = folder.join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(before.contains(text), "{file}: {before}");
+        fs::write(path, before.replace(text, with)).unwrap();
+    };
+    replace("etc/config.ini", "127.0.0.1:7963", &address);
+    let path = format!("{}:{}", prefix.join("bin").display(), std::env::var("PATH").unwrap());
+    let variable = |name: &str, value: String| (name.to_owned(), value);
+    let variables = vec![variable("PATH", path), variable("MVN", format!("mvn {maven}"))];
+    let project = Project { folder: folder.clone(), variables };
+    run(&mut project.make(&[]));
+    let said = run(&mut project.make(&["run"]));
+    soon_enough("a new Java project answers a call", begun);
+    assert!(said.contains("\"Hello, world!\"") && said.contains(&address), "{said}");
+    run(&mut project.make(&["test"]));
+    let ran = folder.join("target/surefire-reports/demo_hello.HelloServerTest.txt");
+    let report = fs::read_to_string(ran).unwrap();
+    assert!(report.contains("Tests run: 2, Failures: 0, Errors: 0"), "{report}");
+    let source = "src/main/java/demo_hello/HelloServer.java";
+    replace(source, "request.getName() + \"!\"", "request.getName() + \"?\"");
+    replace("etc/config.ini", "greeting = Hello", "greeting = Hi");
+    let said = run(&mut project.make(&["run"]));
+    assert!(said.contains("\"Hi, world?\""), "{said}");
+    // The test of the project says what has changed.
+    let failed = project.make(&["test"]).output().unwrap();
+    assert!(!failed.status.success());
+    run(&mut project.make(&["stop"]));
+    assert!(!project.make(&["call"]).output().unwrap().status.success());
+}
+
+#[test]
 fn a_rust_project_builds_and_answers() {
+    let _alone = alone();
     let folder = new("rust", "rust");
     // What is locked here has been fetched, and compiled into this folder, already.
     fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
