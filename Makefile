@@ -23,14 +23,15 @@ SOAK_SECONDS ?= 600
 .NOTPARALLEL:
 .PHONY: help test demo bench bench-quick install java abi soak asan deps fmt clippy tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
-.PHONY: release cpp-release
+.PHONY: release cpp-release java-release
 
 ## test: everything a change must pass
 test: deps-test fmt-check clippy unit java-test without fuzz-replay bench-unit tidy doc
 
 ## demo: services under load on this machine, for DEMO_SECONDS if it is set
-demo: deps-demo release cpp-release
-	DEMO_CPP=$(CARGO_TARGET_DIR)/cpp-examples $(CARGO_TARGET_DIR)/release/examples/demo
+demo: deps-demo release cpp-release java-release
+	DEMO_CPP=$(CARGO_TARGET_DIR)/cpp-examples DEMO_JAVA=java/examples/target/relay/msec.jar \
+		$(CARGO_TARGET_DIR)/release/examples/demo
 
 ## bench: every row beside its peers, into bench/results
 bench: deps-bench release
@@ -136,7 +137,7 @@ bench-unit:
 
 release:
 	$(CARGO) build --locked --release -p msec -p msec-cli -p msec-codegen -p msec-host \
-		-p msec-ffi-c --lib --bins --examples
+		-p msec-ffi-c -p msec-ffi-java --lib --bins --examples
 
 # The examples in C++, against the release's libmsec as it would be installed.
 cpp-release: release
@@ -145,3 +146,8 @@ cpp-release: release
 	cmake -S cpp-examples -B "$(CARGO_TARGET_DIR)/cpp-examples" -DCMAKE_BUILD_TYPE=Release \
 		-DCMAKE_PREFIX_PATH="$(CARGO_TARGET_DIR)/prefix" >/dev/null
 	cmake --build "$(CARGO_TARGET_DIR)/cpp-examples" --parallel 2 >/dev/null
+
+# The example in Java, as one jar with the release's libmsec_jni.
+java-release: release
+	cd java && mvn -q package -DskipTests -pl msec,examples \
+		-Dmsec.built="$(CARGO_TARGET_DIR)/release"

@@ -2,7 +2,7 @@
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
 #   xtask/deps.sh test     compilers for C, C++ and Java, valgrind, and what tests talk to
-#   xtask/deps.sh demo     a linker, and what the examples in C++ are built with
+#   xtask/deps.sh demo     a linker, and what the examples in C++ and Java are built with
 #   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
 #
 # Says nothing where nothing is missing. Otherwise it installs by name with apt-get, as root or
@@ -69,6 +69,9 @@ demo)
     need libprotobuf-dev test -e /usr/include/google/protobuf/message_lite.h
     need protobuf-compiler command -v protoc
     need curl command -v curl
+    # The part in Java.
+    need openjdk-17-jdk-headless command -v javac
+    need maven command -v mvn
     ;;
 bench)
     need valgrind command -v valgrind

@@ -20,8 +20,8 @@ static MAVEN: LazyLock<PathBuf> = LazyLock::new(|| {
     let built = command("msec").parent().unwrap().to_owned();
     let mut install = Command::new("mvn");
     install.current_dir(repository().join("java")).args(["-q", "install", "-DskipTests"]);
-    // The examples and what binds logs are not needed.
-    install.args(["-pl", "msec", "-am", "-Dmaven.javadoc.skip"]);
+    // What binds logs is not needed.
+    install.args(["-pl", "msec,examples", "-am"]);
     install.arg(format!("-Dmsec.built={}", built.display()));
     run(install.arg(repository_option(&folder)));
     folder
@@ -33,6 +33,12 @@ static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// The repository of Maven's that has this checkout's artifacts.
 pub fn maven() -> &'static Path {
     &MAVEN
+}
+
+/// The example of Java's that asks another service, as one jar.
+pub fn relay() -> PathBuf {
+    maven();
+    repository().join("java/examples/target/relay/msec.jar")
 }
 
 /// What tells Maven so.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use msec::{CallOptions, Client, Config, Engine};
+use msec_tests::java::relay;
 use msec_tests::programs::{command, example, outside_of_cargo, repository, run};
 use msec_tests::{Child, ECHO, Stage, wait_until};
 
@@ -167,17 +168,21 @@ fn a_project_may_have_the_sources_within_itself() {
 }
 
 #[test]
-fn the_demo_runs_the_plugin_and_has_it_called_by_everything() {
+fn the_demo_has_a_chain_of_languages_called_and_followed() {
     let mut demo = Command::new(example("demo"));
     // No shorter one has a reload.
-    let said = run(demo.env("DEMO_SECONDS", "5").env("DEMO_CPP", &BUILT.examples));
+    demo.env("DEMO_SECONDS", "5").env("DEMO_CPP", &BUILT.examples).env("DEMO_JAVA", relay());
+    let said = run(&mut demo);
     for part in [
         "  ok      callers and relay count the same",
         "  ok      a C++ program calls the C++ plugin: answered: hello",
         "  ok      `msec call` calls it: 0a0568656c6c6f",
         r#"  ok      curl calls it: {"message":"aGVsbG8="}"#,
-        "  ok      the C++ plugin answers, also while it is reloaded: ",
-        " failed, reloads: 1",
+        "  ok      a C++ program calls Java: answered: hello",
+        "  ok      Java calls Rust: 0a0568656c6c6f",
+        "  ok      one trace, all hops: 4 services in 1 trace",
+        "  ok      C++ and Java answer, also while they are reloaded",
+        " 0 failed, reloads: 2",
     ] {
         assert!(said.contains(part), "`{part}` is not in {said}");
     }

@@ -1,14 +1,18 @@
-//! The part of the demo that is C++: cpp-examples/plugin, run by `msec host`, which asks the relay
-//! for each echo; and those who call it: this program all the time, and at the end a C++ program,
-//! `msec call` and curl. On the way it is reloaded, which nobody may notice.
+//! The part of the demo that is in other languages: a chain of services, each of which asks the
+//! next one for the echo.
 //!
-//! `DEMO_CPP` names the folder with what was built of cpp-examples. Without it this part is left
-//! out.
+//! ```text
+//!   callers ──► C++ plugin ──► Java service ──► relay ──► an instance
+//!               msec.so        msec.jar         Rust      Rust
+//!               └── under `msec host`, reloaded on the way ──┘
+//! ```
+//!
+//! They are called by this program all the time, and at the end by a C++ program, `msec call` and
+//! curl; then one request is followed over all hops. `DEMO_CPP` names the folder with what was
+//! built of cpp-examples, `DEMO_JAVA` the jar of java/examples. What is not set is left out.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -17,15 +21,14 @@ use std::time::Duration;
 
 use msec::{CallOptions, Client, Config, Engine};
 
-use crate::service;
+use crate::hosted::{Hosted, msec, said};
 
-const SERVICE: &str = "Demo.plugin";
 const METHOD: &str = "echo.EchoService.Echo";
-/// An echo of "hello", as JSON has it.
+/// An echo of "hello", as JSON and as the bytes of its message.
 const HELLO: &str = r#"{"message":"aGVsbG8="}"#;
-/// Of those at the end: four by the C++ program, whose fifth is of a method that is not there, and
-/// one each by the others.
-const CALLS_BY_OTHERS: u64 = 6;
+const HELLO_HEX: &str = "0a0568656c6c6f";
+/// The C++ program makes five, of which one is of a method that is not there.
+const CALLS_BY_PROGRAM: u64 = 4;
 /// The pause between two of our calls.
 const REST: Duration = Duration::from_millis(2);
 /// How long a call may take that is not lost. On two CPUs with twenty threads that compute, a
@@ -35,17 +38,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An expectation: whether it was met, what, and the figures.
 pub(crate) type Expectation = (bool, String, String);
 
-/// The plugin under its host. Dropped, it is killed.
-pub(crate) struct Plugin {
-    root: PathBuf,
-    built: PathBuf,
-    host: Child,
-    address: String,
-    reloads: u64,
+/// The services, from the first that is called.
+pub(crate) struct Chain {
+    cpp: Option<Cpp>,
+    java: Option<Hosted>,
     caller: Option<Caller>,
 }
 
-/// A thread that calls it all the time.
+/// The plugin, and the folder that it was built in.
+struct Cpp {
+    built: PathBuf,
+    hosted: Hosted,
+}
+
+/// What has been seen at the end.
+#[derive(Default)]
+pub(crate) struct Account {
+    /// Calls that came to the relay by this way.
+    pub(crate) calls: u64,
+    pub(crate) expectations: Vec<Expectation>,
+    /// One request over all hops.
+    pub(crate) trace: String,
+}
+
+/// A thread that calls all the time.
 struct Caller {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -54,103 +70,122 @@ struct Caller {
     thread: JoinHandle<Option<msec::Error>>,
 }
 
-impl Plugin {
-    /// Starts it, if it was built; it calls `next`.
-    pub(crate) fn start(next: &str) -> Result<Option<Plugin>, String> {
-        let Some(built) = std::env::var_os("DEMO_CPP").map(PathBuf::from) else { return Ok(None) };
-        let root = std::env::temp_dir().join(format!("msec-demo-{}", std::process::id()));
-        let folder = root.join(SERVICE.replace('.', "/"));
-        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-        fs::create_dir_all(folder.join("bin")).map_err(failed)?;
-        fs::create_dir_all(folder.join("etc")).map_err(failed)?;
-        fs::create_dir_all(folder.join("log")).map_err(failed)?;
-        let module = built.join("msec.so");
-        fs::copy(&module, folder.join("bin/msec.so"))
-            .map_err(|error| format!("{}: {error}", module.display()))?;
-        let config =
-            format!("[SRPC]\nlisten = 127.0.0.1:0/tcp\ncores = 1\n[ECHO]\nnext = {next}\n");
-        fs::write(folder.join("etc/config.ini"), config).map_err(failed)?;
-        let log = fs::File::create(folder.join("log/host.log")).map_err(failed)?;
-        let mut command = service::command(&msec());
-        command.args(["host", "start", SERVICE, "--foreground", "--root"]).arg(&root);
-        let mut host = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", msec().display()))?;
-        let mut line = String::new();
-        if let Some(out) = host.stdout.take() {
-            // An error is an end, which is looked at below.
-            let _ = BufReader::new(out).read_line(&mut line);
-        }
-        let mut plugin =
-            Plugin { root, built, host, address: String::new(), reloads: 0, caller: None };
-        if line.is_empty() {
-            let log = fs::read_to_string(folder.join("log/host.log")).unwrap_or_default();
-            return Err(format!("the plugin does not start: {log}"));
-        }
-        let shown = plugin.host("show")?;
-        let listens = shown.lines().find_map(|line| line.strip_prefix("listens "));
-        plugin.address = listens.unwrap_or_default().trim().to_owned();
-        plugin.caller = Some(Caller::start(&plugin.address)?);
-        Ok(Some(plugin))
+impl Chain {
+    /// Starts what was built; the last one asks `next`.
+    pub(crate) fn start(next: &str) -> Result<Chain, String> {
+        let path = |name| std::env::var_os(name).map(PathBuf::from);
+        let java = path("DEMO_JAVA").map(|jar| Hosted::start("Demo.java", &jar, next));
+        let java = java.transpose()?;
+        let next = java.as_ref().map_or(next, Hosted::address);
+        let cpp = path("DEMO_CPP").map(|built| {
+            let hosted = Hosted::start("Demo.plugin", &built.join("msec.so"), next)?;
+            Ok::<_, String>(Cpp { built, hosted })
+        });
+        let mut chain = Chain { cpp: cpp.transpose()?, java, caller: None };
+        chain.caller = chain.first().map(|first| Caller::start(first.address())).transpose()?;
+        Ok(chain)
     }
 
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    /// The plugin in C++, and the service in Java.
+    pub(crate) fn addresses(&self) -> [Option<&str>; 2] {
+        let cpp = self.cpp.as_ref().map(|cpp| cpp.hosted.address());
+        [cpp, self.java.as_ref().map(Hosted::address)]
     }
 
-    /// Has it loaded anew, under load.
+    fn first(&self) -> Option<&Hosted> {
+        self.cpp.as_ref().map(|cpp| &cpp.hosted).or(self.java.as_ref())
+    }
+
+    /// Has all loaded anew, under load.
     pub(crate) fn reload(&mut self) -> Result<(), String> {
-        self.host("reload")?;
-        self.reloads += 1;
-        Ok(())
+        let cpp = self.cpp.as_mut().map(|cpp| &mut cpp.hosted);
+        cpp.into_iter().chain(&mut self.java).try_for_each(Hosted::reload)
     }
 
-    /// Has it called by everybody, and ends it; how often it was called, and what was seen.
-    pub(crate) fn end(mut self) -> Result<(u64, Vec<Expectation>), String> {
-        let (mut calls, mut seen) = (CALLS_BY_OTHERS, Vec::new());
-        let mut client = Command::new(self.built.join("client"));
-        seen.push(called("a C++ program calls the C++ plugin", client.arg(&self.address), "hello"));
-        let mut call = Command::new(msec());
-        call.args(["call", &self.address, METHOD, "0a0568656c6c6f", "--hex"]);
-        seen.push(called("`msec call` calls it", &mut call, "0a0568656c6c6f"));
-        let mut curl = Command::new("curl");
-        let url = format!("http://{}/echo.EchoService/Echo", self.address);
-        curl.args(["-s", "--max-time", "5", "-H", "content-type: application/json"]);
-        seen.push(called("curl calls it", curl.args(["-d", HELLO, &url]), "aGVsbG8="));
+    /// Has them called by everybody, follows a request to the `others` behind them, and ends them.
+    pub(crate) fn end(mut self, others: &[&str]) -> Result<Account, String> {
+        let mut account = Account::default();
+        if self.first().is_none() {
+            return Ok(account);
+        }
+        let cpp = self.cpp.as_mut().map(|cpp| &mut cpp.hosted);
+        let reloads: Result<Vec<u64>, String> =
+            cpp.into_iter().chain(&mut self.java).map(Hosted::reloaded).collect();
+        let reloads: u64 = reloads?.iter().sum();
+        if let Some(Cpp { built, hosted }) = &self.cpp {
+            let what = "a C++ program calls the C++ plugin";
+            account.program_calls(what, built, hosted.address());
+            account.command_calls("`msec call` calls it", hosted.address());
+            account.curl_calls("curl calls it", hosted.address());
+        }
+        if let Some(java) = &self.java {
+            if let Some(Cpp { built, .. }) = &self.cpp {
+                account.program_calls("a C++ program calls Java", built, java.address());
+            }
+            account.command_calls("Java calls Rust", java.address());
+        }
+        if let [Some(cpp), Some(java)] = self.addresses() {
+            account.follow(&[&[cpp, java][..], others].concat())?;
+        }
         if let Some(caller) = self.caller.take() {
             let (answered, failed, why) = caller.end();
-            calls += answered + failed;
-            let text = format!("{answered} calls, {failed} failed, reloads: {}{why}", self.reloads);
+            account.calls += answered + failed;
+            let text = format!("{answered} calls, {failed} failed, reloads: {reloads}{why}");
+            let (what, reloaded) = match self.addresses() {
+                [Some(_), None] => ("the C++ plugin answers", "it is reloaded"),
+                [None, _] => ("the Java service answers", "it is reloaded"),
+                [Some(_), Some(_)] => ("C++ and Java answer", "they are reloaded"),
+            };
             // A short run has none.
-            let reloaded = if self.reloads > 0 { ", also while it is reloaded" } else { "" };
-            let what = format!("the C++ plugin answers{reloaded}");
-            seen.push((answered > 0 && failed == 0, what, text));
+            let also = if reloads > 0 { format!(", also while {reloaded}") } else { String::new() };
+            account.expectations.push((answered > 0 && failed == 0, format!("{what}{also}"), text));
         }
-        self.host("stop")?;
-        Ok((calls, seen))
-    }
-
-    /// Runs `msec host`; what it says.
-    fn host(&self, verb: &str) -> Result<String, String> {
-        let mut command = Command::new(msec());
-        let output = command.args(["host", verb, SERVICE, "--root"]).arg(&self.root).output();
-        let output = output.map_err(|error| error.to_string())?;
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
+        // Who asks another one ends first.
+        let cpp = self.cpp.take().map(|cpp| cpp.hosted);
+        cpp.into_iter().chain(self.java.take()).try_for_each(Hosted::stop)?;
+        Ok(account)
     }
 }
 
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        // Most often it has ended.
-        let _ = self.host("kill");
-        let _ = self.host.wait();
-        let _ = fs::remove_dir_all(&self.root);
+impl Account {
+    fn program_calls(&mut self, what: &str, built: &std::path::Path, address: &str) {
+        self.calls += CALLS_BY_PROGRAM;
+        let mut client = Command::new(built.join("client"));
+        self.expectations.push(called(what, client.arg(address), "hello"));
+    }
+
+    fn command_calls(&mut self, what: &str, address: &str) {
+        self.calls += 1;
+        let mut call = Command::new(msec());
+        call.args(["call", address, METHOD, HELLO_HEX, "--hex"]);
+        self.expectations.push(called(what, &mut call, HELLO_HEX));
+    }
+
+    fn curl_calls(&mut self, what: &str, address: &str) {
+        self.calls += 1;
+        let mut curl = Command::new("curl");
+        let url = format!("http://{address}/echo.EchoService/Echo");
+        curl.args(["-s", "--max-time", "5", "-H", "content-type: application/json"]);
+        self.expectations.push(called(what, curl.args(["-d", HELLO, &url]), "aGVsbG8="));
+    }
+
+    /// Calls the first of these services with a request that all of them note, and puts together
+    /// what each of them knows of it.
+    fn follow(&mut self, addresses: &[&str]) -> Result<(), String> {
+        self.calls += 1;
+        let mut call = Command::new(msec());
+        call.args(["call", addresses[0], METHOD, HELLO_HEX, "--hex", "--dye"]);
+        said(call.output())?;
+        let mut trace = Command::new(msec());
+        trace.args(["trace", "dyed"]);
+        addresses.iter().for_each(|address| _ = trace.args(["--at", address]));
+        self.trace = said(trace.output())?;
+        let serves = |line: &&str| line.trim_start().starts_with("serves ");
+        let hops = self.trace.lines().filter(serves).count();
+        let flows = self.trace.lines().filter(|line| line.starts_with("flow ")).count();
+        let text = format!("{hops} services in {flows} trace; 4 in 1");
+        self.expectations.push(((hops, flows) == (4, 1), "one trace, all hops".into(), text));
+        Ok(())
     }
 }
 
@@ -188,12 +223,6 @@ impl Caller {
         let why = first.map_or_else(String::new, |error| format!("; {error}"));
         (self.answered.load(Ordering::Acquire), self.failed.load(Ordering::Acquire), why)
     }
-}
-
-/// The command beside the examples.
-fn msec() -> PathBuf {
-    let demo = std::env::current_exe().unwrap_or_default();
-    demo.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("msec")
 }
 
 /// Runs a command that is to say something.

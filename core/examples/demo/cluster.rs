@@ -93,6 +93,11 @@ impl Cluster {
         })
     }
 
+    /// Where they listen.
+    pub(crate) fn addresses(&self) -> [&str; INSTANCES_COUNT] {
+        self.addresses.each_ref().map(String::as_str)
+    }
+
     /// The routes to them, as the text of a file.
     pub(crate) fn routes(&self) -> String {
         let instance =

@@ -6,7 +6,7 @@
 //!   32 callers ──► relay ─────────┼──► instance b    is made slow for a while
 //!   (this process)  routes.toml   └──► instance c    is killed, and started again
 //!                     ▲
-//!   C++, curl ──► msec.so under `msec host`, reloaded on the way
+//!   C++, curl ──► msec.so ──► msec.jar      under `msec host`, reloaded on the way
 //! ```
 //!
 //! Five processes with one core thread each, all of them examples that anybody can start by hand.
@@ -15,9 +15,10 @@
 //! SIGTERM and drain. The exit status says whether every figure was as it should be, so that a
 //! script can run this, too.
 
+mod chain;
 mod cluster;
+mod hosted;
 mod load;
-mod plugin;
 mod service;
 mod show;
 
@@ -33,9 +34,9 @@ use std::time::Duration;
 use msec::{Histogram, clock};
 use msec_sys::process::TerminationSignals;
 
+use chain::{Account, Chain};
 use cluster::{Cluster, INSTANCES_COUNT, NAMES, Phase, SLOW_MS};
 use load::{CALLERS_COUNT, Load, MESSAGE_BYTES, Seen};
-use plugin::{Expectation, Plugin};
 use service::{Served, Service};
 use show::{Row, Screen, Second, count};
 
@@ -90,15 +91,15 @@ fn run() -> Result<bool, String> {
     let arguments =
         ["--listen", "127.0.0.1:0", "--routes", &path, "--to", "Demo.echo", "--cores", "1"];
     let relay = Service::start("relay", &arguments)?;
-    let mut plugin = Plugin::start(relay.address())?;
+    let mut chain = Chain::start(relay.address())?;
     let signals = TerminationSignals::block().map_err(|error| error.to_string())?;
     let load = Load::start(relay.address()).map_err(|error| error.to_string())?;
 
     introduce(&mut screen, &relay, &load, seconds);
-    introduce_plugin(&mut screen, plugin.as_ref());
+    introduce_chain(&mut screen, &chain);
     let cpu_before_ns = [service::cpu_ns("self"), relay.cpu_ns()];
     let begun_ns = clock::now_ns();
-    let mut stage = Stage { cluster: &mut cluster, plugin: plugin.as_mut() };
+    let mut stage = Stage { cluster: &mut cluster, chain: &mut chain };
     let days = watch(&mut screen, &load, &mut stage, &signals, seconds)?;
     let time_ns = clock::now_ns() - begun_ns;
     let seen = load.end().map_err(|error| error.to_string())?;
@@ -106,7 +107,8 @@ fn run() -> Result<bool, String> {
     // From here on a second Ctrl-C ends this at once, and the services with it.
     drop(signals);
 
-    let (plugin_calls, of_plugin) = plugin.map(Plugin::end).transpose()?.unwrap_or_default();
+    let behind = [&[relay.address()][..], &cluster.addresses()].concat();
+    let account = chain.end(&behind)?;
     // Those who call go first.
     let relay = relay.stop()?;
     cluster.stop()?;
@@ -119,7 +121,12 @@ fn run() -> Result<bool, String> {
     screen.line("");
     screen.table(&rows);
     screen.line("");
-    let as_expected = judge(&mut screen, &seen, &rows, &days, plugin_calls, of_plugin);
+    if !account.trace.is_empty() {
+        screen.line("  one request, from C++ by Java to Rust\n");
+        account.trace.lines().for_each(|line| screen.line(&format!("  {line}")));
+        screen.line("");
+    }
+    let as_expected = judge(&mut screen, &seen, &rows, &days, account);
     say_what_next(&mut screen);
     Ok(as_expected)
 }
@@ -158,18 +165,20 @@ fn introduce(screen: &mut Screen, relay: &Service, load: &Load, seconds: Option<
     screen.line(&format!("  http://{address}/traces   calls that failed or were slow\n"));
 }
 
-fn introduce_plugin(screen: &mut Screen, plugin: Option<&Plugin>) {
-    match plugin {
-        Some(plugin) => {
-            let address = plugin.address();
-            screen.line(&format!(
-                "  and a plugin in C++ under `msec host`, which calls the relay:\n\n  \
+fn introduce_chain(screen: &mut Screen, chain: &Chain) {
+    let [cpp, java] = chain.addresses();
+    let parts = [("a plugin in C++", cpp, "DEMO_CPP"), ("a service in Java", java, "DEMO_JAVA")];
+    for (what, address, variable) in parts {
+        match address {
+            Some(address) => screen.line(&format!(
+                "  and {what} under `msec host`, which asks the next one:\n\n  \
                  http://{address}/status   what it serves\n  \
                  http://{address}/traces   its calls, with what they called\n"
-            ));
-        }
-        None => {
-            screen.line("  The C++ plugin is left out: DEMO_CPP is not set; `make demo` does.\n")
+            )),
+            None => {
+                let text = format!("  {what} is left out: {variable} is not set; `make demo` does");
+                screen.line(&format!("{text}.\n"));
+            }
         }
     }
 }
@@ -230,17 +239,14 @@ impl Days {
 /// Everything that something happens to.
 struct Stage<'a> {
     cluster: &'a mut Cluster,
-    plugin: Option<&'a mut Plugin>,
+    chain: &'a mut Chain,
 }
 
 impl Stage<'_> {
     /// Makes happen what is due.
     fn enter(&mut self, phase: Phase) -> Result<(), String> {
         let begins = self.cluster.enter(phase)?;
-        match &mut self.plugin {
-            Some(plugin) if begins && phase == Phase::CalmAgain => plugin.reload(),
-            Some(_) | None => Ok(()),
-        }
+        if begins && phase == Phase::CalmAgain { self.chain.reload() } else { Ok(()) }
     }
 }
 
@@ -318,11 +324,10 @@ fn judge(
     seen: &Seen,
     [callers, relay]: &[Row; 2],
     days: &Days,
-    plugin_calls: u64,
-    of_plugin: Vec<Expectation>,
+    chain: Account,
 ) -> bool {
     let answers = format!("{} begun, {} answered", count(seen.begun), count(seen.answered));
-    let counts = [callers.calls + plugin_calls, relay.calls].map(count).join(", ");
+    let counts = [callers.calls + chain.calls, relay.calls].map(count).join(", ");
     let rate = format!("{} calls/s; at least {}", count(callers.rate), count(RATE_LEAST));
     let failed = callers.failed + relay.failed;
     let all_answered = seen.in_flight() == 0 && seen.begun == seen.answered;
@@ -330,7 +335,7 @@ fn judge(
         (all_answered, "every call was answered".to_owned(), answers),
         (failed == 0, "no call failed".to_owned(), format!("{} failed", count(failed))),
         (
-            callers.calls + plugin_calls == relay.calls,
+            callers.calls + chain.calls == relay.calls,
             "callers and relay count the same".to_owned(),
             counts,
         ),
@@ -358,7 +363,7 @@ fn judge(
         let met = days.is_back();
         expectations.push((met, "one that came back is called again".into(), text));
     }
-    expectations.extend(of_plugin);
+    expectations.extend(chain.expectations);
     for (met, what, figures) in &expectations {
         let mark = if *met { "ok    " } else { "MISSED" };
         screen.line(&format!("  {mark}  {what}: {figures}"));
