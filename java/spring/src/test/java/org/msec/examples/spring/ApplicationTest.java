@@ -1,0 +1,39 @@
+package org.msec.examples.spring;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.google.protobuf.ByteString;
+import org.junit.jupiter.api.Test;
+import org.msec.Engine;
+import org.msec.Server;
+import org.msec.examples.echo.EchoRequest;
+import org.msec.examples.echo.EchoServiceClient;
+import org.springframework.beans.factory.annotation.Autowired;
+import org.springframework.boot.test.context.SpringBootTest;
+import org.springframework.boot.test.context.SpringBootTest.WebEnvironment;
+import org.springframework.boot.test.web.client.TestRestTemplate;
+
+/** The whole application, at free ports. */
+@SpringBootTest(
+        webEnvironment = WebEnvironment.RANDOM_PORT,
+        properties = "msec.listen=127.0.0.1:0")
+class ApplicationTest {
+    @Autowired private TestRestTemplate http;
+    @Autowired private Server server;
+
+    @Test
+    void theControllerCallsTheBean() {
+        assertEquals("grüße", http.getForObject("/echo?text={text}", String.class, "grüße"));
+    }
+
+    @Test
+    void theBeanIsCalledByOthers() {
+        try (Engine engine = Engine.start();
+                EchoServiceClient echo =
+                        new EchoServiceClient(engine, server.addresses().get(0))) {
+            ByteString bytes = ByteString.copyFromUtf8("from elsewhere");
+            EchoRequest request = EchoRequest.newBuilder().setMessage(bytes).build();
+            assertEquals(bytes, echo.echo(request).getMessage());
+        }
+    }
+}
