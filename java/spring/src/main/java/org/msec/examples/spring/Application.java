@@ -1,7 +1,6 @@
 package org.msec.examples.spring;
 
 import org.msec.Engine;
-import org.msec.Server;
 import org.msec.examples.echo.EchoServiceClient;
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.SpringApplication;
@@ -9,8 +8,8 @@ import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.context.annotation.Bean;
 
 /**
- * An application that serves HTTP by Spring and calls by msec, in one process. Both end when the
- * context is closed: each bean below is closed with it, those that need another one first.
+ * An application that serves HTTP by Spring and calls by msec, in one process. Both beans below are
+ * closed with the context, the engine last.
  */
 @SpringBootApplication
 public class Application {
@@ -24,17 +23,9 @@ public class Application {
         return Engine.start();
     }
 
-    /** Listens when the context is ready; under {@code msec host}, with the sockets of the host. */
+    /** Calls a service of the routes, or an address. */
     @Bean
-    Server server(Engine engine, EchoBean echo, @Value("${msec.listen}") String address) {
-        return Server.builder().service(echo).listen(address).start(engine);
-    }
-
-    /** Calls the service named by {@code msec.echo}; without a name, the one of this process. */
-    @Bean
-    EchoServiceClient echoClient(
-            Engine engine, Server server, @Value("${msec.echo:}") String target) {
-        return new EchoServiceClient(
-                engine, target.isEmpty() ? server.addresses().get(0) : target);
+    EchoServiceClient echoClient(Engine engine, @Value("${msec.echo}") String target) {
+        return new EchoServiceClient(engine, target);
     }
 }

@@ -5,21 +5,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import com.google.protobuf.ByteString;
 import org.junit.jupiter.api.Test;
 import org.msec.Engine;
-import org.msec.Server;
 import org.msec.examples.echo.EchoRequest;
 import org.msec.examples.echo.EchoServiceClient;
 import org.springframework.beans.factory.annotation.Autowired;
+import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.test.context.SpringBootTest;
 import org.springframework.boot.test.context.SpringBootTest.WebEnvironment;
 import org.springframework.boot.test.web.client.TestRestTemplate;
 
-/** The whole application, at free ports. */
+/** The whole application, at a free port and at a socket in the file system. */
 @SpringBootTest(
         webEnvironment = WebEnvironment.RANDOM_PORT,
-        properties = "msec.listen=127.0.0.1:0")
+        properties = "msec.listen=unix:${java.io.tmpdir}/msec-spring-${PID}.sock")
 class ApplicationTest {
     @Autowired private TestRestTemplate http;
-    @Autowired private Server server;
+
+    @Value("${msec.listen}")
+    private String address;
 
     @Test
     void theControllerCallsTheBean() {
@@ -29,8 +31,7 @@ class ApplicationTest {
     @Test
     void theBeanIsCalledByOthers() {
         try (Engine engine = Engine.start();
-                EchoServiceClient echo =
-                        new EchoServiceClient(engine, server.addresses().get(0))) {
+                EchoServiceClient echo = new EchoServiceClient(engine, address)) {
             ByteString bytes = ByteString.copyFromUtf8("from elsewhere");
             EchoRequest request = EchoRequest.newBuilder().setMessage(bytes).build();
             assertEquals(bytes, echo.echo(request).getMessage());
