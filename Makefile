@@ -47,9 +47,10 @@ install:
 	xtask/install.sh "$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))" \
 		"$(DESTDIR)$(PREFIX)" "$(PREFIX)"
 
+# It builds the same packages as `install`: with others, the second of the two would compile anew.
 ## java: the library for Java, into Maven's local repository
 java: deps-test
-	$(CARGO) build --locked --profile $(PROFILE) -p msec-ffi-java -p msec-codegen --lib --bins
+	$(CARGO) build --locked --profile $(PROFILE) --workspace --lib --bins --examples
 	cd java && mvn -q install -DskipTests \
 		-Dmsec.built="$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))"
 
