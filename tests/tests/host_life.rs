@@ -218,7 +218,7 @@ fn a_configuration_is_explained_and_checked() {
         (output.status.code(), out, String::from_utf8(output.stderr).unwrap())
     };
     let (_, all, _) = msec(&["explain"]);
-    for part in ["[SRPC]", "procnum = 1", "[ENGINE]", "stall_ms", "watchdog"] {
+    for part in ["[SRPC]", "procnum = 1", "[JAVA]", "Xmx", "[ENGINE]", "stall_ms", "watchdog"] {
         assert!(all.contains(part), "{part} is not in {all}");
     }
     let hosted = Hosted::new(None, "[SRPC]\nprocnum=2\nlistn=1\nlisten=7963/tcp");
