@@ -1,6 +1,7 @@
 import java.io.InputStream;
 import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.msec.CallOptions;
@@ -73,9 +74,10 @@ public final class Worker {
     }
 
     private static Consumer<Client> warmUp() {
+        CallOptions patient = new CallOptions().timeout(Duration.ofSeconds(30));
         return client -> {
             for (int call = 0; call < WARM_CALLS; call++) {
-                client.callRaw("echo.EchoService.Echo", bytes("warm"), new CallOptions());
+                client.callRaw("echo.EchoService.Echo", bytes("warm"), patient);
             }
             System.out.println("warm after " + echoes.get() + " calls");
         };

@@ -159,7 +159,8 @@ public final class Server implements AutoCloseable {
         /**
          * Has the methods called before others can call them, so that the first of those do not
          * wait for classes to be loaded and code to be compiled: some hundred calls of each method
-         * that is called often. The methods are served by an engine of its own meanwhile.
+         * that is called often, the first of which may take seconds. The methods are served by an
+         * engine of its own meanwhile.
          *
          * @param calls makes the calls, by {@link Client#call} or by a generated client that is
          *     made of this one; what it throws, {@link #start} throws
