@@ -64,12 +64,9 @@ public final class Context {
         return before;
     }
 
+    /** What there was before, mostly null: removed, each request would make the entry anew. */
     static void leave(Context before) {
-        if (before == null) {
-            CURRENT.remove();
-        } else {
-            CURRENT.set(before);
-        }
+        CURRENT.set(before);
     }
 
     /**
