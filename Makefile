@@ -21,7 +21,8 @@ SOAK_SECONDS ?= 600
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick install java abi soak asan deps fmt clippy tidy doc
+.PHONY: help test demo bench bench-quick install java java-bench abi soak asan deps fmt clippy
+.PHONY: tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
 .PHONY: release cpp-release java-release
 
@@ -54,6 +55,14 @@ java: deps-test
 	cd java && mvn -q install -DskipTests \
 		-Dmsec.built="$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))"
 
+## java-bench: parts of a request in Java by JMH, with what they allocate
+java-bench: deps-bench
+	$(CARGO) build --locked --release -p msec-ffi-java -p msec-codegen --lib --bins
+	cd java && mvn -q package -Pbench -DskipTests -pl msec,../bench/java \
+		-Dmsec.built="$(CARGO_TARGET_DIR)/release"
+	java -Djava.library.path="$(CARGO_TARGET_DIR)/release" \
+		-cp bench/java/target/msec-bench.jar org.openjdk.jmh.Main -prof gc
+
 ## abi: record what of the C interface programs rely on, after it has grown
 abi: deps-test
 	$(CARGO) xtask abi
@@ -62,6 +71,9 @@ abi: deps-test
 soak: deps-test
 	MSEC_SOAK_SECONDS=$(SOAK_SECONDS) \
 	$(CARGO) test --locked --release -p msec-tests --test soak -- --nocapture
+	$(CARGO) build --locked --release -p msec-ffi-java -p msec-codegen --lib --bins
+	cd java && mvn -q test -pl msec -Dtest=SoakTest -Dmsec.soak.seconds=$(SOAK_SECONDS) \
+		-Dmsec.built="$(CARGO_TARGET_DIR)/release"
 
 ## asan: the programs of C and C++ against a libmsec that the address sanitizer watches
 asan: deps-test

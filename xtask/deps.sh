@@ -3,7 +3,7 @@
 #
 #   xtask/deps.sh test     compilers for C, C++ and Java, valgrind, and what tests talk to
 #   xtask/deps.sh demo     a linker, and what the examples in C++ and Java are built with
-#   xtask/deps.sh bench    also perf, and gRPC for C++, the peer
+#   xtask/deps.sh bench    also perf, gRPC for C++ and what grpc-java is built with, the peers
 #
 # Says nothing where nothing is missing. Otherwise it installs by name with apt-get, as root or
 # with a sudo that asks no password; where it cannot, it prints the command and fails. Written for
@@ -82,6 +82,10 @@ bench)
     need libprotobuf-dev pkg-config --exists protobuf
     need protobuf-compiler command -v protoc
     need protobuf-compiler-grpc command -v grpc_cpp_plugin
+    # The library for Java and grpc-java, its peer. The rows of JDK 25 need one below /usr/lib/jvm,
+    # which Debian 12 does not have.
+    need openjdk-17-jdk-headless command -v javac
+    need maven command -v mvn
     ;;
 *)
     echo "xtask/deps.sh: no target $target" >&2

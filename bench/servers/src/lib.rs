@@ -25,6 +25,8 @@ pub struct Flags {
     pub cores: Option<usize>,
     /// `--burn-us`: processor time of a call that burns, in microseconds.
     pub burn_us: u64,
+    /// `--sleep-ms`: how long a call takes without using the processor, in milliseconds.
+    pub sleep_ms: u64,
     /// `--heavy`: mark the burning method as heavy.
     pub heavy: bool,
     /// `--certificate`: file of the server's certificate.
@@ -55,6 +57,7 @@ impl Flags {
                 Long("to") => flags.to = parser.value()?.string()?,
                 Long("cores") => flags.cores = Some(parser.value()?.parse()?),
                 Long("burn-us") => flags.burn_us = parser.value()?.parse()?,
+                Long("sleep-ms") => flags.sleep_ms = parser.value()?.parse()?,
                 Long("heavy") => flags.heavy = true,
                 Long("certificate") => flags.certificate = parser.value()?.string()?,
                 Long("key") => flags.key = parser.value()?.string()?,

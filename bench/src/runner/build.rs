@@ -1,5 +1,5 @@
 //! Building what is measured, so that one command is enough: the msec examples, the bench's own
-//! servers, the C++ peer.
+//! servers, the peers in C++ and Java.
 //!
 //! A part that does not build takes only its own rows with it. The reason is kept and printed where
 //! its numbers would be.
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::certificate::Certificate;
+use super::jvm::{self, Jvms};
 use super::launch::Site;
 use super::rows::Program;
 
@@ -33,7 +34,19 @@ pub fn site(server_cpu: usize, generator_cpu: usize) -> Result<Site, String> {
     let release = target.join("release");
     let (examples, msec) = (release.join("examples"), release.join("msec"));
     let certificate = Certificate::make(&logs)?;
-    Ok(Site { bench, examples, msec, grpc_cpp, cpp, logs, certificate, server_cpu, generator_cpu })
+    let java = Jvms::find(Path::new(env!("CARGO_MANIFEST_DIR")), &release);
+    Ok(Site {
+        bench,
+        examples,
+        msec,
+        grpc_cpp,
+        cpp,
+        java,
+        logs,
+        certificate,
+        server_cpu,
+        generator_cpu,
+    })
 }
 
 /// The checkout.
@@ -56,6 +69,8 @@ enum Step {
     Modes,
     GrpcCpp,
     Cpp,
+    Java,
+    GrpcJava,
 }
 
 impl Failure {
@@ -69,6 +84,8 @@ impl Failure {
                 Program::Mode(_) => Step::Modes,
                 Program::GrpcCpp => Step::GrpcCpp,
                 Program::Cpp(_) | Program::Plugin => Step::Cpp,
+                Program::Java(_) => Step::Java,
+                Program::GrpcJava(_) => Step::GrpcJava,
             }
     }
 }
@@ -94,6 +111,11 @@ pub fn all(site: &Site) -> Vec<Failure> {
     let library = format!("LIB={}", site.msec.parent().unwrap_or(bench).display());
     let cpp = ["--silent", &out, &library];
     failures.extend(step(Step::Cpp, "make", &cpp, &bench.join("cpp")));
+    let built = format!("-Dmsec.built={}", site.java.library.display());
+    let modules = ["-Pbench", "-DskipTests", "-pl", "msec,../bench/java", &built];
+    let java = [&["-q", "package"], &modules[..]].concat();
+    failures.extend(step(Step::Java, "mvn", &java, &root().join("java")));
+    failures.extend(step(Step::GrpcJava, "mvn", &["-q", "package"], &bench.join("grpc-java")));
     failures
 }
 
@@ -120,6 +142,8 @@ fn step(step: Step, program: &str, arguments: &[&str], folder: &Path) -> Option<
         Step::Peers => format!("floors and peers: {reason}"),
         Step::Modes => format!("the engine's modes: {reason}"),
         Step::Cpp => format!("bench/cpp: {reason}"),
+        Step::Java => format!("bench/java: {reason}; {}", jvm::INSTALL),
+        Step::GrpcJava => format!("bench/grpc-java: {reason}; {}", jvm::INSTALL),
         Step::GrpcCpp => format!("grpc-cpp: {reason}; {GRPC_INSTALL}"),
     };
     Some(Failure { step, reason })

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use super::certificate::Certificate;
 use super::hosted::Hosted;
+use super::jvm::Jvms;
 use super::rows::{Contestant, Cpus, Program};
 use crate::process;
 
-const START_MAX: Duration = Duration::from_secs(10);
+/// A JVM on a busy machine takes several seconds.
+const START_MAX: Duration = Duration::from_secs(20);
 const START_POLL: Duration = Duration::from_millis(5);
 
 /// Where the programs are and which processors the bench may use.
@@ -29,6 +31,8 @@ pub struct Site {
     pub grpc_cpp: PathBuf,
     /// The folder of what is built of `bench/cpp`.
     pub cpp: PathBuf,
+    /// JVMs, and what runs on them.
+    pub java: Jvms,
     /// Standard error of the servers.
     pub logs: PathBuf,
     /// What servers with TLS show.
@@ -48,6 +52,23 @@ impl Site {
             Program::GrpcCpp => self.grpc_cpp.clone(),
             Program::Cpp(name) => self.cpp.join(name),
             Program::Plugin => self.cpp.join("msec.so"),
+            Program::Java(_) => self.java.msec.clone(),
+            Program::GrpcJava(_) => self.java.grpc.clone(),
+        }
+    }
+
+    /// What starts it.
+    fn command(&self, program: Program) -> Command {
+        let path = self.path(program);
+        let main = match program {
+            Program::Java(_) => "org.msec.bench.EchoServer",
+            Program::GrpcJava(_) => "org.msec.bench.peer.EchoServer",
+            Program::Bench(_) | Program::Mode(_) | Program::Example(_) => "",
+            Program::GrpcCpp | Program::Cpp(_) | Program::Plugin => "",
+        };
+        match program.jdk() {
+            Some(jdk) => self.java.command(jdk, &path, main),
+            None => Command::new(path),
         }
     }
 
@@ -102,6 +123,14 @@ impl Dialogue {
         writeln!(self.input, "{line}").map_err(|error| format!("a child does not listen: {error}"))
     }
 
+    /// Sends a word, and reads the number that follows it in the answer.
+    pub fn ask(&mut self, word: &str) -> Result<u64, String> {
+        self.say(word)?;
+        let line = self.hear()?;
+        let number = line.strip_prefix(word).and_then(|number| number.trim().parse().ok());
+        number.ok_or_else(|| format!("a child answers {word} with {line}"))
+    }
+
     /// Reads one line; an error at the end of the child's output.
     pub fn hear(&mut self) -> Result<String, String> {
         let mut line = String::new();
@@ -123,7 +152,7 @@ impl Server {
         if contestant.program == Program::Plugin {
             return Self::start_plugin(site, contestant);
         }
-        let mut command = Command::new(site.path(contestant.program));
+        let mut command = site.command(contestant.program);
         command.args(contestant.arguments);
         command.envs(contestant.environment.iter().copied());
         if contestant.tls {
@@ -133,7 +162,19 @@ impl Server {
             command.args(["--to", &to.to_string()]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
+        if contestant.program.jdk().is_some() {
+            // It is asked what nobody can see from outside.
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        }
         Self::launch(site, command, contestant.name, &site.cpus(contestant.cpus), None)
+    }
+
+    /// Starts a contestant beside the generator, as the far end of a chain.
+    pub fn start_beside(site: &Site, contestant: &Contestant) -> Result<Self, String> {
+        let mut command = site.command(contestant.program);
+        command.args(contestant.arguments).envs(contestant.environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::launch(site, command, contestant.name, &[site.generator_cpu], None)
     }
 
     /// Starts one of several servers that are alike, with a name of its own for its log; at an

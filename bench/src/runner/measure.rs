@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::launch::{Dialogue, Server, Site, start_generator};
 use super::results::{Aftermath, Sample};
-use super::rows::{Cell, Contestant, Measure, Row, Tool};
-use super::{faults, hosts, original, stop};
+use super::rows::{Cell, Contestant, Measure, Row, SLOW, Tool};
+use super::{faults, hosts, jvm, original, stop};
 use crate::generator::report::Report;
 use crate::process;
 
@@ -42,6 +42,8 @@ pub fn run(
     pace: Pace,
     peak: Option<f64>,
 ) -> Result<Sample, String> {
+    let program = contestant.program;
+    let pace = program.jdk().map_or(pace, |_| jvm::warmed(pace, program));
     let load =
         |server: &mut Server, flags: &[String]| load(site, server, contestant, cell, pace, flags);
     match row.measure {
@@ -65,8 +67,8 @@ pub fn run(
             Ok(idle_sample(&report, cell))
         }
         Measure::Parked => parked(site, contestant, cell),
-        Measure::OpenShare(share) => {
-            let peak = peak.ok_or("no RPC peer has a peak in row echo of this run")?;
+        Measure::OpenShare(_, share) => {
+            let peak = peak.ok_or("no peer has a peak in this run")?;
             let mut server = Server::start(site, contestant, None)?;
             open(load(&mut server, &open_flags(peak * share))?)
         }
@@ -86,8 +88,41 @@ pub fn run(
         Measure::Hosted(fault, rate) => faults::run_hosted(site, contestant, pace, fault, rate),
         Measure::Hosts => hosts::run(site, contestant, cell, pace),
         Measure::Original => original::run(site, contestant, cell, pace),
+        Measure::Nested => nested(site, contestant, cell, pace),
+        Measure::Allocation => allocation(site, contestant, cell, pace),
         Measure::Micro => micro(site, contestant),
     }
+}
+
+/// generator → contestant → [`SLOW`].
+fn nested(site: &Site, contestant: &Contestant, cell: Cell, pace: Pace) -> Result<Sample, String> {
+    let far_end = Server::start_beside(site, &SLOW)?;
+    let mut server = Server::start(site, contestant, Some(far_end.address))?;
+    let mut dialogue = server.dialogue();
+    dialogue.ask("record")?;
+    let report = clean(load(site, &mut server, contestant, cell, pace, &[])?)?;
+    let pinned = dialogue.ask("pinned")?;
+    Ok(Sample { pinned: Some(pinned), ..Sample::of(&report) })
+}
+
+/// What the server has allocated meanwhile, by its own word, less protobuf's part of it.
+fn allocation(
+    site: &Site,
+    contestant: &Contestant,
+    cell: Cell,
+    pace: Pace,
+) -> Result<Sample, String> {
+    let mut server = Server::start(site, contestant, None)?;
+    let mut dialogue = server.dialogue();
+    // The compilers of the JVM are to be done with it.
+    clean(load(site, &mut server, contestant, cell, pace, &[])?)?;
+    let before = dialogue.ask("allocated")?;
+    let measured = Pace { warm: Duration::ZERO, ..pace };
+    let report = clean(load(site, &mut server, contestant, cell, measured, &[])?)?;
+    let allocated = dialogue.ask("allocated")? - before;
+    let each = allocated as f64 / report.requests_total as f64;
+    let protobuf = dialogue.ask("protobuf")? as f64;
+    Ok(Sample { bytes_each: Some(each - protobuf), cpu_ns: None, qps: None, ..Sample::of(&report) })
 }
 
 /// A closed loop says what the server can do; then it is given the cell's share of that.

@@ -16,6 +16,7 @@ pub mod curve;
 pub mod faults;
 pub mod hosted;
 pub mod hosts;
+pub mod jvm;
 pub mod launch;
 pub mod measure;
 pub mod original;
@@ -34,7 +35,7 @@ use std::time::Duration;
 use launch::Site;
 use measure::Pace;
 use results::{Outcome, Sample};
-use rows::{Contestant, Program, ROWS, RPC_PEERS, Row, Tool};
+use rows::{Contestant, JAVA_PEERS, Measure, Peers, Program, ROWS, RPC_PEERS, Row, Tool};
 
 /// How to call it.
 pub const USAGE: &str = "\
@@ -150,17 +151,19 @@ pub fn run(options: &Options) -> Result<bool, String> {
     let site = build::site(server_cpu, generator_cpu)?;
     let failures = if options.build { build::all(&site) } else { Vec::new() };
     let mut notes: Vec<String> = failures.iter().map(|failure| failure.reason.clone()).collect();
-    let mut session = Session { options, site, failures, outcomes: Vec::new(), peak: None };
+    let mut session = Session { options, site, failures, outcomes: Vec::new() };
     session.select();
     session.rounds(|row| !row.is_late());
-    session.peak = peak(&session.outcomes);
     session.rounds(Row::is_late);
     match syscalls::check() {
         Ok(()) => session.count_syscalls(),
         Err(reason) => notes.push(format!("system calls are not counted: {reason}")),
     }
-    if let Some(peak) = session.peak {
-        notes.push(format!("the best RPC peer's peak was {peak:.0} requests a second (c=64 d=1)"));
+    for (whose, peers) in [("RPC peer", RPC_PEERS), ("RPC peer in Java", JAVA_PEERS)] {
+        if let Some(peak) = peak(&session.outcomes, &peers) {
+            let peak = format!("peak was {peak:.0} requests a second (c=64 d=1)");
+            notes.push(format!("the best {whose}'s {peak}"));
+        }
     }
     let stories = session.stories(&mut notes);
     report(options, &session.outcomes, &stories, &notes)?;
@@ -176,8 +179,6 @@ struct Session<'a> {
     site: Site,
     failures: Vec<build::Failure>,
     outcomes: Vec<Outcome>,
-    /// Requests a second of the best RPC peer in row `echo`.
-    peak: Option<f64>,
 }
 
 impl Session<'_> {
@@ -208,6 +209,9 @@ impl Session<'_> {
         if contestant.tool == Tool::Press && launch::is_built(&path) {
             path.clone_from(&self.site.msec);
         }
+        if let Some(jdk) = contestant.program.jdk().filter(|jdk| !self.site.java.has(*jdk)) {
+            return vec![format!("{NOT_BUILT}: no {jdk:?} ({})", jvm::INSTALL)];
+        }
         let failed = self.failures.iter().any(|failure| failure.concerns(contestant.program));
         if launch::is_built(&path) && !failed {
             return Vec::new();
@@ -217,6 +221,7 @@ impl Session<'_> {
             Program::GrpcCpp => format!(" ({})", build::GRPC_INSTALL),
             Program::Bench(_) | Program::Mode(_) | Program::Example(_) => String::new(),
             Program::Cpp(_) | Program::Plugin => String::new(),
+            Program::Java(_) | Program::GrpcJava(_) => format!(" ({})", jvm::INSTALL),
         };
         vec![format!("{NOT_BUILT}: {name}{advice}")]
     }
@@ -246,16 +251,22 @@ impl Session<'_> {
     }
 
     fn run_one(&mut self, index: usize, round: usize) {
-        let outcome = &mut self.outcomes[index];
+        let outcome = &self.outcomes[index];
         let (row, cell, contestant) = (outcome.row, outcome.cell, outcome.contestant);
         let pace = self.options.pace;
-        let result = measure::run(&self.site, row, cell, contestant, pace, self.peak);
+        let peak = if let Measure::OpenShare(peers, _) = row.measure {
+            peak(&self.outcomes, peers)
+        } else {
+            None
+        };
+        let result = measure::run(&self.site, row, cell, contestant, pace, peak);
         let said = match &result {
             Ok(sample) => brief(sample),
             Err(trouble) => format!("failed: {trouble}"),
         };
         let place = format!("{} {} {}", row.name, table::show_cell(cell), contestant.name);
         eprintln!("round {} of {}: {place}: {said}", round + 1, self.options.rounds);
+        let outcome = &mut self.outcomes[index];
         match result {
             Ok(sample) => outcome.samples.push(sample),
             Err(trouble) => outcome.troubles.push(format!("failed: {trouble}")),
@@ -288,13 +299,15 @@ fn brief(sample: &Sample) -> String {
     }
 }
 
-/// The best median of an RPC peer in row `echo`, small bodies, one call at a time on as many
+/// The best median of a peer, small bodies, one call at a time on as many
 /// connections as the open loop has. Deep pipelines have higher peaks, but no open loop reaches
 /// them: at half of such a peak the peers were overloaded, and a comparison would say nothing.
-fn peak(outcomes: &[Outcome]) -> Option<f64> {
+fn peak(outcomes: &[Outcome], peers: &Peers) -> Option<f64> {
     let peers = outcomes.iter().filter(|one| {
         let cell = (one.cell.payload, one.cell.connections, one.cell.depth);
-        one.row.name == "echo" && cell == (64, 64, 1) && RPC_PEERS.contains(&one.contestant.name)
+        one.row.name == peers.row
+            && cell == (64, 64, 1)
+            && peers.servers.contains(&one.contestant.name)
     });
     peers.filter_map(|one| one.median(|sample| sample.qps)).max_by(f64::total_cmp)
 }

@@ -85,14 +85,15 @@ fn subject(row: &Row) -> (&'static str, Number) {
     let each: (&str, Number) = ("server memory, bytes each", |sample| sample.bytes_each);
     match row.measure {
         Measure::Closed | Measure::Relay | Measure::Short | Measure::Micro => cpu,
-        Measure::OpenShare(_)
+        Measure::OpenShare(..)
         | Measure::OpenRate(_)
         | Measure::Stop(_)
         | Measure::Goodput { .. }
         | Measure::Fault(..)
         | Measure::Hosted(..) => p99,
-        Measure::Hosts | Measure::Original => qps,
+        Measure::Hosts | Measure::Original | Measure::Nested => qps,
         Measure::Idle | Measure::Parked => each,
+        Measure::Allocation => ("allocated beyond protobuf, bytes a request", each.1),
     }
 }
 

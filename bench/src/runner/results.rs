@@ -31,6 +31,8 @@ pub struct Sample {
     pub lost: u64,
     /// Rows about overload: requests that were refused with a code.
     pub refused: u64,
+    /// Virtual threads that have pinned their carriers.
+    pub pinned: Option<u64>,
     /// Rows about trouble: what came of it.
     pub aftermath: Aftermath,
 }
@@ -95,6 +97,7 @@ impl Sample {
             bytes_each: None,
             lost: report.lost,
             refused: report.refused,
+            pinned: None,
             aftermath: Aftermath::default(),
         }
     }
@@ -124,6 +127,11 @@ impl Outcome {
             sample.generator_load > GENERATOR_FULL && sample.server_load < SERVER_FREE
         };
         self.samples.iter().filter(bound).count() * 2 > self.samples.len()
+    }
+
+    /// Virtual threads that have pinned their carriers, in all rounds.
+    pub fn pinned(&self) -> Option<u64> {
+        self.samples.iter().map(|sample| sample.pinned).sum()
     }
 
     /// The median of a number over the rounds.
@@ -180,6 +188,8 @@ struct Entry<'a> {
     generator_bound: bool,
     lost: u64,
     refused: u64,
+    /// Beyond the common list: rows about virtual threads; of all rounds together.
+    pinned: Option<u64>,
     /// Beyond the common list: rows about trouble.
     aftermath: Option<Aftermath>,
 }
@@ -245,6 +255,7 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
         generator_bound: outcome.is_generator_bound(),
         lost: outcome.samples.iter().map(|sample| sample.lost).sum(),
         refused: outcome.samples.iter().map(|sample| sample.refused).sum(),
+        pinned: outcome.pinned(),
         aftermath: Some(Aftermath::median(outcome)).filter(|one| *one != Aftermath::default()),
     }
 }

@@ -4,6 +4,8 @@
 //! number of the same run. A target whose numbers are missing is reported as such; it is neither
 //! met nor missed.
 
+mod java;
+
 use super::results::{Outcome, Sample};
 use super::rows::RPC_PEERS;
 
@@ -36,6 +38,8 @@ pub enum Metric {
     Share,
     /// Until all is well after an overload, in milliseconds.
     Recovery,
+    /// Virtual threads that pinned their carriers, in all rounds.
+    Pinned,
 }
 
 /// Which number of the run: a contestant at a cell of a row.
@@ -271,7 +275,12 @@ pub struct Verdict {
 /// Judges all targets of the rows that were run.
 pub fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
     let ran = |target: &&Target| outcomes.iter().any(|one| one.row.name == target.at.row);
-    TARGETS.iter().filter(ran).map(|target| judge_one(target, outcomes)).collect()
+    TARGETS
+        .iter()
+        .chain(java::TARGETS)
+        .filter(ran)
+        .map(|target| judge_one(target, outcomes))
+        .collect()
 }
 
 fn judge_one(target: &Target, outcomes: &[Outcome]) -> Verdict {
@@ -327,7 +336,7 @@ fn ratio(value: Option<f64>, other: Option<f64>) -> Option<f64> {
 }
 
 fn best_peer(at: &At, metric: Metric, outcomes: &[Outcome]) -> Option<(&'static str, f64)> {
-    let peers = RPC_PEERS.iter().filter_map(|&server| {
+    let peers = RPC_PEERS.servers.iter().filter_map(|&server| {
         let peer = At { server, ..*at };
         number(&peer, metric, outcomes).map(|value| (server, value))
     });
@@ -368,6 +377,7 @@ fn number(at: &At, metric: Metric, outcomes: &[Outcome]) -> Option<f64> {
         Metric::Back => outcome.median(|sample| sample.aftermath.back_ms),
         Metric::Share => outcome.median(|sample| sample.aftermath.share),
         Metric::Recovery => outcome.median(|sample| sample.aftermath.recovery_ms),
+        Metric::Pinned => outcome.pinned().map(|count| count as f64),
     }
 }
 
@@ -390,6 +400,7 @@ fn subject(target: &Target) -> String {
         Metric::Back => "has its part again after",
         Metric::Share => "share of the slow one",
         Metric::Recovery => "well again after",
+        Metric::Pinned => "pinned carriers",
     };
     format!("{}{cell}: {} {metric}", target.at.row, target.at.server)
 }
@@ -418,7 +429,7 @@ fn show(metric: Metric, value: f64) -> String {
         Metric::P99 | Metric::P999 => format!("{value:.0} µs"),
         Metric::Syscalls => format!("{value:.3}"),
         Metric::BytesEach => format!("{value:.0} B"),
-        Metric::Lost | Metric::FailedBeyond => format!("{value:.0}"),
+        Metric::Lost | Metric::FailedBeyond | Metric::Pinned => format!("{value:.0}"),
         Metric::P99Growth => format!("{value:.2}×"),
         Metric::Back | Metric::Recovery => format!("{value:.0} ms"),
         Metric::Share => format!("{:.1} %", value * 100.0),
@@ -455,7 +466,7 @@ mod tests {
             assert!(at.cell.is_none_or(known), "{at:?}");
             assert!(row.cells.iter().any(|one| one.load_percent == at.load_percent), "{at:?}");
         };
-        for target in TARGETS {
+        for target in TARGETS.iter().chain(java::TARGETS) {
             check(&target.at);
             match &target.bound {
                 Bound::TimesAtMost(_, at) | Bound::TimesAtLeast(_, at) => check(at),

@@ -15,12 +15,13 @@ import io.grpc.stub.StreamObserver;
 import java.net.InetSocketAddress;
 
 /**
- * grpc-java: {@code EchoServer [--pool] --listen ADDRESS:PORT}, the RPC server that a Java team would
- * take instead.
+ * grpc-java: {@code EchoServer [--pool] --listen ADDRESS:PORT}, the RPC server that a Java team
+ * would take instead.
  *
- * <p>As cheap as it can be had on one processor: Netty's own epoll instead of the JDK's selector, one
- * event loop, since more would only take turns, and handlers on that loop ({@code directExecutor}).
- * {@code --pool} leaves the handlers where grpc-java puts them by itself, on a cached pool of threads.
+ * <p>As cheap as it can be had on one processor: Netty's own epoll instead of the JDK's selector,
+ * one event loop, since more would only take turns, and handlers on that loop ({@code
+ * directExecutor}). {@code --pool} leaves the handlers where grpc-java puts them by itself, on a
+ * cached pool of threads.
  *
  * <p>The service is written as its generator writes it, which is a program of its own to install.
  */
