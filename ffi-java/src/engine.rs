@@ -105,6 +105,20 @@ pub extern "system" fn Java_org_msec_Native_engineConfig<'local>(
     })
 }
 
+/// How many requests, calls and long bodies have a place here: once all of them have ended, none.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_org_msec_Native_held<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    engine: jlong,
+) -> jint {
+    guard::run(env, |_| {
+        let bridge = &ENGINES.find(engine)?.bridge;
+        let held = bridge.held.count() + bridge.calls.count() + bridge.replies.count();
+        Ok(jint::try_from(held).unwrap_or(jint::MAX))
+    })
+}
+
 /// Makes the calling thread the poller of an engine, with its buffers for records and answers.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_org_msec_Native_attach<'local>(

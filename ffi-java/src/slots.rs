@@ -66,6 +66,11 @@ impl<T> Slots<T> {
         self.find(number as u32, (number >> 32) as u32)?.value.as_mut().map(look)
     }
 
+    /// How many values are there.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Tells the number of each value that is there.
     pub(crate) fn each(&self, mut tell: impl FnMut(u64)) {
         for index in 0..self.slots.len() as u32 {
@@ -108,7 +113,9 @@ mod tests {
         assert_eq!(slots.with(first, |value| *value), Some("a"));
         assert_eq!(slots.take(first), Some("a"));
         assert_eq!(slots.take(first), None);
+        assert_eq!(slots.count(), 0);
         let second = slots.put("c").expect("the same place");
+        assert_eq!(slots.count(), 1);
         assert_eq!(slots.with(first, |value| *value), None);
         assert_eq!(slots.take(second), Some("c"));
     }

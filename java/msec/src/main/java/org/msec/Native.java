@@ -22,6 +22,8 @@ final class Native {
 
     static native byte[] engineConfig(long engine);
 
+    static native int held(long engine);
+
     static native void attach(long engine, ByteBuffer records, ByteBuffer answers);
 
     static native int poll(long engine, int answersBytes, long patienceNs);
