@@ -64,6 +64,13 @@ class EchoTest {
         command.add("-Dstdout.encoding=UTF-8");
         command.add("-Dfile.encoding=UTF-8");
         command.add("-Dsun.jnu.encoding=UTF-8");
+        // What a JVM is told to look at goes where its complaints are looked for.
+        command.add("-XX:+DisplayVMOutputToStderr");
+        for (String option : System.getProperty("msec.java.options", "").split(" ")) {
+            if (!option.isEmpty()) {
+                command.add(option);
+            }
+        }
         command.add("-cp");
         command.add(System.getProperty("java.class.path"));
         command.add("org.msec.examples." + name);
