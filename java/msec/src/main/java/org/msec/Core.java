@@ -123,6 +123,10 @@ final class Core {
         }
     }
 
+    int clients() {
+        return clients.size();
+    }
+
     void closeClient(long client) {
         clients.remove(client);
         Native.clientClose(client);
