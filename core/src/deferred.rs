@@ -81,6 +81,10 @@ impl Deref for Deferred {
 
 impl Drop for Deferred {
     fn drop(&mut self) {
+        if self.context.is_none() {
+            // It is answered, as almost all are: an error for nobody would be memory for nothing.
+            return;
+        }
         let text = "the handler has let go of the request without an answer";
         let error = Error::new(Code::SERVICE_FAILED, text);
         if let Some(answered) = self.end(Err(error)) {
