@@ -304,28 +304,37 @@ impl Writing<'_> {
             flags |= FLAG_METADATA_KEPT;
         }
         record.flags = flags;
-        let put = bridge.held.put(request);
-        let id = match put {
-            Ok(id) => id,
+        // The request's texts are copied while it is still here alone, and count only once it has a
+        // place, whose number is written over.
+        let begin = self.written;
+        let caller = cut_text(request.caller(), CALLER_BYTES_MAX).as_bytes();
+        let mut body = request.body();
+        let is_kept = caller.len() + metadata.len() + body.len() > INLINE_BYTES_MAX as usize;
+        if is_kept {
+            body = &[];
+        }
+        record.caller_bytes = caller.len() as u32;
+        record.metadata_bytes = metadata.len() as u32;
+        record.body_bytes = body.len() as u32;
+        self.put(record, [caller, &metadata, body]);
+        match bridge.held.put(request) {
+            Ok(id) => {
+                self.number(begin + offset_of!(Record, id), id);
+                if is_kept {
+                    self.number(begin + offset_of!(Record, kept), id);
+                }
+            }
             Err(request) => {
+                self.written = begin;
                 let text = "too many requests are served by Java at a time";
-                return request.answer(Err(Error::new(Code::OVERLOADED, text)));
+                request.answer(Err(Error::new(Code::OVERLOADED, text)));
             }
-        };
-        record.id = id;
-        // It may have been answered already only if Java guesses numbers.
-        bridge.held.with(id, |request| {
-            let caller = cut_text(request.caller(), CALLER_BYTES_MAX).as_bytes();
-            let mut body = request.body();
-            if caller.len() + metadata.len() + body.len() > INLINE_BYTES_MAX as usize {
-                record.kept = id;
-                body = &[];
-            }
-            record.caller_bytes = caller.len() as u32;
-            record.metadata_bytes = metadata.len() as u32;
-            record.body_bytes = body.len() as u32;
-            self.put(record, [caller, &metadata, body]);
-        });
+        }
+    }
+
+    /// Writes a number over one that is there.
+    fn number(&mut self, at: usize, number: u64) {
+        self.bytes[at..at + size_of::<u64>()].copy_from_slice(&number.to_ne_bytes());
     }
 
     fn result(&mut self, bridge: &Bridge, call: u64) {
