@@ -71,8 +71,8 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "java-blocked",
-        title: "5,000 calls a second beside a handler that is blocked for ever",
-        measure: Measure::OpenRate(5_000.0),
+        title: "15,000 calls a second beside a handler that is blocked for ever",
+        measure: Measure::OpenRate(15_000.0),
         cells: &[cell(64, 64, 64, false)],
         contestants: &[
             POOL_17,
