@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::measure::Pace;
 use super::rows::Program;
 
-/// Until C2 has compiled what a request goes through, on the processor that it shares with it: after
-/// so long a window costs what the one before cost.
+/// Until C2 has compiled what a request goes through, on the processor that it shares with it:
+/// after so long a window costs what the one before cost.
 const WARM: Duration = Duration::from_secs(8);
 /// The same of grpc-java, which has more to compile; it would look worse with less.
 const WARM_GRPC: Duration = Duration::from_secs(20);

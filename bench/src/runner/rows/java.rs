@@ -1,7 +1,7 @@
 //! Java: msec beside grpc-java, on the oldest JVM that the library runs on and on the newest.
 //!
-//! Both sides have the same JVM options (`jvm.rs`) and the same protobuf, on one processor; grpc-java
-//! runs its handlers on its event loop, as msec does those that are `@NonBlocking`.
+//! Both sides have the same JVM options (`jvm.rs`) and the same protobuf, on one processor;
+//! grpc-java runs its handlers on its event loop, as msec does those that are `@NonBlocking`.
 
 use super::engine::{MSEC, PLUGIN, bench, cell};
 use super::{Contestant, JAVA_PEERS, Measure, Program, Row, Tool};
