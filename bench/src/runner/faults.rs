@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::launch::{Dialogue, Server, Site};
+use super::hosted::Business;
+use super::launch::{Dialogue, Hosting, Server, Site};
 use super::measure::Pace;
 use super::results::{Aftermath, Sample};
 use super::rows::{Contestant, INSTANCE};
@@ -45,7 +46,7 @@ pub enum Fault {
     Slowed,
 }
 
-/// What is done to a plugin under `msec host`.
+/// What is done to a plugin, or a jar, under `msec host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostFault {
     /// It is replaced and loaded anew, ten times.
@@ -54,7 +55,7 @@ pub enum HostFault {
     Killed,
 }
 
-/// How often a plugin is loaded anew.
+/// How often it is loaded anew.
 const RELOADS: usize = 10;
 
 /// Runs a row about the host with so many calls a second.
@@ -62,11 +63,12 @@ pub fn run_hosted(
     site: &Site,
     contestant: &Contestant,
     pace: Pace,
-    fault: HostFault,
+    (business, fault): (Business, HostFault),
     rate: f64,
 ) -> Result<Sample, String> {
-    let plugin = Contestant { name: "plugin", ..INSTANCE };
-    let server = Server::start_plugin(site, &plugin)?;
+    let cpus = site.cpus(INSTANCE.cpus);
+    let name = business.file();
+    let server = Server::host(site, &Hosting { name, business, cpus: &cpus, ..Hosting::PLUGIN })?;
     let hosted = server.hosted().ok_or("a plugin has a host")?;
     let mut caller = Caller::start(site, contestant, &[server.address], rate)?;
     std::thread::sleep(pace.warm);

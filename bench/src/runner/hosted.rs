@@ -1,22 +1,58 @@
-//! A C++ plugin under `msec host`, as a server that is measured: its worker is the process whose
-//! time counts.
+//! A C++ plugin, or a jar, under `msec host`, as a server that is measured: its worker is the process
+//! whose time counts.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::jvm::Jdk;
 use super::launch::{Hosting, Site};
 
 /// The service that it is.
 const SERVICE: &str = "Bench.echo";
 
-/// A root with the plugin in it. Removed when dropped.
+/// What a host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Business {
+    /// The C++ plugin.
+    Plugin,
+    /// The server in Java, on the oldest JVM that it runs on.
+    Jar,
+}
+
+impl Business {
+    /// Its name in the folder of the service.
+    pub fn file(self) -> &'static str {
+        match self {
+            Business::Plugin => "msec.so",
+            Business::Jar => "msec.jar",
+        }
+    }
+
+    fn source(self, site: &Site) -> PathBuf {
+        match self {
+            Business::Plugin => site.cpp.join("msec.so"),
+            Business::Jar => site.java.msec.clone(),
+        }
+    }
+
+    /// Lines of config.ini.
+    fn settings(self, site: &Site) -> String {
+        match self {
+            Business::Plugin => String::new(),
+            Business::Jar => site.java.settings(Jdk::V17),
+        }
+    }
+}
+
+/// A root with a service in it. Removed when dropped.
 #[derive(Debug)]
 pub struct Hosted {
     root: PathBuf,
     msec: PathBuf,
-    plugin: PathBuf,
+    source: PathBuf,
+    file: &'static str,
 }
 
 impl Hosted {
@@ -27,7 +63,8 @@ impl Hosted {
         hosting: &Hosting<'_>,
     ) -> Result<Self, String> {
         let root = site.logs.join(format!("hosted-{}", address.port()));
-        let hosted = Hosted { root, msec: site.msec.clone(), plugin: site.cpp.join("msec.so") };
+        let (source, file) = (hosting.business.source(site), hosting.business.file());
+        let hosted = Hosted { root, msec: site.msec.clone(), source, file };
         let folder = hosted.folder();
         let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
         for name in ["bin", "etc"] {
@@ -40,18 +77,19 @@ impl Hosted {
         let config = format!(
             "[SRPC]\nlisten = {address}/tcp {address}/udp\ncores = {cores}\n\
              [ENGINE]\nio = uring\nreport = off\n{settings}\n\
-             [BENCH]\nnext = {next}\n",
-            settings = hosting.settings
+             [BENCH]\nnext = {next}\n{business}",
+            settings = hosting.settings,
+            business = hosting.business.settings(site)
         );
         fs::write(folder.join("etc/config.ini"), config).map_err(failed)?;
         Ok(hosted)
     }
 
-    /// Puts the plugin there, as one does who builds a new one.
+    /// Puts it there, as one does who builds a new one.
     pub fn install(&self) -> Result<(), String> {
         let bin = self.folder().join("bin");
-        let (new, path) = (bin.join("msec.so.new"), bin.join("msec.so"));
-        fs::copy(&self.plugin, &new)
+        let (new, path) = (bin.join("new"), bin.join(self.file));
+        fs::copy(&self.source, &new)
             .and_then(|_| fs::rename(&new, &path))
             .map_err(|error| format!("{}: {error}", path.display()))
     }
@@ -63,7 +101,7 @@ impl Hosted {
         command
     }
 
-    /// Has the plugin loaded anew.
+    /// Has it loaded anew.
     pub fn reload(&self) -> Result<(), String> {
         self.install()?;
         let output = self.host("reload").output().map_err(|error| error.to_string())?;

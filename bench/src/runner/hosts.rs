@@ -34,10 +34,7 @@ pub fn run(site: &Site, contestant: &Contestant, cell: Cell, pace: Pace) -> Resu
     let mut hosts = Vec::new();
     for index in 0..count {
         let name = format!("{}-{index}", contestant.name);
-        hosts.push(Server::host(
-            site,
-            &Hosting { name: &name, cpus: &cpus, next: None, settings: "" },
-        )?);
+        hosts.push(Server::host(site, &Hosting { name: &name, cpus: &cpus, ..Hosting::PLUGIN })?);
     }
     let cell = Cell { connections: cell.connections / GENERATORS, ..cell };
     let mut generators = Vec::new();

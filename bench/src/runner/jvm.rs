@@ -27,6 +27,8 @@ const OPEN: &str = "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED";
 const ALLOWED: &[&str] =
     &["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"];
 
+/// The server of `bench/java`.
+pub const MAIN: &str = "org.msec.bench.EchoServer";
 /// What to install where none is found.
 pub const INSTALL: &str = "a JDK 17 and a JDK 25 below /usr/lib/jvm, and maven";
 
@@ -87,6 +89,16 @@ impl Jvms {
     fn home(&self, jdk: Jdk) -> Option<&Path> {
         let home = self.homes.iter().find(|(version, _)| *version == jdk.version());
         home.map(|(_, home)| home.as_path())
+    }
+
+    /// What config.ini says for the server of `bench/java` to be run by that JVM.
+    pub fn settings(&self, jdk: Jdk) -> String {
+        let home = self.home(jdk).unwrap_or(Path::new("/usr"));
+        let (home, options, library) = (home.display(), OPTIONS.join(" "), self.library.display());
+        format!(
+            "[JAVA]\nhome = {home}\nmain = {MAIN}\n\
+             options = {options} -Djava.library.path={library}\n"
+        )
     }
 
     /// A class of a jar on a JVM, to which arguments may be added.

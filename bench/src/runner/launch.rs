@@ -9,8 +9,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::certificate::Certificate;
-use super::hosted::Hosted;
-use super::jvm::Jvms;
+use super::hosted::{Business, Hosted};
+use super::jvm::{self, Jvms};
 use super::rows::{Contestant, Cpus, Program};
 use crate::process;
 
@@ -61,7 +61,7 @@ impl Site {
     fn command(&self, program: Program) -> Command {
         let path = self.path(program);
         let main = match program {
-            Program::Java(_) => "org.msec.bench.EchoServer",
+            Program::Java(_) => jvm::MAIN,
             Program::GrpcJava(_) => "org.msec.bench.peer.EchoServer",
             Program::Bench(_) | Program::Mode(_) | Program::Example(_) => "",
             Program::GrpcCpp | Program::Cpp(_) | Program::Plugin => "",
@@ -91,16 +91,24 @@ pub struct Server {
     log: PathBuf,
 }
 
-/// How the plugin is run under `msec host`.
+/// How a plugin, or a jar, is run under `msec host`.
 pub struct Hosting<'a> {
     /// For the log.
     pub name: &'a str,
+    /// Which of them.
+    pub business: Business,
     /// Where it may run; as many cores.
     pub cpus: &'a [usize],
     /// Whom its relays ask.
     pub next: Option<SocketAddr>,
     /// Settings of the engine beyond what all rows have, as lines of config.ini.
     pub settings: &'a str,
+}
+
+impl Hosting<'_> {
+    /// The plugin, in nobody's way.
+    pub const PLUGIN: Hosting<'static> =
+        Hosting { name: "plugin", business: Business::Plugin, cpus: &[], next: None, settings: "" };
 }
 
 /// A line-by-line dialogue with a child: `floor hold`, the generator at its gate.
@@ -195,10 +203,10 @@ impl Server {
     pub fn start_plugin(site: &Site, contestant: &Contestant) -> Result<Self, String> {
         let cpus = site.cpus(contestant.cpus);
         let name = contestant.name;
-        Self::host(site, &Hosting { name, cpus: &cpus, next: None, settings: "" })
+        Self::host(site, &Hosting { name, cpus: &cpus, ..Hosting::PLUGIN })
     }
 
-    /// Starts the plugin in a way of its own.
+    /// Starts it in a way of its own.
     pub fn host(site: &Site, hosting: &Hosting<'_>) -> Result<Self, String> {
         let address = free_address()?;
         let hosted = Hosted::prepare(site, address, hosting)?;

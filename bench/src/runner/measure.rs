@@ -85,7 +85,9 @@ pub fn run(
             stop::run(site, &server, contestant, cell, pace, rate)
         }
         Measure::Fault(fault, rate) => faults::run(site, contestant, pace, fault, rate),
-        Measure::Hosted(fault, rate) => faults::run_hosted(site, contestant, pace, fault, rate),
+        Measure::Hosted(business, fault, rate) => {
+            faults::run_hosted(site, contestant, pace, (business, fault), rate)
+        }
         Measure::Hosts => hosts::run(site, contestant, cell, pace),
         Measure::Original => original::run(site, contestant, cell, pace),
         Measure::Nested => nested(site, contestant, cell, pace),

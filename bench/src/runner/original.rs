@@ -127,14 +127,15 @@ pub fn run(site: &Site, contestant: &Contestant, cell: Cell, pace: Pace) -> Resu
         let hosting = Hosting {
             name: "far-end",
             cpus: &[site.generator_cpu],
-            next: None,
             settings: SETTINGS,
+            ..Hosting::PLUGIN
         };
         far_end = Some(Server::host(site, &hosting)?);
     }
     let next = far_end.as_ref().map(|server| server.address);
     let cpus = site.cpus(contestant.cpus);
-    let hosting = Hosting { name: contestant.name, cpus: &cpus, next, settings: SETTINGS };
+    let hosting =
+        Hosting { name: contestant.name, cpus: &cpus, next, settings: SETTINGS, ..Hosting::PLUGIN };
     let mut server = Server::host(site, &hosting)?;
     let far_end = far_end.as_ref().map(Server::pid);
     let used = || far_end.map_or(Ok(0), process::cpu_ns).map_err(|error| error.to_string());

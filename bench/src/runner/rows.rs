@@ -12,6 +12,7 @@ mod engine;
 mod java;
 
 use super::faults::{Fault, HostFault};
+use super::hosted::Business;
 use super::jvm::Jdk;
 pub use engine::{INSTANCE, PLUGIN};
 
@@ -137,8 +138,8 @@ pub enum Measure {
     },
     /// Three instances of [`INSTANCE`] and the contestant, which calls them at a rate a second.
     Fault(Fault, f64),
-    /// The plugin, called at a rate a second by the contestant, whose host is busy with it.
-    Hosted(HostFault, f64),
+    /// The plugin or the jar, called at a rate a second by the contestant, whose host is busy with it.
+    Hosted(Business, HostFault, f64),
     /// As many hosts of the plugin on two processors as the contestant's argument says.
     Hosts,
     /// A case of the original's own table; the contestant says how it is loaded.

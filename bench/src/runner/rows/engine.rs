@@ -2,6 +2,7 @@
 
 use super::{Cell, Contestant, Cpus, Measure, Program, RPC_PEERS, Row, Tool};
 use crate::runner::faults::{Fault, HostFault};
+use crate::runner::hosted::Business;
 use crate::runner::original;
 
 pub(super) const fn bench(name: &'static str, program: &'static str) -> Contestant {
@@ -113,7 +114,7 @@ pub const INSTANCE: Contestant = Contestant {
     ..MSEC
 };
 /// Calls them; the whole engine, as anybody starts it.
-const CALLER: Contestant = Contestant {
+pub(super) const CALLER: Contestant = Contestant {
     arguments: &[],
     environment: &[("MSEC_IO", "uring")],
     ..msec_mode("msec", "msec-caller")
@@ -354,7 +355,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "reloaded",
         title: "a plugin replaced and reloaded ten times under 20,000 calls a second",
-        measure: Measure::Hosted(HostFault::Reloaded, 20_000.0),
+        measure: Measure::Hosted(Business::Plugin, HostFault::Reloaded, 20_000.0),
         cells: &[cell(64, 1, 1, true)],
         contestants: &[CALLER],
         counts_syscalls: false,
@@ -363,7 +364,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "crashed",
         title: "the worker of a plugin killed under 20,000 calls a second",
-        measure: Measure::Hosted(HostFault::Killed, 20_000.0),
+        measure: Measure::Hosted(Business::Plugin, HostFault::Killed, 20_000.0),
         cells: &[cell(64, 1, 1, true)],
         contestants: &[CALLER],
         counts_syscalls: false,

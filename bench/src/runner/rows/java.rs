@@ -3,8 +3,10 @@
 //! Both sides have the same JVM options (`jvm.rs`) and the same protobuf, on one processor;
 //! grpc-java runs its handlers on its event loop, as msec does those that are `@NonBlocking`.
 
-use super::engine::{MSEC, PLUGIN, bench, cell};
+use super::engine::{CALLER, MSEC, PLUGIN, bench, cell};
 use super::{Contestant, JAVA_PEERS, Measure, Program, Row, Tool};
+use crate::runner::faults::HostFault;
+use crate::runner::hosted::Business;
 use crate::runner::jvm::Jdk;
 
 /// A thousand calls in flight for long are an overload, if anything is; the rows are about threads.
@@ -84,6 +86,15 @@ pub(super) const ROWS: &[Row] = &[
                 &["--handlers", "virtual", "--blocked", "1"],
             ),
         ],
+        counts_syscalls: false,
+        yardstick: "",
+    },
+    Row {
+        name: "java-reloaded",
+        title: "a jar replaced and reloaded ten times under 2,000 calls a second",
+        measure: Measure::Hosted(Business::Jar, HostFault::Reloaded, 2_000.0),
+        cells: &[cell(64, 1, 1, true)],
+        contestants: &[Contestant { quick: false, ..CALLER }],
         counts_syscalls: false,
         yardstick: "",
     },

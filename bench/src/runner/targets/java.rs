@@ -1,6 +1,6 @@
 //! What Java must show.
 
-use super::{At, Bound, Metric, PING, PIPE, Target, at};
+use super::{At, Bound, Metric, PING, PIPE, Target, at, trouble};
 
 const fn cpu(
     cell: Option<(usize, usize, usize)>,
@@ -49,6 +49,7 @@ pub(super) const TARGETS: &[Target] = &[
         bound: Bound::TimesAtLeast(3.0, at("java-nested", None, "msec-pool-17")),
     },
     Target { at: VIRTUAL, metric: Metric::Pinned, bound: Bound::AtMost(0.0) },
+    trouble("java-reloaded", Metric::Lost, 0.0),
     // What two runs of the same differ by anyway.
     p99("java-blocked", "msec-pool-17-blocked", 1.5, "msec-pool-17"),
     p99("java-blocked", "msec-virtual-25-blocked", 1.5, "msec-virtual-25"),

@@ -10,6 +10,7 @@ import org.msec.Client;
 import org.msec.Config;
 import org.msec.Context;
 import org.msec.Engine;
+import org.msec.Host;
 import org.msec.Methods;
 import org.msec.Server;
 
@@ -19,7 +20,8 @@ import org.msec.Server;
  *
  * <p>Handlers run on the poller, on a pool of 64 threads, or on virtual threads. With {@code --to}
  * each asks that service, waits for its answer and sends it back. Before it serves, so many
- * handlers of another method as {@code --blocked} says are called, and never come back.
+ * handlers of another method as {@code --blocked} says are called, and never come back. Under
+ * {@code msec host} it takes no flags.
  */
 public final class EchoServer {
     private static final String ECHO = "echo.EchoService.Echo";
@@ -38,16 +40,23 @@ public final class EchoServer {
         Dialogue dialogue = new Dialogue(flags);
         try (Engine engine = Engine.start(config);
                 Client next = flags.to == null ? null : new Client(engine, flags.to)) {
-            Server.Builder builder = Server.builder().listen(flags.listen);
+            Server.Builder builder = Server.builder();
+            if (flags.listen != null) {
+                builder.listen(flags.listen);
+            }
             builder.methods(methods -> serve(methods, flags, next));
             if (flags.blocked > 0) {
                 // Elsewhere first: who sees that the server accepts sees it blocked.
                 blockSome(engine, flags.blocked);
             }
             try (Server server = builder.start(engine)) {
-                dialogue.run();
-                // Nobody asks any more.
-                server.drain();
+                if (Host.isPresent()) {
+                    server.awaitStop();
+                } else {
+                    dialogue.run();
+                    // Nobody asks any more.
+                    server.drain();
+                }
             }
         }
         // What blocks for ever does so on daemons.

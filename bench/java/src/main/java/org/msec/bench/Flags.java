@@ -1,8 +1,11 @@
 package org.msec.bench;
 
+import org.msec.Host;
+
 /** What a server of the bench is started with. */
 final class Flags {
     String handlers = "poller";
+    /** Null: where the host says. */
     String listen;
     /** Null: it answers by itself. */
     String to;
@@ -19,7 +22,7 @@ final class Flags {
                 default -> throw new IllegalArgumentException("no flag " + arguments[index]);
             }
         }
-        if (listen == null) {
+        if (listen == null && !Host.isPresent()) {
             throw new IllegalArgumentException("--listen is missing");
         }
         if (!handlers.matches("poller|pool|virtual")) {
