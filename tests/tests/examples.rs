@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 
 use msec::{Client, Config, Engine, Server};
 use msec_tests::programs::{command, example, repository};
@@ -256,6 +256,12 @@ fn raw_protocol_tells_a_refusal_from_what_is_not_the_protocol() {
     assert!(err.contains("-3 ") && err.contains("not the expected protocol"), "{err}");
 }
 
+/// A demo has both processors to itself: its figures are about its own load.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 fn demo(seconds: &str) -> Command {
     let mut command = Command::new(example("demo"));
     command.env("DEMO_SECONDS", seconds);
@@ -264,6 +270,7 @@ fn demo(seconds: &str) -> Command {
 
 #[test]
 fn demo_shows_every_second_and_a_table_and_that_no_call_was_lost() {
+    let _alone = alone();
     let output = demo("3").output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
@@ -301,6 +308,7 @@ fn signal(process: &str, name: &str) {
 
 #[test]
 fn demo_spares_a_slow_instance_and_calls_one_again_that_came_back() {
+    let _alone = alone();
     let output = demo("10").output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
@@ -310,6 +318,7 @@ fn demo_spares_a_slow_instance_and_calls_one_again_that_came_back() {
 
 #[test]
 fn the_pages_of_the_demo_show_what_goes_on_while_it_does() {
+    let _alone = alone();
     let program = example("demo");
     let program = program.to_str().unwrap();
     let demo = Child::of_program(Path::new("env"), &["DEMO_SECONDS=10", program]);
@@ -350,6 +359,7 @@ fn the_pages_of_the_demo_show_what_goes_on_while_it_does() {
 
 #[test]
 fn demo_fails_and_says_why_when_a_service_dies() {
+    let _alone = alone();
     let (demo, relay) = demo_under_way("2");
     signal(&relay, "KILL");
     let (status, stderr) = demo.wait();
@@ -359,6 +369,7 @@ fn demo_fails_and_says_why_when_a_service_dies() {
 
 #[test]
 fn demo_fails_and_says_which_figure_was_missed_when_calls_fail() {
+    let _alone = alone();
     let (demo, relay) = demo_under_way("9");
     // Longer than a call waits.
     signal(&relay, "STOP");
