@@ -1,5 +1,5 @@
-//! A C++ plugin, or a jar, under `msec host`, as a server that is measured: its worker is the process
-//! whose time counts.
+//! A C++ plugin, or a jar, under `msec host`, as a server that is measured: its worker is the
+//! process whose time counts.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -138,7 +138,8 @@ pub enum Measure {
     },
     /// Three instances of [`INSTANCE`] and the contestant, which calls them at a rate a second.
     Fault(Fault, f64),
-    /// The plugin or the jar, called at a rate a second by the contestant, whose host is busy with it.
+    /// The plugin or the jar, called at a rate a second by the contestant, while its host is busy
+    /// with it.
     Hosted(Business, HostFault, f64),
     /// As many hosts of the plugin on two processors as the contestant's argument says.
     Hosts,
