@@ -135,15 +135,10 @@ impl ServerSide {
         frame: Frame<'_>,
     ) -> Result<Taken, BadHead> {
         let mut context = shard.spares.context();
-        let look =
-            |head: &Head, bytes: &[u8]| self.server.recognize(shard, head, bytes, Some(self));
-        let known = match context.fill(frame, look) {
-            Ok(known) => known,
-            Err(bad) => {
-                shard.spares.give_context(context);
-                return Err(bad);
-            }
-        };
+        if let Err(bad) = context.fill(frame) {
+            shard.spares.give_context(context);
+            return Err(bad);
+        }
         if context.head().deadline_ms != 0 {
             self.new_peer.set(true);
         }
@@ -153,7 +148,7 @@ impl ServerSide {
             return Ok(Taken::Yes);
         }
         context.origin = self.origin(shard, connection);
-        self.server.admit(shard, context, known, Some((self, connection)));
+        self.server.admit(shard, context, Some((self, connection)));
         let most = shard.shared.config.limits.requests_per_connection_max;
         // A few small requests may have large answers: what came in one piece is not all answered
         // before the peer takes some.

@@ -133,18 +133,10 @@ impl Context {
         })
     }
 
-    /// Takes a frame in; `look` sees the head before its bytes are copied, and what it makes of it
-    /// is returned. A bad head leaves nothing to be answered.
-    ///
-    /// Names are to be compared there: what was just stored is slow to load in other pieces.
+    /// Takes a frame in. A bad head leaves nothing to be answered.
     #[inline]
-    pub(crate) fn fill<R>(
-        &mut self,
-        frame: Frame<'_>,
-        look: impl FnOnce(&Head, &[u8]) -> R,
-    ) -> Result<R, BadHead> {
+    pub(crate) fn fill(&mut self, frame: Frame<'_>) -> Result<(), BadHead> {
         self.head.decode_request(frame.head())?;
-        let seen = look(&self.head, frame.head());
         let range = frame.head_range();
         (self.head_start, self.head_end) = (range.start as u32, range.end as u32);
         let bytes = frame.into_bytes();
@@ -164,7 +156,7 @@ impl Context {
             // What is no kind was refused by admission.
             number => Compress::of(number).map_or(Coding::Plain, Coding::Compressed),
         };
-        Ok(seen)
+        Ok(())
     }
 
     /// Nothing has happened to the request yet.

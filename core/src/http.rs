@@ -43,7 +43,7 @@ use std::rc::Rc;
 
 use msec_protocol::http::{self, Arrival, BadRequest, Cutter, Method, Request, Target};
 use msec_protocol::trace::TraceParent;
-use msec_protocol::{AnswerHead, Code, Head, Limits, TooLarge, head, limits, status};
+use msec_protocol::{AnswerHead, Code, Limits, TooLarge, head, limits, status};
 use msec_sys::clock;
 
 use crate::accepted::ServerSide;
@@ -314,16 +314,14 @@ impl HttpSide {
             return None;
         };
         let mut context = shard.spares.context();
-        let look =
-            |head: &Head, bytes: &[u8]| side.server().recognize(shard, head, bytes, Some(side));
-        let Ok(known) = context.fill(frame, look) else {
+        if context.fill(frame).is_err() {
             shard.spares.give_context(context);
             return None;
-        };
+        }
         context.set_coding(form.coding());
         let core = shard.index as u16;
         context.origin = Origin::Stream { core, connection: connection.id(), flight: flight::NONE };
-        side.server().admit(shard, context, known, Some((side, connection)));
+        side.server().admit(shard, context, Some((side, connection)));
         Some(())
     }
 

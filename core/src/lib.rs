@@ -80,7 +80,6 @@ pub mod report;
 mod request;
 mod retry;
 mod route;
-mod same_name;
 mod serve;
 mod server;
 mod shard;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use msec_protocol::serve::concurrency::{Concurrency, Ended};
 use msec_protocol::serve::{Admission, State, admit};
-use msec_protocol::{Code, Counters, Head, frame, limits, report};
+use msec_protocol::{Code, Counters, frame, limits, report};
 use msec_sys::process::note_request;
 use msec_sys::ring::Op;
 use msec_sys::socket::Socket;
@@ -39,7 +39,6 @@ use crate::pages::Pages;
 use crate::quota::{CallerQuotas, Quotas};
 use crate::report::served::Served;
 use crate::request::{give, run_here, start, write_refusal};
-use crate::same_name::same_name;
 use crate::shard::{Shard, Timer};
 use crate::subject::Subject;
 use crate::tls::Accepts;
@@ -71,13 +70,6 @@ impl Plan {
     pub(crate) fn allows_origin(&self, origin: &[u8]) -> Option<usize> {
         self.cors.iter().position(|known| known == "*" || known.as_bytes() == origin)
     }
-}
-
-/// What a head asks for, and where it is counted.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Known {
-    method: Option<u32>,
-    row: u32,
 }
 
 /// A server, on one core.
@@ -280,14 +272,12 @@ impl ServerShard {
         // What cannot be read cannot be answered, and a datagram has no connection to close.
         let Ok(frame) = frame::datagram(bytes) else { return };
         let mut context = shard.spares.context();
-        let look = |head: &Head, bytes: &[u8]| self.recognize(shard, head, bytes, None);
-        let known = match context.fill(frame, look) {
-            Ok(known) if !context.head().cancel => known,
-            _ => return shard.spares.give_context(context),
-        };
+        if context.fill(frame).is_err() || context.head().cancel {
+            return shard.spares.give_context(context);
+        }
         context.origin =
             Origin::Datagram { core: shard.index as u16, socket: index, sender: Box::new(sender) };
-        self.admit(shard, context, known, None);
+        self.admit(shard, context, None);
     }
 
     /// Decides about a request that was read: it is queued, run at once, or refused.
@@ -296,15 +286,16 @@ impl ServerShard {
         &self,
         shard: &Rc<Shard>,
         mut context: Box<Context>,
-        known: Known,
         connection: Option<(&ServerSide, &Rc<Connection>)>,
     ) {
-        self.receive(shard, &mut context, known);
-        let Some(method) = known.method else {
+        context.server = self.plan.number;
+        context.received_ns = shard.now_ns();
+        let Some(method) = self.recognize(shard, &mut context, connection.map(|of| of.0)) else {
             let name = context.head().method_name.of(context.head_bytes());
             let text = format!("there is no method `{}` here", String::from_utf8_lossy(name));
             return self.refuse(shard, context, Code::INVALID_METHOD, &text);
         };
+        context.method = method;
         // Limits of number are leased below; a full connection is not read.
         let state = State {
             draining: self.finishing.get(),
@@ -377,46 +368,35 @@ impl ServerShard {
         side: &ServerSide,
         (code, text): (Code, &str),
     ) {
-        let known = self.recognize(shard, context.head(), context.head_bytes(), Some(side));
-        self.receive(shard, &mut context, known);
+        context.server = self.plan.number;
+        context.received_ns = shard.now_ns();
+        // What does not exist is counted with all that does not.
+        let method = self.recognize(shard, &mut context, Some(side));
+        context.method = method.unwrap_or_default();
         self.refuse(shard, context, code, text);
     }
 
-    /// Finds out what is asked for and by whom, and so how the request is counted.
+    /// Finds out what is asked for and by whom, and so how the request is reported.
     #[inline]
-    pub(crate) fn recognize(
+    fn recognize(
         &self,
-        shard: &Shard,
-        head: &Head,
-        bytes: &[u8],
+        shard: &Rc<Shard>,
+        context: &mut Context,
         side: Option<&ServerSide>,
-    ) -> Known {
-        if head.cancel {
-            // It asks for nothing, and is not counted.
-            return Known::default();
-        }
-        let forgotten = Cell::new(0);
-        let method = self.find_method(head.method_name.of(bytes), side);
-        let last = side.map_or(&forgotten, |side| &side.last_caller);
-        let row = self.calls.row(&shard.reporter, &self.plan, method, head.caller.of(bytes), last);
-        Known { method, row }
-    }
-
-    /// A request that is to be answered has come.
-    #[inline]
-    fn receive(&self, shard: &Rc<Shard>, context: &mut Context, known: Known) {
-        context.server = self.plan.number;
-        // What does not exist is refused.
-        context.method = known.method.unwrap_or_default();
-        context.row = known.row;
-        context.received_ns = shard.now_ns();
+    ) -> Option<u32> {
         if context.head().flow_id == 0 {
-            context.set_flow_id(shard.random().max(1));
+            let flow_id = shard.random().max(1);
+            context.set_flow_id(flow_id);
         }
         dye::admit(shard, context);
-        let reporter = &shard.reporter;
-        context.span_id =
-            if reporter.is_on { reporter.next_span_id() } else { context.head().span_id };
+        let (head, reporter, forgotten) = (context.head(), &shard.reporter, Cell::new(0));
+        let method = self.find_method(head.method_name.of(context.head_bytes()), side);
+        let last = side.map_or(&forgotten, |side| &side.last_caller);
+        let caller = head.caller.of(context.head_bytes());
+        let row = self.calls.row(reporter, &self.plan, method, caller, last);
+        let own_id = if reporter.is_on { reporter.next_span_id() } else { head.span_id };
+        (context.row, context.span_id) = (row, own_id);
+        method
     }
 
     #[inline]
@@ -425,7 +405,7 @@ impl ServerShard {
         // A connection mostly asks for the same method again.
         let last = side.last_method.get();
         let method = self.plan.methods.list.get(last as usize);
-        if method.is_some_and(|method| same_name(method.name.text().as_bytes(), name)) {
+        if method.is_some_and(|method| method.name.text().as_bytes() == name) {
             return Some(last);
         }
         let found = self.plan.methods.find(name)?;

@@ -18,7 +18,6 @@ use msec_protocol::trace::Slow;
 use msec_protocol::{Code, Counters, limits, report};
 
 use crate::report::Reporter;
-use crate::same_name::same_name;
 use crate::serve::Plan;
 
 /// A row that is not there yet.
@@ -87,12 +86,7 @@ impl Served {
 
     #[inline]
     fn caller(&self, caller: &[u8], last: &Cell<u32>) -> u32 {
-        if self
-            .callers
-            .borrow()
-            .get(last.get() as usize)
-            .is_some_and(|known| same_name(known, caller))
-        {
+        if self.callers.borrow().get(last.get() as usize).is_some_and(|known| **known == *caller) {
             return last.get();
         }
         let number = self.find_caller(caller);
