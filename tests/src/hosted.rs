@@ -116,6 +116,18 @@ impl Hosted {
         (output.status.success(), all(&output))
     }
 
+    /// A reload with that configuration, which fails and says why.
+    #[track_caller]
+    pub fn reload_fails(&self, config: &str, why: &str) {
+        self.configure(config);
+        let mut said = (true, String::new());
+        wait_until("the last attempt to be over", || {
+            said = self.host("reload");
+            !said.1.contains("under way")
+        });
+        assert!(!said.0 && said.1.contains(why), "`{why}` is not in `{}`", said.1);
+    }
+
     /// The command itself.
     pub fn command(&self, verb: &str) -> Command {
         let mut host = Command::new(command("msec"));

@@ -34,7 +34,7 @@ pub mod programs;
 pub mod proxy;
 pub mod stage;
 
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
 pub use certificates::{Authority, Wanted};
@@ -55,6 +55,13 @@ pub use stage::{Bystander, ECHO, Stage, config};
 /// How long a state may take to come about. Far more than any does, on a machine that is busy
 /// with other things as well.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Has the processors, as far as others of this program ask for them, too: for tests of a time that
+/// is to be kept, or of figures under load.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 /// How long [`wait_until`] rests before it asks again.
 const REST: Duration = Duration::from_millis(1);

@@ -7,11 +7,11 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Barrier, Mutex, MutexGuard};
+use std::sync::{Arc, Barrier};
 
 use msec::{Client, Config, Engine, Server};
 use msec_tests::programs::{command, example, repository};
-use msec_tests::{Child, ECHO, HttpPeer, Peer, curl, wait_until};
+use msec_tests::{Child, ECHO, HttpPeer, Peer, alone, curl, wait_until};
 
 #[allow(missing_docs, unreachable_pub, unused_qualifications)]
 mod echo {
@@ -254,12 +254,6 @@ fn raw_protocol_tells_a_refusal_from_what_is_not_the_protocol() {
     let (success, out, err) = ask_foreign(command, &["GET", "color"], b"HTTP/1.1 400 Bad\r\n");
     assert!(!success && out.is_empty());
     assert!(err.contains("-3 ") && err.contains("not the expected protocol"), "{err}");
-}
-
-/// A demo has both processors to itself: its figures are about its own load.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn demo(seconds: &str) -> Command {

@@ -296,15 +296,7 @@ fn a_reload_that_fails_leaves_the_old_jvm_alone() {
     let client = Client::new(&engine, &hosted.address()).unwrap();
     let fleet = Fleet::with(&engine, &client, BUILD, 4, patient());
     let pid = hosted.workers()[0][2].clone();
-    let fails = |config: &str, why: &str| {
-        hosted.configure(config);
-        let mut said = (true, String::new());
-        wait_until("the last attempt to be over", || {
-            said = hosted.host("reload");
-            !said.1.contains("under way")
-        });
-        assert!(!said.0 && said.1.contains(why), "`{why}` is not in `{}`", said.1);
-    };
+    let fails = |config: &str, why: &str| hosted.reload_fails(config, why);
     let goes_on = "the old generation goes on: ";
     let thrown = format!("{goes_on}java.lang.IllegalStateException: no database");
     fails(&format!("{config}[TEST]\ninit=throw\n"), &thrown);

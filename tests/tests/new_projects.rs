@@ -6,15 +6,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use msec_tests::java::maven_option;
-use msec_tests::now;
 use msec_tests::programs::{command, outside_of_cargo, repository, run};
-
-/// Who has a time to keep has the processors, as far as this program goes.
-static ALONE: Mutex<()> = Mutex::new(());
+use msec_tests::{alone, now};
 
 /// How soon a project that nobody had before answers a call. Most of that is the compiler's time,
 /// and here other tests have the processors, too.
@@ -26,11 +22,6 @@ fn soon_enough(what: &str, begun: Instant) {
     let took = begun.elapsed();
     println!("{what}: {:.1} s", took.as_secs_f64());
     assert!(took <= ANSWERS_WITHIN, "{what}: {took:?}");
-}
-
-/// Has the others wait until it is dropped.
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// A folder for a project that nobody has made yet.
@@ -61,6 +52,25 @@ struct Project {
 }
 
 impl Project {
+    /// A project of a service under `msec host`, which listens at an address of its own. Nothing but
+    /// the command's folder in PATH tells it where msec is.
+    fn of(folder: &Path, prefix: &Path) -> (Project, String) {
+        let path = format!("{}:{}", prefix.join("bin").display(), std::env::var("PATH").unwrap());
+        let (folder, variables) = (folder.to_owned(), vec![("PATH".to_owned(), path)]);
+        let (project, address) = (Project { folder, variables }, free_address());
+        project.replace("etc/config.ini", "127.0.0.1:7963", &address);
+        (project, address)
+    }
+
+    /// Edits a file of it.
+    #[track_caller]
+    fn replace(&self, file: &str, text: &str, with: &str) {
+        let path = self.folder.join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(before.contains(text), "{file}: {before}");
+        fs::write(path, before.replace(text, with)).unwrap();
+    }
+
     fn make(&self, words: &[&str]) -> Command {
         let mut make = Command::new("make");
         make.current_dir(&self.folder).args(words);
@@ -92,17 +102,7 @@ fn a_cpp_project_builds_and_answers_and_takes_over_what_is_built_anew() {
     let _alone = alone();
     let begun = now();
     let folder = new("cpp", "cpp");
-    let address = free_address();
-    let replace = |file: &str, text: &str, with: &str| {
-        let path = folder.join(file);
-        let before = fs::read_to_string(&path).unwrap();
-        assert!(before.contains(text), "{file}: {before}");
-        fs::write(path, before.replace(text, with)).unwrap();
-    };
-    replace("etc/config.ini", "127.0.0.1:7963", &address);
-    // Nothing but the command's folder in PATH tells where msec is.
-    let path = format!("{}:{}", prefix.join("bin").display(), std::env::var("PATH").unwrap());
-    let project = Project { folder: folder.clone(), variables: vec![("PATH".to_owned(), path)] };
+    let (project, address) = Project::of(&folder, &prefix);
     run(&mut project.make(&[]));
     let said = run(&mut project.make(&["run"]));
     soon_enough("a new C++ project answers a call", begun);
@@ -110,8 +110,8 @@ fn a_cpp_project_builds_and_answers_and_takes_over_what_is_built_anew() {
     let client = folder.join("build/client");
     let said = run(Command::new(&client).args([&address, "Ann"]));
     assert_eq!(said, "Hello, Ann!\n");
-    replace("src/plugin.cpp", "request.name() + \"!\"", "request.name() + \"?\"");
-    replace("etc/config.ini", "greeting = Hello", "greeting = Hi");
+    project.replace("src/plugin.cpp", "request.name() + \"!\"", "request.name() + \"?\"");
+    project.replace("etc/config.ini", "greeting = Hello", "greeting = Hi");
     let said = run(&mut project.make(&["run"]));
     assert!(said.contains("\"Hi, world?\""), "{said}");
     let refused = Command::new(&client).args([&address, ""]).output().unwrap();
@@ -128,18 +128,8 @@ fn a_java_project_builds_tests_itself_and_takes_over_what_is_built_anew() {
     let _alone = alone();
     let begun = now();
     let folder = new("java", "java");
-    let address = free_address();
-    let replace = |file: &str, text: &str, with: &str| {
-        let path = folder.join(file);
-        let before = fs::read_to_string(&path).unwrap();
-        assert!(before.contains(text), "{file}: {before}");
-        fs::write(path, before.replace(text, with)).unwrap();
-    };
-    replace("etc/config.ini", "127.0.0.1:7963", &address);
-    let path = format!("{}:{}", prefix.join("bin").display(), std::env::var("PATH").unwrap());
-    let variable = |name: &str, value: String| (name.to_owned(), value);
-    let variables = vec![variable("PATH", path), variable("MVN", format!("mvn {maven}"))];
-    let project = Project { folder: folder.clone(), variables };
+    let (mut project, address) = Project::of(&folder, &prefix);
+    project.variables.push(("MVN".to_owned(), format!("mvn {maven}")));
     run(&mut project.make(&[]));
     let said = run(&mut project.make(&["run"]));
     soon_enough("a new Java project answers a call", begun);
@@ -149,8 +139,8 @@ fn a_java_project_builds_tests_itself_and_takes_over_what_is_built_anew() {
     let report = fs::read_to_string(ran).unwrap();
     assert!(report.contains("Tests run: 2, Failures: 0, Errors: 0"), "{report}");
     let source = "src/main/java/demo_hello/HelloServer.java";
-    replace(source, "request.getName() + \"!\"", "request.getName() + \"?\"");
-    replace("etc/config.ini", "greeting = Hello", "greeting = Hi");
+    project.replace(source, "request.getName() + \"!\"", "request.getName() + \"?\"");
+    project.replace("etc/config.ini", "greeting = Hello", "greeting = Hi");
     let said = run(&mut project.make(&["run"]));
     assert!(said.contains("\"Hi, world?\""), "{said}");
     // The test of the project says what has changed.
