@@ -130,7 +130,10 @@ pub extern "system" fn Java_org_msec_Native_attach<'local>(
 ) {
     guard::run(env, |env| {
         let buffers = Buffers::of(env, &records, &answers)?;
-        with_poller(engine, |poller| poller.attach(buffers))
+        let opened = ENGINES.find(engine)?;
+        // In its rounds the poller hardly ever lets go of it, so this must not wait.
+        let poller = opened.poller.try_lock();
+        poller.map_err(|_| guard::invalid("the engine has a poller already"))?.attach(buffers)
     });
 }
 
@@ -167,15 +170,8 @@ pub extern "system" fn Java_org_msec_Native_submit<'local>(
 ) {
     guard::run(env, |_| {
         let bytes = usize::try_from(answers_bytes).unwrap_or(0);
-        with_poller(engine, |poller| poller.submit(bytes))
+        let opened = ENGINES.find(engine)?;
+        let mut poller = opened.poller.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        poller.submit(bytes)
     });
-}
-
-fn with_poller(
-    engine: jlong,
-    function: impl FnOnce(&mut Poller) -> guard::Result<()>,
-) -> guard::Result<()> {
-    let opened = ENGINES.find(engine)?;
-    let mut poller = opened.poller.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    function(&mut poller)
 }

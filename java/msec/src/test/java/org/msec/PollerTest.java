@@ -114,9 +114,10 @@ class PollerTest {
     }
 
     @Test
-    void aPollerThatCannotGoOnFailsItsCallsAndClosesItsEngine() {
+    void aPollerThatCannotGoOnFailsItsCallsAndClosesItsEngine() throws Exception {
         try (Engine engine = Engine.start(new Config().cores(1))) {
-            // It has its poller; a second one is refused.
+            // It has its poller, which waits for records by now; a second one is refused.
+            Thread.sleep(100);
             Core core = new Core(engine.core().handle, NONE);
             Call<Reply> call = new Call<>(core, reply -> reply);
             core.calls.put(9L, call);
