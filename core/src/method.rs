@@ -210,7 +210,7 @@ impl Methods {
             names.insert(method.name.text().as_bytes().into(), index as u32);
         }
         for (index, method) in self.list.iter().enumerate() {
-            // Java services and callers say getTitles for GetTitles; an exact name goes first.
+            // Java callers say getTitles for GetTitles; an exact name goes first.
             let alias = lower_camel_case(method.name.text());
             names.entry(alias.into_bytes().into()).or_insert(index as u32);
         }
@@ -225,9 +225,23 @@ pub(crate) struct MethodTable {
 }
 
 impl MethodTable {
+    /// The method of that name, or the one that is spelled so in another language: an exact name
+    /// goes first, then what is the same in lowerCamelCase.
     #[inline]
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
-        self.names.get(name).copied()
+        match self.names.get(name) {
+            Some(index) => Some(*index),
+            None => self.find_spelled_otherwise(name),
+        }
+    }
+
+    /// A service that was written in Java has getTitles, and is asked for GetTitles by callers who
+    /// spell it as the .proto file does.
+    #[cold]
+    fn find_spelled_otherwise(&self, name: &[u8]) -> Option<u32> {
+        let is_short = name.len() <= limits::METHOD_NAME_BYTES_MAX;
+        let name = std::str::from_utf8(name).ok().filter(|_| is_short)?;
+        self.names.get(lower_camel_case(name).as_bytes()).copied()
     }
 }
 
@@ -329,6 +343,22 @@ mod tests {
         assert_eq!(table.find(b"a.B.get"), Some(1));
         assert_eq!(table.find(b"a.B.Get"), Some(0));
         assert_eq!(table.find(b"a.B.put"), None);
+    }
+
+    #[test]
+    fn every_language_finds_a_method_by_its_own_spelling() {
+        for registered in ["a.B.GetTitles", "a.B.getTitles", "a.B.get_titles"] {
+            let mut methods = Methods::default();
+            methods.raw(registered, |_| Ok(""));
+            let table = methods.finish().unwrap();
+            for asked in ["a.B.GetTitles", "a.B.getTitles", "a.B.get_titles"] {
+                assert_eq!(table.find(asked.as_bytes()), Some(0), "{asked} of {registered}");
+            }
+            for other in ["a.B.gettitles", "a.b.GetTitles", "GetTitles", "a.B.", "", "a.B.\u{ff}"] {
+                assert_eq!(table.find(other.as_bytes()), None, "{other} of {registered}");
+            }
+            assert_eq!(table.find(b"a.B.\xff"), None);
+        }
     }
 
     #[test]
