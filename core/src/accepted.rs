@@ -228,12 +228,13 @@ impl ServerSide {
                 err: Code::TOO_LARGE,
                 err_msg: text.as_bytes(),
                 caller: &[],
+                unknown_of: &[],
                 compress: 0,
                 ..answer
             };
             let again =
                 connection.append(shard, |out| append::answer(out, &refusal, limits, |_| ()));
-            // Cannot be: the head is the request's, which was within its limit, less the caller.
+            // Cannot be: the head is the request's, which was within its limit, less what is long.
             debug_assert!(again.is_ok());
         }
         bytes

@@ -156,6 +156,7 @@ fn answer_datagram(
         output.clear();
         answer.err = Code::TOO_LARGE;
         answer.err_msg = b"the answer does not fit into a datagram";
+        answer.unknown_of = &[];
         // A head that came in a datagram fits into one.
         let _ = append::answer_whole(&mut output, &answer, limits, |_| ());
     }

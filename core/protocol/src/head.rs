@@ -42,6 +42,8 @@
 //!   what it is for.) 82 and 83 never count.
 //! * In an answer only 82 and 83 count of the new tags. Requests never carry them, so an echo
 //!   cannot either; so 76 counts in an answer that also carries 82.
+//! * What neither the original nor we know is somebody's own. An old server hands it back, and so
+//!   do we, as it came. Our own tags, 70-89, are never handed back.
 //! * What an old server would not understand is sent only where `features` was seen in an answer:
 //!   [`FEATURE_CANCEL`], [`FEATURE_COMPRESS`].
 //!
@@ -153,6 +155,8 @@ pub struct Head {
     pub features: u64,
     /// The server drains; answers.
     pub leaving: bool,
+    /// There are fields that neither the original nor we know; see [`AnswerHead::unknown_of`].
+    pub has_unknown: bool,
 }
 
 /// Why bytes are not a head. The connection is closed: there is no sequence to answer.
@@ -279,6 +283,12 @@ const HOP: u64 = key(81, VARINT);
 const FEATURES_KEY: u64 = key(82, VARINT);
 const LEAVING: u64 = key(83, VARINT);
 
+/// Whether a field is neither the original's nor ours, whatever its wire type. `caller_stack`, tag
+/// 60, counts as such: nobody reads it.
+const fn is_unknown(key: u64) -> bool {
+    !matches!(key >> 3, 10 | 20 | 21 | 30 | 40..=42 | 50 | 51 | 70..=89)
+}
+
 /// What a head contains, beyond its values.
 #[derive(Clone, Copy, Default)]
 struct Seen {
@@ -342,7 +352,7 @@ fn take_varint(head: &mut Head, seen: &mut Seen, key: u64, value: u64) {
         HOP => seen.hop = Some(value),
         FEATURES_KEY => head.features = value,
         LEAVING => head.leaving = value as u32 != 0,
-        _ => {}
+        _ => head.has_unknown |= is_unknown(key),
     }
 }
 
@@ -359,18 +369,18 @@ fn take_bytes(head: &mut Head, seen: &mut Seen, key: u64, span: Span, bytes: &[u
             head.metadata_pairs += 1;
             seen.guarded = true;
         }
-        _ => {}
+        _ => head.has_unknown |= is_unknown(key),
     }
 }
 
 #[inline(always)]
 fn take_fixed(head: &mut Head, seen: &mut Seen, key: u64, content: &[u8]) {
-    let Ok(content) = content.try_into() else { return };
-    let value = u64::from_le_bytes(content);
+    // Of a field of four bytes, none of which is known, the value does not matter.
+    let value = content.try_into().map_or(0, u64::from_le_bytes);
     match key {
         SPAN_ID => (head.span_id, seen.guarded) = (value, true),
         PARENT_SPAN_ID => (head.parent_span_id, seen.guarded) = (value, true),
-        _ => {}
+        _ => head.has_unknown |= is_unknown(key),
     }
 }
 
@@ -600,6 +610,7 @@ mod tests {
             compress: COMPRESS_ZSTD,
             features: FEATURE_CANCEL | FEATURE_COMPRESS,
             leaving: true,
+            unknown_of: &[],
         };
         let bytes = encoded_answer(&answer);
         let head = decode_answer(&bytes).unwrap();
@@ -815,6 +826,20 @@ mod tests {
             .0;
         let head = decode_request(&bytes).unwrap();
         assert_eq!((head.sequence, head.method_name.of(&bytes)), (5, &b"a.B.C"[..]));
+    }
+
+    #[test]
+    fn unknown_fields_of_a_request_come_back_and_ours_do_not() {
+        let fields = Fields::default().bytes(60, b"").varint(90, 7).bytes((1 << 29) - 1, b"x");
+        let theirs = fields.raw(&[0x1d, 1, 2, 3, 4]);
+        let ours = Fields::default().varint(70, 5).bytes(80, b"token").varint(89, 1).bytes(10, b"");
+        let bytes = Fields::request(7).varint(21, 9).raw(&ours.0).raw(&theirs.0).raw(&ours.0).0;
+        let request = decode_request(&bytes).unwrap();
+        assert!(request.has_unknown);
+        let expect = Fields::request(7).raw(&theirs.0).0;
+        assert_eq!(encoded_answer(&AnswerHead::to(&request, &bytes)), expect);
+        let known = Fields::request(7).extended().raw(&ours.0).0;
+        assert!(!decode_request(&known).unwrap().has_unknown);
     }
 
     #[test]

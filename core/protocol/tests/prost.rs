@@ -467,6 +467,7 @@ proptest! {
             compress: 0,
             features,
             leaving,
+            unknown_of: &[],
         };
         let mut out = Vec::new();
         encode_answer(&answer, &Limits::DEFAULT, &mut out, |_| {}).unwrap();

@@ -89,6 +89,8 @@ pub struct AnswerHead<'a> {
     pub features: u64,
     /// This server drains.
     pub leaving: bool,
+    /// The head of a request whose unknown fields are repeated, each as it came; empty: none.
+    pub unknown_of: &'a [u8],
 }
 
 impl<'a> AnswerHead<'a> {
@@ -101,6 +103,7 @@ impl<'a> AnswerHead<'a> {
             flow_id: request.flow_id,
             caller: request.caller.of(bytes),
             method_name: request.method_name.of(bytes),
+            unknown_of: if request.has_unknown { bytes } else { &[] },
             ..AnswerHead::default()
         }
     }
@@ -132,8 +135,8 @@ pub fn encode_request<E: frame::Elsewhere>(
 
 /// Appends an answer to `out`: the whole frame, its body appended by `write_body`.
 ///
-/// Nothing is written if head or body is over its limit; a head that repeats a request's cannot
-/// be, unless the answer's limits are lower than the request's.
+/// Nothing is written if head or body is over its limit. A head that repeats a request's cannot be,
+/// unless it says more than the request's or the answer's limits are lower.
 #[inline]
 pub fn encode_answer<E: frame::Elsewhere>(
     head: &AnswerHead<'_>,
@@ -195,6 +198,21 @@ fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     put_unless_zero(out, COMPRESS, u64::from(head.compress));
     put_unless_zero(out, FEATURES_KEY, head.features);
     put_unless_zero(out, LEAVING, u64::from(head.leaving));
+    if !head.unknown_of.is_empty() {
+        put_unknown(out, head.unknown_of);
+    }
+}
+
+/// Appends the fields of a request's head that are unknown.
+#[cold]
+fn put_unknown(out: &mut Vec<u8>, request: &[u8]) {
+    let mut at = 0;
+    while let Some(field) = field(request, at) {
+        if is_unknown(field.key) {
+            out.extend_from_slice(&request[at..field.end]);
+        }
+        at = field.end;
+    }
 }
 
 /// The key of a field with a tag of 16 to 2047, as its two bytes.
