@@ -283,10 +283,10 @@ impl HttpSide {
             }
         };
         let limits = &shard.shared.config.limits;
-        let mut bytes = Vec::with_capacity(request.body().len() + FRAME_BYTES);
+        let mut bytes = Vec::with_capacity(asked.body.len() + FRAME_BYTES);
         let head = asked.head(sequence);
         let written = head::encode_request(&head, limits, &mut bytes, |out| {
-            out.extend_from_slice(request.body());
+            out.extend_from_slice(&asked.body);
         });
         let admitted = match written {
             Ok(()) => self.admit(shard, connection, side, form, &bytes),

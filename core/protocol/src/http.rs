@@ -47,7 +47,7 @@ pub use bad::BadRequest;
 pub use cutter::{Arrival, Cutter, Request};
 pub use date::imf_fixdate;
 pub use head::{Head, Method, USER_HEADER_PREFIX};
-pub use target::Target;
+pub use target::{Target, url_decoded};
 
 /// Whether a connection whose first byte this is speaks HTTP: all its methods are upper-case
 /// letters, and a frame of SRPC begins with a parenthesis.

@@ -1,5 +1,6 @@
 //! What a request of HTTP asks for, and what has to be kept until its answer is written.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use msec_protocol::http::{self, Answer, Request, Target};
@@ -13,6 +14,8 @@ use crate::serve::Plan;
 
 /// Who calls, where nobody says; as in the original.
 const CALLER: &[u8] = b"http.json";
+/// The path of servers in Java of the original.
+const INVOKE: &[u8] = b"/invoke";
 /// Headers of an answer beyond those that every answer has.
 const HEADERS_COUNT_MAX: usize = 8;
 /// Types of bodies that are messages as they are.
@@ -131,6 +134,8 @@ pub(super) struct Asked<'a> {
     dyed: bool,
     metadata: Metadata,
     auth: &'a [u8],
+    /// The message.
+    pub(super) body: Cow<'a, [u8]>,
 }
 
 impl<'a> Asked<'a> {
@@ -162,6 +167,7 @@ impl<'a> Asked<'a> {
             dyed: request.of(head.dyed) == b"1",
             metadata: metadata(request)?,
             auth: if is_bearer { auth[7..].trim_ascii() } else { b"" },
+            body: body(request, form, target)?,
         })
     }
 
@@ -182,6 +188,33 @@ impl<'a> Asked<'a> {
             ..RequestHead::default()
         }
     }
+}
+
+/// The message of a call. Servers in Java take it from the query as well, and decode it wherever
+/// they find it, so what their clients send may be encoded: `POST /invoke?methodName=…&param=…`.
+/// (By GET they take it, too. Here that is refused: a page of any site can make a browser GET
+/// whatever it likes, and the browser does not say for whom.)
+fn body<'a>(
+    request: &'a Request<'_>,
+    form: Form,
+    target: &Target<'_>,
+) -> Result<Cow<'a, [u8]>, (Code, String)> {
+    let body = request.body();
+    if form != Form::Original || !target.path.eq_ignore_ascii_case(INVOKE) {
+        return Ok(Cow::Borrowed(body));
+    }
+    let encoded = match (body, target.value("param")) {
+        ([], Some(param)) => param,
+        // No JSON begins with a percent sign, but encoded JSON does, with that of its brace.
+        ([b'%', ..], _) => body,
+        _ => return Ok(Cow::Borrowed(body)),
+    };
+    let decoded = http::url_decoded(encoded).ok_or_else(|| {
+        let text = "the message is not encoded as values of a URL are: a percent sign is not \
+                    followed by two hexadecimal digits";
+        (Code::INVALID_BODY, text.into())
+    })?;
+    Ok(Cow::Owned(decoded))
 }
 
 /// Milliseconds that the caller waits; 0 if it does not say.

@@ -6,6 +6,8 @@
 //!   /status?format=json                             a page
 //! ```
 
+use alloc::vec::Vec;
+
 /// A request's target, split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -20,7 +22,8 @@ const METHOD_NAME: &[u8] = b"methodName=";
 
 impl<'a> Target<'a> {
     /// Splits a target; of an absolute one (`http://host/path`), as proxies send, what follows the
-    /// host. Percent signs are left alone: neither methods nor pages need them.
+    /// host. Percent signs are left alone, as neither methods nor pages need them;
+    /// [`url_decoded`] is for values that do.
     pub fn split(target: &'a [u8]) -> Target<'a> {
         let target = without_host(target);
         match target.iter().position(|byte| *byte == b'?') {
@@ -53,6 +56,27 @@ impl<'a> Target<'a> {
             value.strip_prefix(b"=").or(value.is_empty().then_some(value))
         })
     }
+}
+
+/// A value of a query without its encoding: what stands behind percent signs, and a blank for each
+/// plus sign. `None` where a percent sign is not followed by two hexadecimal digits.
+pub fn url_decoded(value: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut left = value;
+    while let [first, rest @ ..] = left {
+        left = rest;
+        decoded.push(match (first, rest) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, rest @ ..]) => {
+                left = rest;
+                (digit(*high)? * 16 + digit(*low)?) as u8
+            }
+            (b'%', _) => return None,
+            (plain, _) => *plain,
+        });
+    }
+    Some(decoded)
 }
 
 fn without_host(target: &[u8]) -> &[u8] {
@@ -108,5 +132,15 @@ mod tests {
         assert_eq!(target.value("form"), None);
         assert_eq!(Target::split(b"HTTPS://host").path, b"/");
         assert_eq!(Target::split(b"http://host?a=b").query, b"a=b");
+    }
+
+    #[test]
+    fn values_lose_their_encoding_or_are_refused() {
+        let decoded = |value: &str| url_decoded(value.as_bytes());
+        assert_eq!(decoded("a+b%2B%c3%A9%00"), Some("a b+\u{e9}\0".into()));
+        assert_eq!(decoded(""), Some(Vec::new()));
+        for bad in ["%", "a%2", "%2g", "%+2", "%%41"] {
+            assert_eq!(decoded(bad), None, "{bad}");
+        }
     }
 }
