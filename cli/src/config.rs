@@ -25,9 +25,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn read(file: &Path) -> Result<Ini, Failure> {
-    let text = std::fs::read_to_string(file);
-    let text = text.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-    Ini::parse(&text).map_err(|error| Failure::usage(error.message().to_owned()))
+    let content = std::fs::read(file);
+    let content =
+        content.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    Ini::parse(content).map_err(|error| Failure::usage(error.message().to_owned()))
 }
 
 fn check(file: &Path) -> Result<(), Failure> {

@@ -2,8 +2,9 @@
 //!
 //! As the original read it: `#` and `;` begin a comment anywhere in a line, names are
 //! case-sensitive, blanks around names and values do not count, and a section that is there twice
-//! is an error. Beyond it, a key that is there twice is an error, too: one of the two was meant to
-//! be deleted.
+//! is an error. Comments may be in any encoding, since files of its time have them in GBK, and a
+//! byte order mark is skipped; names and values must be UTF-8, as all is that shows them. Beyond
+//! it, a key that is there twice is an error, too: one of the two was meant to be deleted.
 
 use msec::{Code, Error, Result};
 
@@ -30,11 +31,13 @@ pub struct Entry {
 const ENTRIES_MAX: usize = 10_000;
 
 impl Ini {
-    /// Reads the text of a file.
+    /// Reads the content of a file.
     ///
     /// # Errors
     /// -1, naming the line.
-    pub fn parse(text: &str) -> Result<Ini> {
+    pub fn parse(content: impl AsRef<[u8]>) -> Result<Ini> {
+        let text = String::from_utf8_lossy(content.as_ref());
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut ini = Ini::default();
         let mut sections: Vec<String> = Vec::new();
         for (index, whole) in text.lines().enumerate() {
@@ -46,6 +49,9 @@ impl Ini {
             let text = whole.split(['#', ';']).next().unwrap_or_default().trim();
             if text.is_empty() {
                 continue;
+            }
+            if text.contains(char::REPLACEMENT_CHARACTER) {
+                return bad("not UTF-8, as names and values must be; comments need not");
             }
             if let Some(rest) = text.strip_prefix('[') {
                 let Some(name) = rest.strip_suffix(']').map(str::trim) else {
@@ -106,6 +112,14 @@ mod tests {
         assert_eq!(ini.value("LOG", "level"), None, "names are case-sensitive");
         assert_eq!(ini.entries()[1].line, 6);
         assert_eq!(Ini::parse("").unwrap(), Ini::default());
+    }
+
+    #[test]
+    fn comments_may_be_in_any_encoding_and_values_may_not() {
+        let file = b"\xef\xbb\xbf[LOG] # \xc8\xd5\xd6\xbe\r\nLevel=INFO ; \xbc\xb6\xb1\xf0\r\n";
+        assert_eq!(Ini::parse(file).unwrap().value("LOG", "Level"), Some("INFO"));
+        let error = Ini::parse(b"[MINE]\ncity=\xb1\xb1\xbe\xa9\n").unwrap_err();
+        assert!(error.message().starts_with("line 2 of config.ini: not UTF-8"), "{error}");
     }
 
     #[test]

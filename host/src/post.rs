@@ -73,8 +73,7 @@ impl Post {
             let taken = numbers.into_iter().map(|number| inherit(number, address));
             sockets.push((address.to_owned(), taken.collect::<Result<_>>()?));
         }
-        let text = std::fs::read_to_string(&arguments.config).unwrap_or_default();
-        let ini = Ini::parse(&text)?;
+        let ini = Ini::parse(std::fs::read(&arguments.config).unwrap_or_default())?;
         let (tell, heard) = mpsc::channel();
         let hears = control.try_clone().map_err(at)?;
         let told = tell.clone();

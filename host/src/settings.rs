@@ -238,16 +238,16 @@ impl Settings {
     /// # Errors
     /// -1, naming the key, its value and what is allowed; -2 for a file that cannot be read.
     pub fn load(path: &Path, cpus: usize) -> Result<Settings> {
-        let (text, missing) = match std::fs::read_to_string(path) {
-            Ok(text) => (text, None),
+        let (content, missing) = match std::fs::read(path) {
+            Ok(content) => (content, None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                (String::new(), Some(format!("{} is not there: defaults hold", path.display())))
+                (Vec::new(), Some(format!("{} is not there: defaults hold", path.display())))
             }
             Err(error) => {
                 return Err(Error::from_io(&format!("read {}", path.display()), &error));
             }
         };
-        let mut settings = Settings::of(&Ini::parse(&text)?, cpus)?;
+        let mut settings = Settings::of(&Ini::parse(content)?, cpus)?;
         settings.warnings.extend(missing);
         Ok(settings)
     }
