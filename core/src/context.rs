@@ -54,7 +54,7 @@ pub(crate) enum Origin {
     /// A stream of core `core`; `flight` is the request's place in that core's table.
     Stream { core: u16, connection: ConnectionId, flight: u32 },
     /// A datagram socket of core `core`.
-    Datagram { core: u16, socket: u32, sender: Box<msec_sys::socket::RawAddress> },
+    Datagram { core: u16, socket: u32, envelope: Box<msec_sys::datagram::Envelope> },
 }
 
 impl Origin {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use msec_protocol::{Address, Code};
+use msec_sys::datagram;
 use msec_sys::socket::{self, Socket};
 
 use crate::error::{Error, Result};
@@ -180,6 +181,9 @@ fn adopt(
             return Err(io::Error::other("the socket that was handed over is of another kind"));
         }
         socket::set_nonblocking(fd)?;
+        if place.datagram {
+            datagram::ask_for_destinations(fd, &place.address)?;
+        }
     }
     for (core, bound) in cores.iter_mut().enumerate() {
         let fd = sockets[core % sockets.len()].try_clone()?;

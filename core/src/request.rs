@@ -132,9 +132,9 @@ fn write_answer(
                 context.answer_bytes.set(bytes as u32);
             }
         }
-        Origin::Datagram { socket, sender, .. } => {
+        Origin::Datagram { socket, envelope, .. } => {
             let Some(socket) = server.datagram_socket(*socket) else { return };
-            answer_datagram(shard, server, &socket, sender, answer, write_body);
+            answer_datagram(shard, server, &socket, envelope, answer, write_body);
         }
     }
 }
@@ -143,7 +143,7 @@ fn answer_datagram(
     shard: &Shard,
     server: &ServerShard,
     socket: &Socket,
-    sender: &msec_sys::socket::RawAddress,
+    envelope: &msec_sys::datagram::Envelope,
     mut answer: AnswerHead<'_>,
     write_body: impl FnOnce(&mut Writer<'_, '_>),
 ) {
@@ -161,7 +161,7 @@ fn answer_datagram(
         let _ = append::answer_whole(&mut output, &answer, limits, |_| ());
     }
     // A full socket buffer loses the answer, as the network may at any time.
-    let _ = output.plain().map(|bytes| socket.send_to_now(bytes, sender));
+    let _ = output.plain().map(|bytes| socket.send_to_now(bytes, envelope));
     shard.spares.give_output(output);
 }
 
@@ -542,8 +542,8 @@ pub(crate) fn peer_of(origin: &Origin) -> Peer {
                 identity: connection.identity(),
             })
             .unwrap_or_default(),
-        Origin::Datagram { sender, .. } => {
-            let address = sender.as_socket().map(|address| address.to_string());
+        Origin::Datagram { envelope, .. } => {
+            let address = envelope.sender().map(|address| address.to_string());
             Peer { address: address.unwrap_or_default().into(), identity: None }
         }
     }

@@ -245,7 +245,7 @@ impl ServerShard {
         let mut memory = vec![0; limits::DATAGRAM_BYTES_MAX];
         for _ in 0..DATAGRAMS_COUNT_MAX {
             match socket.recv_from_now(&mut memory) {
-                Ok((length, sender)) => self.datagram(shard, index, &memory[..length], sender),
+                Ok((length, from)) => self.datagram(shard, index, &memory[..length], from),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 // An ICMP error of an earlier answer: what waits behind it is read, for no edge
                 // will tell of it again.
@@ -267,7 +267,7 @@ impl ServerShard {
         shard: &Rc<Shard>,
         index: u32,
         bytes: &[u8],
-        sender: msec_sys::socket::RawAddress,
+        envelope: msec_sys::datagram::Envelope,
     ) {
         // What cannot be read cannot be answered, and a datagram has no connection to close.
         let Ok(frame) = frame::datagram(bytes) else { return };
@@ -275,8 +275,8 @@ impl ServerShard {
         if context.fill(frame).is_err() || context.head().cancel {
             return shard.spares.give_context(context);
         }
-        context.origin =
-            Origin::Datagram { core: shard.index as u16, socket: index, sender: Box::new(sender) };
+        let (core, envelope) = (shard.index as u16, Box::new(envelope));
+        context.origin = Origin::Datagram { core, socket: index, envelope };
         self.admit(shard, context, None);
     }
 

@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod clock;
 pub mod coroutine;
 pub mod cpu;
+pub mod datagram;
 pub mod library;
 pub mod output;
 pub mod process;

@@ -29,6 +29,7 @@ mod stall;
 
 pub use child::{Target, hand_over, in_own_session, inherited};
 pub use crash::{CrashNote, name_crashes, name_crashes_thread};
+pub(crate) use pass::Control;
 pub use pass::{PASSED_BYTES_MAX, pass, passage, receive};
 pub use recent::{Recent, RecentMemory, keep_recent, keep_recent_of_core, note_request};
 pub use stall::{StalledNote, thread_id, waits_for_lock, write_stack_of};

@@ -12,7 +12,6 @@ use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -22,8 +21,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
-/// An address as the kernel has it; kept to answer a datagram without converting back and forth.
-pub use socket2::SockAddr as RawAddress;
+use crate::datagram;
 
 /// No registration with an epoll instance.
 pub(crate) const UNREGISTERED: u32 = u32::MAX;
@@ -103,20 +101,6 @@ impl Socket {
         }
         // SAFETY: the kernel just made this descriptor for us, and nobody else knows it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-
-    /// Receives one datagram and its sender without blocking; one longer than `bytes` is cut.
-    pub fn recv_from_now(&self, bytes: &mut [u8]) -> io::Result<(usize, SockAddr)> {
-        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `recv` only ever writes initialised
-        // bytes into the slice.
-        let bytes = unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) };
-        SockRef::from(&self.fd).recv_from_with_flags(bytes, libc::MSG_DONTWAIT)
-    }
-
-    /// Sends one datagram without blocking.
-    pub fn send_to_now(&self, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-        SockRef::from(&self.fd).send_to_with_flags(bytes, to, flags)
     }
 
     /// Ends both directions: operations under way complete, the peer sees the end.
@@ -323,6 +307,7 @@ pub fn bind_datagram(address: &Address) -> io::Result<OwnedFd> {
         Address::Ip(ip) => {
             socket.set_reuse_port(true)?;
             allow_both_families(&socket, ip)?;
+            datagram::ask_for_destinations(&socket, address)?;
         }
         Address::Unix(path) => remove_dead_socket(path)?,
     }

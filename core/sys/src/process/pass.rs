@@ -12,9 +12,9 @@ use std::ptr;
 /// unless configured otherwise (socket(7), `wmem_default`).
 pub const PASSED_BYTES_MAX: usize = 64 << 10;
 
-/// Room for a control message with one descriptor, aligned as its header wants it.
+/// Room for one control message, with a descriptor or an address, aligned as its header wants it.
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+pub(crate) struct Control(pub(crate) [u8; 64]);
 
 /// One end to send through, the other to receive from; messages keep their bounds.
 pub fn passage() -> io::Result<(OwnedFd, OwnedFd)> {
