@@ -217,6 +217,10 @@ fn encode<M: prost::Message>(message: &M, out: &mut Writer<'_, '_>) {
     message.encode(out).expect("an output has room for whatever memory holds");
 }
 
+/// On a connection that is silent for so long a call looks for its end before it is sent: one
+/// system call, which is nothing beside that silence. Peers that end what is idle wait longer.
+const IDLE_NS_MIN: u64 = 10_000_000;
+
 /// A call in flight on a connection.
 struct Flying {
     done: Done,
@@ -247,6 +251,8 @@ pub(crate) struct ClientSide {
     /// It has answered something, so whoever listens there speaks the protocol.
     heard: Cell<bool>,
     connect_timer: Cell<Option<TimerId>>,
+    /// When bytes came last.
+    received_ns: Cell<u64>,
 }
 
 impl ClientSide {
@@ -259,6 +265,7 @@ impl ClientSide {
             leaving: Cell::new(false),
             heard: Cell::new(false),
             connect_timer: Cell::new(None),
+            received_ns: Cell::new(0),
         }
     }
 
@@ -396,8 +403,15 @@ impl ClientSide {
 
     /// Bytes came: the peer is alive.
     #[inline]
-    pub(crate) fn received(&self) {
+    pub(crate) fn received(&self, now_ns: u64) {
+        self.received_ns.set(now_ns);
         self.calls.borrow_mut().handle_bytes();
+    }
+
+    /// Whether the peer may have ended the connection because nobody used it.
+    #[inline]
+    pub(crate) fn is_idle(&self, now_ns: u64) -> bool {
+        now_ns > self.received_ns.get() + IDLE_NS_MIN && self.calls.borrow().is_empty()
     }
 
     /// An answer came.

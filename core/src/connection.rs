@@ -205,6 +205,11 @@ impl Connection {
         self.phase.get() < Phase::Open
     }
 
+    /// Whether the peer has ended its side, be it known to this core already or not.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.socket.has_ended()
+    }
+
     /// Whether the connect, if there was one, succeeded.
     pub(crate) fn was_connected(&self) -> bool {
         self.connected.get()
@@ -284,7 +289,7 @@ impl Connection {
             return raw.received(shard, self, bytes);
         }
         if let Role::Client(client) = &self.role {
-            client.received();
+            client.received(shard.now_ns());
         }
         if let Role::Server(server) = &self.role
             && let Some(http) = server.http()

@@ -204,8 +204,11 @@ fn peer_of<'a>(
 /// The connection, if calls may use it.
 fn usable(shard: &Shard, id: ConnectionId) -> Option<Rc<Connection>> {
     let found = shard.connections.find(id).filter(|found| found.is_usable())?;
-    let open = matches!(&found.role, Role::Client(side) if side.is_open_for_calls());
-    open.then_some(found)
+    let Role::Client(side) = &found.role else { return None };
+    // Servers end what is idle, the original's after a minute. This core may not have read of it
+    // yet, and what is sent after the end is lost without anybody knowing whether it was served.
+    let has_ended = || side.is_idle(shard.now_ns()) && found.has_ended();
+    (side.is_open_for_calls() && (found.is_connecting() || !has_ended())).then_some(found)
 }
 
 fn dial(shard: &Rc<Shard>, address: &Address, lane: Option<usize>) -> Result<Rc<Connection>> {

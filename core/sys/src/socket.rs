@@ -126,6 +126,16 @@ impl Socket {
         SockRef::from(&self.fd).take_error()
     }
 
+    /// Whether the peer has ended its side, or the connection is dead, whatever is still to be read
+    /// before that.
+    pub fn has_ended(&self) -> bool {
+        let mut look = libc::pollfd { fd: self.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: one live entry, and no wait.
+        let count = unsafe { libc::poll(&mut look, 1, 0) };
+        let ended = libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR;
+        count > 0 && look.revents & ended != 0
+    }
+
     /// Where this socket is bound.
     pub fn local_address(&self) -> io::Result<Address> {
         Address::from_raw(&SockRef::from(&self.fd).local_addr()?)
