@@ -4,16 +4,13 @@
 //! [`Wire`], one at a time a connection, as the original's servers do. Some of those functions are
 //! here: [`old_cpp`], [`old_java`], [`silent`], [`resetting`].
 
-use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use msec_protocol::{AnswerHead, Code, Cut, Head, Limits, cut, head};
 
+use crate::acceptor::{Acceptor, reset};
 use crate::peer::framed_raw;
 use crate::wait_until;
 
@@ -79,12 +76,6 @@ impl Wire {
     }
 }
 
-/// Makes the close that follows a reset, and the reader close.
-fn reset(stream: &TcpStream) {
-    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
-    let _ = stream.shutdown(Shutdown::Read);
-}
-
 /// As the original's C++ server: the head comes back as it was, with fields that it does not know.
 pub fn old_cpp(seen: &Seen, wire: &mut Wire) {
     wire.bytes(&framed_raw(&seen.head_bytes, &seen.body));
@@ -110,20 +101,10 @@ pub fn resetting(_: &Seen, wire: &mut Wire) {
     wire.reset();
 }
 
-#[derive(Default)]
-struct State {
-    stopped: AtomicBool,
-    accepted_count: AtomicUsize,
-    seen: Mutex<Vec<Seen>>,
-    streams: Mutex<HashMap<usize, TcpStream>>,
-    readers: Mutex<Vec<JoinHandle<()>>>,
-}
-
 /// A server of another make. Dropped, it is gone as if its process had died.
 pub struct Emulated {
-    address: SocketAddr,
-    state: Arc<State>,
-    acceptor: Option<JoinHandle<()>>,
+    acceptor: Acceptor,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Emulated {
@@ -134,83 +115,55 @@ impl Emulated {
 
     /// Listens at an address, of one that was there before for instance.
     pub fn at(address: &str, serve: impl Fn(&Seen, &mut Wire) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
-        let (theirs, serve) = (state.clone(), Arc::new(serve));
-        let accept = move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { continue };
-                if theirs.stopped.load(Ordering::Acquire) {
-                    return;
-                }
-                stream.set_nodelay(true).unwrap();
-                let connection = theirs.accepted_count.fetch_add(1, Ordering::AcqRel) + 1;
-                theirs.streams.lock().unwrap().insert(connection, stream.try_clone().unwrap());
-                let (state, serve) = (theirs.clone(), serve.clone());
-                let reader = std::thread::spawn(move || {
-                    read(stream, connection, &state, &*serve);
-                    state.streams.lock().unwrap().remove(&connection);
-                });
-                theirs.readers.lock().unwrap().push(reader);
-            }
-        };
-        Self { address, state, acceptor: Some(std::thread::spawn(accept)) }
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let noted = seen.clone();
+        let acceptor = Acceptor::at(address, move |stream, connection| {
+            read(stream, connection, &noted, &serve);
+        });
+        Self { acceptor, seen }
     }
 
     /// Where it listens.
     pub fn address(&self) -> String {
-        self.address.to_string()
+        self.acceptor.address()
     }
 
     /// Connections accepted so far.
     pub fn accepted_count(&self) -> usize {
-        self.state.accepted_count.load(Ordering::Acquire)
+        self.acceptor.accepted_count()
     }
 
     /// What came so far, cancels included.
     pub fn seen(&self) -> Vec<Seen> {
-        self.state.seen.lock().unwrap().clone()
+        self.seen.lock().unwrap().clone()
     }
 
     /// Waits until so many requests and cancels have come, and returns them.
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> Vec<Seen> {
         wait_until(&format!("{count} requests at the emulated server"), || {
-            self.state.seen.lock().unwrap().len() >= count
+            self.seen.lock().unwrap().len() >= count
         });
         self.seen()
     }
 
     /// Resets every connection.
     pub fn reset_all(&self) {
-        self.state.streams.lock().unwrap().drain().for_each(|(_, stream)| reset(&stream));
+        self.acceptor.reset_all();
     }
 
     /// Ends every connection in order.
     pub fn end_all(&self) {
-        for (_, stream) in self.state.streams.lock().unwrap().drain() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.acceptor.end_all();
     }
 }
 
-impl Drop for Emulated {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::Release);
-        // Wakes the acceptor, which then closes the listener.
-        let _ = TcpStream::connect(self.address);
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
-        self.end_all();
-        for reader in self.state.readers.lock().unwrap().drain(..) {
-            let _ = reader.join();
-        }
-    }
-}
-
-fn read(stream: TcpStream, connection: usize, state: &State, serve: &dyn Fn(&Seen, &mut Wire)) {
+fn read(
+    stream: TcpStream,
+    connection: usize,
+    noted: &Mutex<Vec<Seen>>,
+    serve: &dyn Fn(&Seen, &mut Wire),
+) {
     let mut wire = Wire { stream: stream.try_clone().unwrap() };
     let mut stream = stream;
     let mut input = Vec::new();
@@ -226,7 +179,7 @@ fn read(stream: TcpStream, connection: usize, state: &State, serve: &dyn Fn(&See
         while let Cut::Frame { head, body, total } = cut(&input, &LIMITS) {
             let seen = see(&input, head, body, connection);
             input.drain(..total);
-            state.seen.lock().unwrap().push(seen.clone());
+            noted.lock().unwrap().push(seen.clone());
             if !seen.head.cancel {
                 serve(&seen, &mut wire);
             }

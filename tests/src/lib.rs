@@ -14,6 +14,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod acceptor;
 pub mod browser;
 pub mod certificates;
 pub mod child;
@@ -29,6 +30,7 @@ pub mod libmsec;
 pub mod load;
 pub mod memory;
 pub mod namespace;
+pub mod original;
 pub mod peer;
 pub mod programs;
 pub mod proxy;
@@ -37,6 +39,7 @@ pub mod stage;
 use std::sync::{Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
+pub use acceptor::Acceptor;
 pub use certificates::{Authority, Wanted};
 pub use child::Child;
 pub use emulated::{Emulated, Seen, Wire};
