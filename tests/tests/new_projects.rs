@@ -52,8 +52,8 @@ struct Project {
 }
 
 impl Project {
-    /// A project of a service under `msec host`, which listens at an address of its own. Nothing but
-    /// the command's folder in PATH tells it where msec is.
+    /// A project of a service under `msec host`, which listens at an address of its own. Nothing
+    /// but the command's folder in PATH tells it where msec is.
     fn of(folder: &Path, prefix: &Path) -> (Project, String) {
         let path = format!("{}:{}", prefix.join("bin").display(), std::env::var("PATH").unwrap());
         let (folder, variables) = (folder.to_owned(), vec![("PATH".to_owned(), path)]);
