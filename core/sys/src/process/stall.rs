@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 /// How long who has passed on a signal waits to be ended by it. A thread that gets on in no way
 /// takes no signal either; whoever asks for the end shall not wait for ever.
-const PASSED_ON_MS_MAX: libc::c_int = 1000;
+const PASSED_ON_S_MAX: libc::time_t = 1;
 
 /// The thread that a watchdog has found to stall; 0: none. Threads of several engines would
 /// overwrite each other: then one of them is named, which is as good.
@@ -76,7 +76,11 @@ pub(super) fn pass_on(signal: libc::c_int) {
     // signal is not sent.
     unsafe {
         if libc::syscall(libc::SYS_tgkill, libc::getpid(), stalled, signal) == 0 {
-            libc::poll(ptr::null_mut(), 0, PASSED_ON_MS_MAX);
+            let time = libc::timespec { tv_sec: PASSED_ON_S_MAX, tv_nsec: 0 };
+            // Not by `poll`, which a library may have replaced by one that suspends coroutines.
+            let (nobody, no_mask) =
+                (ptr::null_mut::<libc::pollfd>(), ptr::null::<libc::sigset_t>());
+            libc::syscall(libc::SYS_ppoll, nobody, 0, &raw const time, no_mask, 0);
         }
     }
 }

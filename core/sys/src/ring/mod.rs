@@ -198,9 +198,11 @@ impl Waker {
     /// Ends the wait under way, or else the next one.
     pub fn wake(&self) {
         let one = 1u64.to_ne_bytes();
+        let fd = self.eventfd.as_raw_fd();
+        // Not by `write`, which a library may have replaced by one that suspends coroutines.
         // SAFETY: writes eight bytes from a live array. It fails only when the counter is full, and
         // then the ring is about to wake anyway.
-        unsafe { libc::write(self.eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        unsafe { libc::syscall(libc::SYS_write, fd, one.as_ptr(), one.len()) };
     }
 
     fn clear(&self) {
