@@ -26,6 +26,11 @@ const INDEX_BITS: u32 = 24;
 const NOBODY: u64 = u64::MAX;
 
 impl TaskId {
+    /// It as a number, which is not 0.
+    pub(crate) fn number(self) -> u64 {
+        self.pack().wrapping_add(1)
+    }
+
     fn pack(self) -> u64 {
         u64::from(self.generation) << 32
             | u64::from(self.core) << INDEX_BITS

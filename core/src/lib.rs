@@ -80,6 +80,7 @@ pub mod report;
 mod request;
 mod retry;
 mod route;
+mod running;
 mod serve;
 mod server;
 mod shard;
@@ -120,6 +121,8 @@ pub use pages::Pages;
 pub use pending::Pending;
 pub use prost;
 pub use readiness::{readable, readable_timeout, writable, writable_timeout};
+#[doc(hidden)]
+pub use running::{coroutine_number, method_name};
 pub use server::{Load, MethodReport, Server, ServerBuilder};
 pub use sleep::{sleep, sleep_until, yield_now};
 pub use spawn::{JoinHandle, Scope, scope, spawn};
