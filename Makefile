@@ -150,7 +150,8 @@ bench-unit:
 
 release:
 	$(CARGO) build --locked --release -p msec -p msec-cli -p msec-codegen -p msec-host \
-		-p msec-ffi-c -p msec-ffi-java --lib --bins --examples
+		-p msec-ffi-c -p msec-ffi-java -p msec-hook \
+		-p msec-hook-locks --lib --bins --examples
 
 # The examples in C++, against the release's libmsec as it would be installed.
 cpp-release: release

@@ -19,6 +19,7 @@ install -m 644 "$root/include/msec.h" "$root/include/msec.hpp" "$to/include/"
 install -m 644 "$root"/include/msec/*.hpp "$to/include/msec/"
 install -m 644 "$built/libmsec.a" "$to/lib/libmsec.a"
 install -m 755 "$built/libmsec.so" "$to/lib/libmsec.so.$version"
+install -m 755 "$built/libmsec_hook.so" "$built/libmsec_hook_locks.so" "$to/lib/"
 # Programs ask for the SONAME, linkers for the bare name.
 ln -sf "libmsec.so.$version" "$to/lib/libmsec.so.0"
 ln -sf libmsec.so.0 "$to/lib/libmsec.so"

@@ -8,7 +8,7 @@ use crate::config::{self, msec_setting};
 use crate::error::text;
 use crate::options::{self, Options};
 use crate::tls::{self, msec_client_tls_options};
-use crate::{guard, version};
+use crate::{guard, hook, version};
 
 /// A running engine; servers and clients are put on it. Usable from every thread.
 #[allow(non_camel_case_types)]
@@ -71,6 +71,7 @@ pub unsafe extern "C" fn msec_engine_new(
             config = unsafe { with_options(config, &options) }?;
         }
         keep_exceptions();
+        hook::attach();
         let started = Box::into_raw(Box::new(msec_engine(Engine::with(config)?)));
         // SAFETY: not NULL, and a place for a pointer.
         unsafe { engine.write(started) };

@@ -35,6 +35,7 @@ mod context;
 mod dye;
 mod engine;
 mod error;
+mod hook;
 mod host;
 mod identity;
 mod local;

@@ -14,7 +14,7 @@ use crate::engine::keep_exceptions_of;
 use crate::host::msec_host;
 use crate::options::{self, Options};
 use crate::server::{msec_barrier, msec_server_builder};
-use crate::{guard, version};
+use crate::{guard, hook, version};
 
 /// What a plugin tells of itself. Begin with `MSEC_PLUGIN_INIT`.
 #[repr(C)]
@@ -112,6 +112,7 @@ fn load(path: &Path) -> Result<Business> {
     // SAFETY: a live handle and a string.
     let finder = unsafe { libc::dlsym(library.as_ptr(), c"__cxa_get_globals".as_ptr()) };
     keep_exceptions_of(finder);
+    hook::attach();
     let (ready, fini) = (plugin.ready, plugin.fini);
     Ok(Business {
         install: Box::new(move |surroundings, builder| install(&plugin, surroundings, builder)),

@@ -96,7 +96,16 @@ pub fn all(site: &Site) -> Vec<Failure> {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
     let build = ["build", "--locked", "--release", "--bins"];
     // The same words as `make release`, so that neither throws away what the other has built.
-    let packages = ["msec", "msec-cli", "msec-codegen", "msec-host", "msec-ffi-c", "msec-ffi-java"];
+    let packages = [
+        "msec",
+        "msec-cli",
+        "msec-codegen",
+        "msec-host",
+        "msec-ffi-c",
+        "msec-ffi-java",
+        "msec-hook",
+        "msec-hook-locks",
+    ];
     let packages = packages.map(|package| ["-p", package]).concat();
     let examples = [&build[..], &packages, &["--lib", "--examples"]].concat();
     failures.extend(step(Step::Examples, "cargo", &examples, root()));

@@ -7,9 +7,9 @@
 use crate::metadata;
 use crate::tree::{Problem, Tree};
 
-/// Bindings to the kernel and to stacks; the interfaces of C and Java; benches of foreign
-/// libraries; harnesses of the fuzzer.
-const PLACES: &[&str] = &["core/sys", "ffi-c", "ffi-java", "bench", "fuzz"];
+/// Bindings to the kernel and to stacks; the interfaces of C and Java; what stands before the C
+/// library; benches of foreign libraries; harnesses of the fuzzer.
+const PLACES: &[&str] = &["core/sys", "ffi-c", "ffi-java", "hook", "bench", "fuzz"];
 
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Problem>, String> {
     let mut problems = Vec::new();
@@ -87,12 +87,12 @@ mod tests {
         let found = problems(ROOT, CORE, CALL);
         assert_eq!(
             found,
-            ["core/src/lib.rs:2: `unsafe` outside core/sys, ffi-c, ffi-java, bench, fuzz"]
+            ["core/src/lib.rs:2: `unsafe` outside core/sys, ffi-c, ffi-java, hook, bench, fuzz"]
         );
         let found = problems(ROOT, CORE, "m! { unsafe }\n");
         assert_eq!(
             found,
-            ["core/src/lib.rs:1: `unsafe` outside core/sys, ffi-c, ffi-java, bench, fuzz"]
+            ["core/src/lib.rs:1: `unsafe` outside core/sys, ffi-c, ffi-java, hook, bench, fuzz"]
         );
     }
 
