@@ -97,6 +97,7 @@ fn start(arguments: &Arguments, place: Place) -> Result<(), Failure> {
         worker: program.with_file_name("msec-worker"),
         java_home: std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
         path: std::env::var_os("PATH").unwrap_or_default(),
+        preload: std::env::var_os(msec_host::hook::VARIABLE).unwrap_or_default(),
     };
     let start = Start { place, programs, given: given_sockets() };
     let on_ready = || {

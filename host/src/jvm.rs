@@ -142,7 +142,12 @@ mod tests {
 
     fn found(settings: &Java, java_home: Option<&Path>, path: &str) -> Result<Jvm> {
         let java_home = java_home.map(Path::to_owned);
-        let programs = Programs { worker: PathBuf::new(), java_home, path: path.into() };
+        let programs = Programs {
+            worker: PathBuf::new(),
+            java_home,
+            path: path.into(),
+            preload: Default::default(),
+        };
         Jvm::find(&programs, settings, &Place::of(Path::new("/msec"), "Demo.echo").unwrap())
     }
 

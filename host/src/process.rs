@@ -17,6 +17,7 @@ use msec::{Error, Result};
 use msec_sys::process::{Recent, RecentMemory, Target, hand_over, in_own_session};
 
 use crate::crash::LastLines;
+use crate::hook;
 use crate::line::{self, FromWorker, ToWorker};
 use crate::notice;
 use crate::runner::Runner;
@@ -90,6 +91,9 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(preload) = runner.preload() {
+            command.env(hook::VARIABLE, preload);
+        }
         let mut handed = sockets;
         handed.extend([theirs.into(), memory]);
         hand_over(&mut command, handed);
@@ -247,7 +251,7 @@ mod tests {
         let script = "sleep 1 >/dev/null 2>&1 & printf '%s\\n' \"$0\" >&${1#--control=}; exit 1";
         for index in 0..50 {
             let order = Order {
-                runner: Arc::new(Runner::Plugin("/bin/bash".into())),
+                runner: Arc::new(Runner::Plugin("/bin/bash".into(), None)),
                 plugin: PathBuf::new(),
                 folder: "/".into(),
                 told: vec!["-c".into(), script.into(), line.trim_end().into()],

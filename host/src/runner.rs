@@ -1,10 +1,12 @@
 //! What runs the workers of a generation: `msec-worker` for a plugin, a JVM for a jar.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use msec::{Code, Error, Result};
 use msec_sys::process::Target;
 
+use crate::hook;
 use crate::jvm::Jvm;
 use crate::place::Place;
 use crate::settings::Settings;
@@ -17,8 +19,8 @@ const JAR: &str = "./msec.jar";
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) enum Runner {
-    /// The program that loads plugins.
-    Plugin(PathBuf),
+    /// The program that loads plugins, and the LD_PRELOAD that it is started with.
+    Plugin(PathBuf, Option<OsString>),
     Jar(Jvm),
 }
 
@@ -26,7 +28,8 @@ impl Runner {
     /// What a service is to be run by, and its module, as a path from bin/.
     ///
     /// # Errors
-    /// -1 two modules are there, and none is named; -2 a jar, and no JVM for it.
+    /// -1 two modules are there, and none is named; -2 a jar, and no JVM for it, or a hook that is
+    /// not there.
     pub(crate) fn of(
         programs: &Programs,
         settings: &Settings,
@@ -40,14 +43,17 @@ impl Runner {
             Some(extension) if extension == "jar" => {
                 Runner::Jar(Jvm::find(programs, &settings.java, place)?)
             }
-            Some(_) | None => Runner::Plugin(programs.worker.clone()),
+            Some(_) | None => {
+                let preload = hook::preload(programs, settings.hook)?;
+                Runner::Plugin(programs.worker.clone(), preload)
+            }
         };
         Ok((runner, module))
     }
 
     pub(crate) fn program(&self) -> &Path {
         match self {
-            Runner::Plugin(program) => program,
+            Runner::Plugin(program, _) => program,
             Runner::Jar(jvm) => jvm.program(),
         }
     }
@@ -55,15 +61,23 @@ impl Runner {
     /// The arguments to run this copy of the module as the worker that is told these.
     pub(crate) fn arguments(&self, module: &Path, told: Vec<String>) -> Vec<String> {
         match self {
-            Runner::Plugin(_) => told,
+            Runner::Plugin(..) => told,
             Runner::Jar(jvm) => jvm.arguments(module, &told),
+        }
+    }
+
+    /// The LD_PRELOAD that it is to have, unless that is the one of this process.
+    pub(crate) fn preload(&self) -> Option<&OsStr> {
+        match self {
+            Runner::Plugin(_, preload) => preload.as_deref(),
+            Runner::Jar(_) => None,
         }
     }
 
     /// Has a worker that hangs say where it is. A JVM does so and goes on; the other one ends.
     pub(crate) fn ask_where(&self, worker: &Target) {
         match self {
-            Runner::Plugin(_) => worker.abort(),
+            Runner::Plugin(..) => worker.abort(),
             Runner::Jar(_) => worker.quit(),
         }
     }

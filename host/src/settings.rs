@@ -92,6 +92,14 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "SRPC",
+        name: "hook",
+        default: "0",
+        meaning: "1: libraries that block, as clients of databases do, suspend the request instead \
+                  of its core: workers are started with libmsec_hook. diagnose: as 1, and mutexes \
+                  that are held meanwhile are named in the log. No effect on a jar",
+    },
+    Key {
+        section: "SRPC",
         name: "shmsize",
         default: "16",
         meaning: "no effect: the queues in shared memory are gone",
@@ -200,12 +208,26 @@ pub struct Settings {
     pub ready: Duration,
     /// How long peers have to leave.
     pub drain_max: Duration,
+    /// Whether calls that block are hooked.
+    pub hook: Hook,
     /// Variables for the environment of workers.
     pub variables: Vec<(String, String)>,
     /// Certificate, key and CA of clients.
     pub tls: Option<Tls>,
     /// What is odd about the file, but no reason not to start.
     pub warnings: Vec<String>,
+}
+
+/// What stands between the plugin and the C library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hook {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Calls that block suspend the coroutine.
+    On,
+    /// And mutexes are watched.
+    Diagnose,
 }
 
 /// What `[JAVA]` says of the JVM.
@@ -284,6 +306,7 @@ impl Settings {
             reload: read.number("reload", 0, 1)? == 1,
             ready: ms(read.number("ready_ms", 100, 600_000)?),
             drain_max: Duration::from_secs(read.number("drain_max_s", 0, 3600)?),
+            hook: read.hook()?,
             variables: read.variables(cores)?,
             tls,
             warnings: read.warnings(),
@@ -344,6 +367,18 @@ impl Reader<'_> {
             let text = format!("[SRPC] {name} is `{text}`; allowed is {least} to {most}");
             Error::new(Code::INVALID_PARAMETER, text)
         })
+    }
+
+    fn hook(&self) -> Result<Hook> {
+        match self.text("SRPC", "hook") {
+            "0" => Ok(Hook::Off),
+            "1" => Ok(Hook::On),
+            "diagnose" => Ok(Hook::Diagnose),
+            text => {
+                let text = format!("[SRPC] hook is `{text}`; allowed is 0, 1 or diagnose");
+                Err(Error::new(Code::INVALID_PARAMETER, text))
+            }
+        }
     }
 
     fn addresses(&self, name: &str) -> Result<Vec<Address>> {
@@ -556,6 +591,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_is_allowed() {
         assert_eq!(refused("[SRPC]\nprocnum=0"), "[SRPC] procnum is `0`; allowed is 1 to 64");
+        let hooked = "[SRPC] hook is `2`; allowed is 0, 1 or diagnose";
+        assert_eq!(refused("[SRPC]\nhook=2"), hooked);
         assert!(refused("[SRPC]\nlisten=7963").contains("[SRPC] listen has `7963`"));
         assert!(refused("[SRPC]\nlisten=1/tcp 1/tcp").contains("0.0.0.0:1 twice"));
         assert!(refused("[SRPC]\nlisten=1/tls").contains("[TLS] certificate is not set"));

@@ -31,6 +31,8 @@ pub struct Programs {
     pub java_home: Option<PathBuf>,
     /// PATH, for a JVM.
     pub path: OsString,
+    /// LD_PRELOAD, which a hook is put before.
+    pub preload: OsString,
 }
 
 /// What to start.

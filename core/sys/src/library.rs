@@ -35,6 +35,12 @@ pub fn run_main(path: &Path, name: &CStr, arguments: &[CString]) -> io::Result<c
     Ok(main(arguments.len() as c_int, pointers.as_ptr()))
 }
 
+/// Whether something of that name is to be found in what the program was started with.
+pub fn is_there(name: &CStr) -> bool {
+    // SAFETY: looks for a string among what is loaded.
+    !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null()
+}
+
 /// What the loader says about the last failure on this thread.
 fn last_error() -> io::Error {
     // SAFETY: returns NULL, or a string that lives until the next call on this thread.
@@ -54,6 +60,7 @@ mod tests {
     fn what_is_not_there_is_named() {
         let error = run_main(Path::new("libnone.so.7"), c"main", &[]).expect_err("none");
         assert!(error.to_string().contains("libnone.so.7"), "{error}");
+        assert!(is_there(c"getpid") && !is_there(c"no_such_name"));
         let error = run_main(Path::new("libc.so.6"), c"no_such_name", &[]).expect_err("none");
         assert!(error.to_string().contains("no_such_name"), "{error}");
     }

@@ -27,7 +27,7 @@ mod pass;
 mod recent;
 mod stall;
 
-pub use child::{Target, hand_over, in_own_session, inherited};
+pub use child::{Target, hand_over, in_own_session, inherited, set_variable};
 pub use crash::{CrashNote, name_crashes, name_crashes_thread};
 pub(crate) use pass::Control;
 pub use pass::{PASSED_BYTES_MAX, pass, passage, receive};

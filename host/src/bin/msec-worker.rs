@@ -10,6 +10,10 @@ const NAME: &str = "libmsec.so.0";
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().map(|argument| CString::new(argument.into_encoded_bytes()));
+    if let Err(error) = msec_host::hook::begin() {
+        eprintln!("msec-worker: {error}");
+        return ExitCode::from(1);
+    }
     // Arguments of a program have no NUL in them.
     let arguments: Vec<_> = arguments.filter_map(Result::ok).collect();
     match msec_sys::library::run_main(&library(), c"msec_worker_main", &arguments) {

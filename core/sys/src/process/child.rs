@@ -1,5 +1,8 @@
 //! Child processes: what they inherit, and signals that reach nobody else.
 
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -52,6 +55,21 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open, and whoever started us has named it so that it is taken over here; each
     // number is told once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Sets a variable of the environment, or removes it, for the programs that this one starts. For
+/// the beginning of a program: an error where other threads run, which might be reading it.
+pub fn set_variable(name: &str, value: Option<&OsStr>) -> io::Result<()> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("other threads run, which may read the environment"));
+    }
+    match value {
+        // SAFETY: there is no other thread, and this one does not start one meanwhile.
+        Some(value) => unsafe { env::set_var(name, value) },
+        // SAFETY: as above.
+        None => unsafe { env::remove_var(name) },
+    }
+    Ok(())
 }
 
 /// A process that signals can be sent to: they reach it or nobody, even when its number is given
@@ -120,6 +138,15 @@ mod tests {
         ours.read_to_string(&mut told).expect("until the child ends");
         assert_eq!(told, "hello\nclosed\n");
         child.wait().expect("it is ours");
+    }
+
+    #[test]
+    fn the_environment_is_left_alone_where_others_may_read_it() {
+        let runs = std::thread::spawn(std::thread::park);
+        let error = set_variable("MSEC_NO_SUCH", None).expect_err("the test's own threads run");
+        assert!(error.to_string().contains("other threads run"), "{error}");
+        runs.thread().unpark();
+        runs.join().expect("it only waits");
     }
 
     #[test]
