@@ -28,12 +28,14 @@ pub mod instances;
 pub mod java;
 pub mod libmsec;
 pub mod load;
+pub mod mariadb;
 pub mod memory;
 pub mod namespace;
 pub mod original;
 pub mod peer;
 pub mod programs;
 pub mod proxy;
+pub mod redis;
 pub mod stage;
 
 use std::sync::{Mutex, MutexGuard, Once};
@@ -48,11 +50,13 @@ pub use flow::Flow;
 pub use gate::Gate;
 pub use http::{HttpAnswer, HttpPeer, MIRROR, curl};
 pub use load::{Load, Tally, wait_on_core};
+pub use mariadb::Mariadb;
 pub use memory::Memory;
 pub use msec::log::Level;
 pub use namespace::Namespace;
 pub use peer::{Answer, End, Peer, UdpPeer};
 pub use proxy::Proxy;
+pub use redis::Redis;
 pub use stage::{Bystander, ECHO, Stage, config};
 
 /// How long a state may take to come about. Far more than any does, on a machine that is busy

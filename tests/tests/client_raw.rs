@@ -3,9 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use msec::naming::{Cause, Instance, InstanceExplained, Service, Standing, Table}
 use msec::raw::{self, Length};
 use msec::{Code, Engine, Io, Result, spawn};
 use msec_protocol::Limits;
-use msec_tests::{PATIENCE, config, now, on_both, wait_until};
+use msec_tests::{PATIENCE, Redis, config, now, on_both, wait_until};
 
 /// A line.
 fn line(bytes: &[u8]) -> Length {
@@ -336,43 +335,4 @@ fn value(bytes: &[u8]) -> std::result::Result<Option<usize>, ()> {
         _ => return Err(()),
     }
     Ok((length <= bytes.len()).then_some(length))
-}
-
-/// A Redis of our own: no file, no other port, gone with the test.
-struct Redis {
-    child: Child,
-    address: String,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(["--appendonly", "no", "--daemonize", "no", "--dir", "/tmp"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is there: `make test` installs it");
-        let redis = Self { child, address: format!("127.0.0.1:{port}") };
-        wait_until("Redis answers", || redis.answers().is_ok());
-        redis
-    }
-
-    fn answers(&self) -> std::io::Result<()> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut answer = [0; 7];
-        stream.read_exact(&mut answer)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
