@@ -48,6 +48,11 @@ test)
     need curl command -v curl
     # A third party's protocol, called with raw bytes.
     need redis-server command -v redis-server
+    # Libraries that block and know nothing of coroutines, and the server of one of them.
+    need mariadb-server test -x /usr/sbin/mariadbd
+    need libmariadb-dev test -e /usr/include/mariadb/mysql.h
+    need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
+    need libcurl4-openssl-dev pkg-config --exists libcurl
     # promtool, which says whether Prometheus would like our metrics.
     need prometheus command -v promtool
     # Shells that the completions are tried in.
