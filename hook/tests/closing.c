@@ -28,6 +28,13 @@ static const char *closed(void) {
     return NULL;
 }
 
+/* Reads, and returns the errno. */
+static int32_t reads(void *unused) {
+    char byte;
+    (void)unused;
+    return read(pair[0], &byte, 1) == -1 ? errno : 0;
+}
+
 static int32_t close_offloaded(void *argument) {
     struct timespec time = {0, 30 * MS};
     nanosleep(&time, NULL);
@@ -48,6 +55,33 @@ static const char *closed_by_a_thread(void) {
     task = beside(close_by_thread, &later);
     PARKS(20, recv(pair[0], &byte, 1, 0) == -1 && errno == EBADF);
     CHECK(join(task) == 0 && close(pair[1]) == 0);
+    return NULL;
+}
+
+static int32_t close_soon(void *argument) {
+    struct later *later = argument;
+    struct timespec time = {0, (long)later->size * 1000};
+    nanosleep(&time, NULL);
+    return close(later->fd);
+}
+
+/* Whenever it is closed by another thread, the wait ends: before it begins, meanwhile, later. */
+static const char *closed_at_any_time(void) {
+    struct later later = {0};
+    int round;
+    for (round = 0; round < 300; round++) {
+        msec_task *task;
+        int32_t returned = -1;
+        char byte;
+        CHECK(open_pair() == 0);
+        later.fd = pair[0];
+        later.size = (size_t)round % 30 * 5;
+        task = beside(reads, NULL);
+        CHECK(msec_yield() == MSEC_OK);
+        CHECK(msec_offload(close_soon, &later, &returned) == MSEC_OK && returned == 0);
+        CHECK(join(task) == EBADF);
+        CHECK(read(pair[1], &byte, 1) == 0 && close(pair[1]) == 0);
+    }
     return NULL;
 }
 
@@ -202,6 +236,7 @@ static const char *what_was_cancelled(void) {
 const struct told stories[] = {
     {"closed", closed},
     {"closed_by_a_thread", closed_by_a_thread},
+    {"closed_at_any_time", closed_at_any_time},
     {"replaced", replaced},
     {"closed_while_polled", closed_while_polled},
     {"duplicated", duplicated},

@@ -81,7 +81,14 @@ fn to_sleep_is_to_let_others_run() {
 
 #[test]
 fn who_waits_for_a_descriptor_that_is_closed_is_told_so() {
-    let stories = ["closed", "closed_by_a_thread", "replaced", "closed_while_polled", "duplicated"];
+    let stories = [
+        "closed",
+        "closed_by_a_thread",
+        "closed_at_any_time",
+        "replaced",
+        "closed_while_polled",
+        "duplicated",
+    ];
     are_well("closing.c", &stories);
 }
 
