@@ -49,7 +49,7 @@ test)
     # A third party's protocol, called with raw bytes.
     need redis-server command -v redis-server
     # Libraries that block and know nothing of coroutines, and the server of one of them.
-    need mariadb-server test -x /usr/sbin/mariadbd
+    need mariadb-server-core test -x /usr/sbin/mariadbd
     need libmariadb-dev test -e /usr/include/mariadb/mysql.h
     need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
     need libcurl4-openssl-dev pkg-config --exists libcurl
