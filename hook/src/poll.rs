@@ -172,6 +172,7 @@ pub(crate) fn until(
         Err(errno) => return Waited::With(errno::fail(errno)),
     };
     let watch = Watch::of(&seen);
+    let mut vain_count = 0;
     loop {
         let ended = match &several {
             Several::None => wait_for_time(table, deadline_ns),
@@ -198,6 +199,13 @@ pub(crate) fn until(
         if seen.iter().any(|seen| seen.is_closed()) {
             // The number is another file's by now, which nobody has asked for.
             return Waited::With(errno::fail(libc::EBADF));
+        }
+        vain_count += 1;
+        if vain_count > wait::VAIN_MAX {
+            vain_count = 0;
+            if let Err(errno) = wait::outcome((table.sleep)(wait::REST_NS)) {
+                return Waited::With(errno::fail(errno));
+            }
         }
     }
 }

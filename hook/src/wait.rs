@@ -35,9 +35,10 @@ impl Interest {
 }
 
 /// Ready for nothing so often in a row, it is rested before the next look: a socket of UNIX for
-/// datagrams is writable whose peer has no room.
-const VAIN_MAX: u32 = 2;
-const REST_NS: u64 = 1_000_000;
+/// datagrams is writable whose peer has no room, and a hang-up ends an epoll, but no select for
+/// what is exceptional.
+pub(crate) const VAIN_MAX: u32 = 2;
+pub(crate) const REST_NS: u64 = 1_000_000;
 
 /// A call that waits for a descriptor, as often as it takes.
 pub(crate) struct Waiting {
