@@ -14,3 +14,13 @@ if(NOT TARGET msec::msec)
     INTERFACE_INCLUDE_DIRECTORIES "${msec_prefix}/include"
     INTERFACE_LINK_LIBRARIES "Threads::Threads;gcc_s;m;${CMAKE_DL_LIBS}")
 endif()
+
+# What was written for the original is built with msec::compat, where its library was built.
+if(EXISTS "${msec_prefix}/lib/libmsec_compat.a" AND NOT TARGET msec::compat)
+  find_package(Protobuf REQUIRED)
+  add_library(msec::compat STATIC IMPORTED)
+  set_target_properties(msec::compat PROPERTIES
+    IMPORTED_LOCATION "${msec_prefix}/lib/libmsec_compat.a"
+    INTERFACE_INCLUDE_DIRECTORIES "${msec_prefix}/include/msec/compat"
+    INTERFACE_LINK_LIBRARIES "msec::msec;${Protobuf_LIBRARIES}")
+endif()
