@@ -3,9 +3,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
+#include <system_error>
+#include <thread>
 
 namespace msec {
 namespace compat {
@@ -30,6 +35,45 @@ void take() {
 }
 
 void give() { msec_semaphore_release(baton(), 1); }
+
+/// KiB of a coroutine's stack; 0: as the engine has it.
+std::atomic<uint32_t> stack_kb(0);
+
+int32_t end_at_once(void *) { return 0; }
+
+/// Lets others of the core run, also if the caller was cancelled, which no wait of the engine does.
+/// Old code tries again what has failed, and would hold up its core forever.
+void step_aside() {
+    msec_task *nothing;
+    if (msec_spawn(engine(), end_at_once, nullptr, &nothing) == MSEC_OK &&
+        msec_task_join_uncancelled(nothing, nullptr) == MSEC_ESYSTEM_ERROR) {
+        msec_task_free(nothing);
+    }
+}
+
+int32_t sleep_apart(void *ms) {
+    msec_sleep(*static_cast<const uint32_t *>(ms));
+    return 0;
+}
+
+/// Waits for a descriptor, on a coroutine. MSEC_OK, or the code of msec_wait_fd.
+int32_t suspend_for(int fd, int events, int timeout_ms) {
+    const uint32_t patience_ms = timeout_ms < 0 ? 0 : static_cast<uint32_t>(timeout_ms);
+    if ((events & POLLIN) == 0 || (events & POLLOUT) == 0) {
+        return msec_wait_fd(fd, events & POLLOUT ? MSEC_WRITABLE : MSEC_READABLE, patience_ms);
+    }
+    // The engine waits for one of the two, and this for either.
+    const int either = epoll_create1(EPOLL_CLOEXEC);
+    if (either < 0) return MSEC_ESYSTEM_ERROR;
+    epoll_event event = {};
+    event.events = EPOLLIN | EPOLLOUT;
+    int32_t code = MSEC_ESYSTEM_ERROR;
+    if (epoll_ctl(either, EPOLL_CTL_ADD, fd, &event) == 0) {
+        code = msec_wait_fd(either, MSEC_READABLE, patience_ms);
+    }
+    close(either);
+    return code;
+}
 
 /// The name that the folders of a service give it.
 std::string named_by_folder() {
@@ -71,6 +115,7 @@ const msec_engine *engine() {
     if (opened == nullptr) {
         msec_engine_options options = MSEC_ENGINE_OPTIONS_INIT;
         options.cores = 1;
+        options.stack_kb = stack_kb;
         options.service = service_name().c_str();
         if (msec_engine_new(&options, &opened) != MSEC_OK) return nullptr;
         takes_part = true;
@@ -102,22 +147,57 @@ waiting::~waiting() {
 int wait_fd(int fd, int events, int timeout_ms) {
     pollfd asked = {fd, static_cast<short>(events), 0};
     const waiting while_it_waits;
-    if (!msec_on_coroutine()) {
-        const int ready = poll(&asked, 1, timeout_ms);
-        return ready <= 0 ? ready : asked.revents;
-    }
-    if (timeout_ms != 0) {
-        const uint32_t what = events & POLLOUT ? MSEC_WRITABLE : MSEC_READABLE;
-        const int32_t code =
-            msec_wait_fd(fd, what, timeout_ms < 0 ? 0 : static_cast<uint32_t>(timeout_ms));
+    if (msec_on_coroutine() && timeout_ms != 0) {
+        // What is ready is not waited for, and files always are, which the engine cannot watch.
+        const int already = poll(&asked, 1, 0);
+        if (already != 0) return already < 0 ? -1 : asked.revents;
+        const int32_t code = suspend_for(fd, events, timeout_ms);
         if (code == MSEC_ETIMEOUT) return 0;
         if (code != MSEC_OK) {
+            if (code == MSEC_ECANCELLED) step_aside();
             errno = code == MSEC_ECANCELLED ? ECANCELED : EBADF;
             return -1;
         }
+        timeout_ms = 0;
     }
-    const int ready = poll(&asked, 1, 0);
+    const int ready = poll(&asked, 1, timeout_ms);
     return ready <= 0 ? ready : asked.revents;
+}
+
+void sleep_ms(int ms) {
+    uint32_t left_ms = ms < 0 ? 0 : static_cast<uint32_t>(ms);
+    const waiting while_it_sleeps;
+    if (left_ms == 0) {
+        if (msec_yield() == MSEC_ECANCELLED) step_aside();
+        return;
+    }
+    if (msec_sleep(left_ms) != MSEC_ECANCELLED) return;
+    msec_task *sleeper;
+    if (spawn_apart(sleep_apart, &left_ms, &sleeper) == MSEC_OK) {
+        msec_task_join_uncancelled(sleeper, nullptr);
+    } else {
+        step_aside();
+    }
+}
+
+int32_t spawn_apart(msec_task_function function, void *argument, msec_task **task) {
+    const msec_engine *on = engine();
+    if (on == nullptr) return MSEC_ESYSTEM_ERROR;
+    if (!msec_on_coroutine()) return msec_spawn(on, function, argument, task);
+    // What a coroutine spawns is its request's, and is cancelled with it; what a thread spawns is
+    // nobody's.
+    int32_t code = MSEC_ESYSTEM_ERROR;
+    try {
+        std::thread([&] { code = msec_spawn(on, function, argument, task); }).join();
+    } catch (const std::system_error &) {
+        errno = EAGAIN;
+    }
+    return code;
+}
+
+void set_stack_size(unsigned bytes) {
+    const unsigned kb = bytes / 1024 + (bytes % 1024 != 0);
+    stack_kb = std::min(std::max(kb, 64u), 65536u);
 }
 
 }  // namespace compat

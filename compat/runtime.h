@@ -53,10 +53,23 @@ private:
     bool gave_;
 };
 
-/// Waits until a descriptor is ready for `events`, POLLIN or POLLOUT, for at most `timeout_ms`,
-/// forever if that is negative. Those that it is ready for, POLLERR and POLLHUP included; 0 when
-/// the time is over; -1 with errno. Suspends a coroutine, blocks another thread.
+/// Waits until a descriptor is ready for `events`, POLLIN, POLLOUT or both, for at most
+/// `timeout_ms`, forever if that is negative. Those that it is ready for, POLLERR and POLLHUP
+/// included; 0 when the time is over; -1 with errno: ECANCELED if nobody waits for the answer of
+/// the request any more. Suspends a coroutine, blocks another thread.
 int wait_fd(int fd, int events, int timeout_ms);
+
+/// Lets `ms` milliseconds pass, or others run if that is 0: also for a request that was cancelled,
+/// which old code knows nothing of. Suspends a coroutine, blocks another thread.
+void sleep_ms(int ms);
+
+/// Runs a function as a coroutine that belongs to no request, whoever calls. MSEC_OK, or -1, or -2
+/// where no thread can be had. `task` may be NULL.
+int32_t spawn_apart(msec_task_function function, void *argument, msec_task **task);
+
+/// Has coroutines get stacks of so many bytes, 64 KiB to 64 MiB. Before the engine of a program is
+/// opened; a plugin's stacks are those of its host.
+void set_stack_size(unsigned bytes);
 
 }  // namespace compat
 }  // namespace msec
