@@ -99,10 +99,12 @@ void log_write_list(int level, const place &where, const char *format, va_list a
     }
     va_end(again);
     if (needed < 0) return;
-    const std::string source = std::string(where.file) + ":" + std::to_string(where.line);
+    std::string source;
+    if (where.file != nullptr) source = std::string(where.file) + ":" + std::to_string(where.line);
     const msec_field function = {"Function", where.function};
     msec_log(level_of(level), source.c_str(), text,
-             without_line_end(text, static_cast<size_t>(needed)), &function, 1);
+             without_line_end(text, static_cast<size_t>(needed)), &function,
+             where.function == nullptr ? 0 : 1);
 }
 
 srpc::CLogOption &log_options() { return current_request().options; }

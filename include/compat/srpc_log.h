@@ -56,12 +56,17 @@ namespace compat {
 /// The levels as configuration and old code have them.
 enum { LEVEL_TRACE = 0, LEVEL_DEBUG = 1, LEVEL_INFO = 2, LEVEL_ERROR = 3, LEVEL_FATAL = 4 };
 
-/// Where a record is logged.
+/// Where a record is logged. NULL for what is not known.
 struct place {
     const char *file;
     int line;
     const char *function;
 };
+
+inline place place_of(const char *file, int line, const char *function) {
+    const place here = {file, line, function};
+    return here;
+}
 
 /// Whether a record of that level would be kept here.
 bool log_is_on(int level);
@@ -77,13 +82,13 @@ srpc::CLogOption &log_options();
 }  // namespace compat
 }  // namespace msec
 
-#define MSEC_COMPAT_LOG(level, ...)                                                 \
-    do {                                                                            \
-        if (::msec::compat::log_is_on(level)) {                                     \
-            const ::msec::compat::place msec_here = {__FILE__, __LINE__, __func__}; \
-            ::msec::compat::log_write(level, msec_here, __VA_ARGS__);               \
-        }                                                                           \
+#define MSEC_COMPAT_LOG(level, ...)                                               \
+    do {                                                                          \
+        if (::msec::compat::log_is_on(level)) {                                   \
+            ::msec::compat::log_write(level, MSEC_COMPAT_HERE, __VA_ARGS__);      \
+        }                                                                         \
     } while (0)
+#define MSEC_COMPAT_HERE ::msec::compat::place_of(__FILE__, __LINE__, __func__)
 
 #define NGLOG_DEBUG(...) MSEC_COMPAT_LOG(::msec::compat::LEVEL_DEBUG, __VA_ARGS__)
 #define NGLOG_INFO(...) MSEC_COMPAT_LOG(::msec::compat::LEVEL_INFO, __VA_ARGS__)
