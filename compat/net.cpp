@@ -90,24 +90,29 @@ struct received {
     bool in_step;
 };
 
+int failed(int code, int error) {
+    errno = error;
+    return code;
+}
+
 /// Receives into `answer` until it is whole, which is what it is cut to.
 int recv_answer(int fd, std::string &answer, check_length check, const limit &end,
                 size_t answer_max, received &so_far) {
     answer.resize(std::min(FIRST_BYTES, answer_max));
     for (;;) {
         if (so_far.size == answer.size()) {
-            if (answer.size() >= answer_max) return NET_TOO_SMALL;
+            if (answer.size() >= answer_max) return failed(NET_TOO_SMALL, EMSGSIZE);
             answer.resize(std::min(answer.size() * 2, answer_max));
         }
         const ssize_t got =
             recv_some(fd, &answer[so_far.size], answer.size() - so_far.size, end);
         if (got < 0) return NET_RECV;
-        if (got == 0) return NET_CLOSED;
+        if (got == 0) return failed(NET_CLOSED, ECONNABORTED);
         so_far.size += static_cast<size_t>(got);
         const int told = check(&answer[0], static_cast<int>(so_far.size));
-        if (told < 0) return NET_CHECK;
+        if (told < 0) return failed(NET_CHECK, EBADMSG);
         const size_t whole = static_cast<size_t>(told);
-        if (whole > answer_max) return NET_TOO_SMALL;
+        if (whole > answer_max) return failed(NET_TOO_SMALL, EMSGSIZE);
         if (whole != 0 && whole <= so_far.size) {
             so_far.in_step = whole == so_far.size;
             answer.resize(whole);
@@ -196,14 +201,12 @@ int connect_to(const sockaddr_in &peer, const limit &end, int &code) {
 int tcp_exchange(const sockaddr_in &peer, const char *data, size_t size, std::string &answer,
                  check_length check, int timeout_ms, const tcp_manner &manner) {
     if (data == nullptr || size == 0 || (!manner.send_only && check == nullptr)) {
-        errno = EINVAL;
-        return NET_ARGUMENTS;
+        return failed(NET_ARGUMENTS, EINVAL);
     }
     try {
         return exchange(peer, data, size, answer, check, limit(timeout_ms), manner);
     } catch (const std::bad_alloc &) {
-        errno = ENOMEM;
-        return NET_NO_MEMORY;
+        return failed(NET_NO_MEMORY, ENOMEM);
     }
 }
 

@@ -12,7 +12,8 @@
 namespace msec {
 namespace compat {
 
-/// What an exchange ends with. errno says more: ETIME when the time is over.
+/// What an exchange ends with. errno says more: what the kernel said; ETIME when the time is over,
+/// EBADMSG (NET_CHECK), EMSGSIZE (NET_TOO_SMALL), ECONNABORTED (NET_CLOSED).
 enum {
     NET_OK = 0,
     NET_SOCKET = -1,
