@@ -11,7 +11,10 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use msec::{CallOptions, Client, Code, Config, Engine};
+use msec_tests::hosted::{Hosted, SERVICE};
 use msec_tests::programs::{command, repository, run};
+use msec_tests::{HttpPeer, wait_until};
 
 /// Where libmsec and what old code needs are installed for these tests.
 static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -193,5 +196,198 @@ fn plain_c_has_them_too() {
     for compiler in ["gcc -std=c99 -D_GNU_SOURCE", "clang -std=c99 -D_GNU_SOURCE"] {
         let built = compile(compiler, "capi.c", &format!("capi-{}", &compiler[..3]));
         assert_eq!(run(program(&built).arg(&config)), "everything works\n");
+    }
+}
+
+/// Its entry is by hand, so it needs to see what generated ones are given.
+static PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
+    let inside = PREFIX.join("share/msec/compat");
+    let compiler = format!("c++ -std=c++11 -fPIC -shared -I{}", inside.display());
+    compile(&compiler, "plugin.cpp", "plugin.so")
+});
+
+/// The plugin of these tests under a host, with an engine that calls it.
+struct Service {
+    hosted: Hosted,
+    engine: Engine,
+}
+
+const CONFIG: &str = "[OLD]\ncolour=blue # of the sky\n\n[COLOR]\nFieldName0=uin\n\
+                      FieldValue0=11228491\n[LOG]\nLevel=INFO\n";
+
+impl Service {
+    fn start() -> Service {
+        let hosted = Hosted::start(&PLUGIN, CONFIG);
+        Service { hosted, engine: Engine::with(Config::new().cores(1)).unwrap() }
+    }
+
+    fn call(&self, method: &str, body: &str) -> String {
+        self.hosted.call(&self.engine, &format!("old.Old.{method}"), body.as_bytes()).unwrap()
+    }
+
+    /// The lines of its log with that text, once there are any.
+    fn lines(&self, text: &str) -> Vec<String> {
+        let path = self.hosted.folder().join(format!("log/{SERVICE}.log"));
+        let mut lines = Vec::new();
+        wait_until(&format!("`{text}` in {}", path.display()), || {
+            let log = fs::read_to_string(&path).unwrap_or_default();
+            lines = log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect();
+            !lines.is_empty()
+        });
+        lines
+    }
+}
+
+#[test]
+fn lines_have_the_options_of_their_request_and_a_coloured_one_has_all() {
+    let service = Service::start();
+    assert_eq!(service.call("Log", "77"), "0", "arguments of a line that is not kept");
+    let both = service.lines("both of user").remove(0);
+    for part in [
+        " INFO both of user ",
+        "uin=77",
+        "count=7",
+        "child=0",
+        "RPCName=old.Old.Log",
+        "ServiceName=Test.plugin",
+        "ClientIP=127.0.0.1",
+        "ReqID=",
+        "Function=Log",
+        "plugin.cpp:",
+    ] {
+        assert!(both.contains(part), "`{part}` is not in {both}");
+    }
+    assert!(!both.contains("Coloring"), "{both}");
+    for part in [
+        " ERROR remote only ",
+        " FATAL local only ",
+        " ERROR server's Test.plugin ",
+        " INFO server's 2 ",
+        " INFO by a sub-thread ",
+    ] {
+        assert!(service.lines(part)[0].contains("uin=77"), "{part}");
+    }
+
+    assert_eq!(service.call("Log", "11228491"), "2", "a coloured request logs all");
+    for part in [" DEBUG detail 1 ", " DEBUG server's detail 2 "] {
+        let line = service.lines(part).remove(0);
+        assert!(line.contains("uin=11228491") && line.contains("Coloring=1"), "{line}");
+    }
+    assert_eq!(service.lines("detail").len(), 2, "of the request that is not coloured");
+}
+
+#[test]
+fn attributes_are_on_metrics_by_the_names_that_they_had() {
+    let service = Service::start();
+    assert_eq!(service.call("Report", ""), "-2", "a command and a code beyond the last");
+    let answer = HttpPeer::connect(&service.hosted.address()).get("/metrics");
+    let metrics = answer.body;
+    let cut = format!("attribute=\"usr.{}\"", "x".repeat(123));
+    for (name, value) in [
+        ("attribute=\"usr.orders\"", "2"),
+        ("attribute=\"usr.bytes\"", "640"),
+        ("attribute=\"usr.stock\"", "17"),
+        ("attribute=\"frm.rpc caller [Demo.web]\"", "1"),
+        ("attribute=\"plain one\"", "1"),
+        ("attribute=\"plain two\"", "2"),
+        ("attribute=\"plain three\"", "3"),
+        ("attribute=\"stat.turns\"", "5"),
+        (&cut, "1"),
+    ] {
+        let line = metrics.lines().find(|line| line.contains(name));
+        let line = line.unwrap_or_else(|| panic!("{name} is not in {metrics}"));
+        assert_eq!(line.rsplit(' ').next(), Some(value), "{line}");
+    }
+    let counted = |line: &&str| {
+        let labels =
+            ["stat.cost_ms", "command=\"GetTitles\"", "code=\"0\"", "description=\"well\""];
+        line.contains("_count{") && labels.iter().all(|label| line.contains(label))
+    };
+    let line = metrics.lines().find(counted).unwrap_or_else(|| panic!("{metrics}"));
+    assert!(line.ends_with(" 2"), "{line}");
+}
+
+#[test]
+fn configuration_is_read_again_when_it_has_changed() {
+    let service = Service::start();
+    assert_eq!(service.call("Config", ""), "0 blue");
+    // Twice: the second time it is remembered.
+    assert_eq!(service.call("Config", ""), "0 blue");
+    for colour in ["green", "black", "brown"] {
+        let config = fs::read_to_string(service.hosted.folder().join("etc/config.ini")).unwrap();
+        let line = config.lines().find(|line| line.starts_with("colour=")).unwrap();
+        service.hosted.configure(&config.replace(line, &format!("colour={colour}")));
+        assert_eq!(service.call("Config", ""), format!("0 {colour}"));
+    }
+
+    let own = scratch("config").join("own.ini");
+    for (text, expect) in [
+        ("[OLD]\n colour = a=b \n", "0 a=b"),
+        ("; [OLD]\n[OLD]\ncolour=#red\n", "-2 untouched"),
+        ("[old]\ncolour=red\n", "-2 untouched"),
+        ("[OLD]\ncolour\n", "-3 untouched"),
+        ("[OLD]\n[OLD]\n", "-3 untouched"),
+        ("[OLD\ncolour=red\n", "-3 untouched"),
+        ("colour=red\n", "-3 untouched"),
+    ] {
+        fs::write(&own, text).unwrap();
+        assert_eq!(service.call("Config", own.to_str().unwrap()), expect, "{text}");
+    }
+    fs::remove_file(&own).unwrap();
+    assert_eq!(service.call("Config", own.to_str().unwrap()), "-1 untouched");
+    let folder = own.parent().unwrap().to_str().unwrap();
+    assert_eq!(service.call("Config", folder), "-3 untouched");
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_does_not_hold_up_its_core() {
+    let service = Service::start();
+    let client = Client::new(&service.engine, &service.hosted.address()).unwrap();
+    let soon = CallOptions::new().timeout(Duration::from_millis(100));
+    let late = client.call_raw("old.Old.Loops", b"", &soon).unwrap_err();
+    assert_eq!(late.code(), Code::TIMEOUT);
+    assert_eq!(service.call("Looping", ""), "loops");
+    assert_eq!(service.call("Go", ""), "");
+    wait_until("the loop to end", || service.call("Looping", "") == "none");
+}
+
+#[test]
+fn a_thread_that_was_begun_belongs_to_no_request() {
+    let service = Service::start();
+    assert_eq!(service.call("Starts", ""), "begun");
+    let line = service.lines("a thread of nobody's ends").remove(0);
+    assert!(!line.contains("RPCName") && !line.contains("uin"), "{line}");
+}
+
+/// The headers that programs include, and what compiles them.
+#[test]
+fn each_header_compiles_alone_without_a_warning() {
+    let alone = |compiler: &str, header: &str, language: &str| {
+        let mut compiling = Command::new(compiler.split(' ').next().unwrap());
+        compiling.args(compiler.split(' ').skip(1)).args(["-Wall", "-Wextra", "-Werror"]);
+        compiling.arg("-I").arg(PREFIX.join("include/msec/compat"));
+        compiling.args(["-fsyntax-only", "-include", header, "-x", language, "/dev/null"]);
+        run(&mut compiling);
+    };
+    let headers = [
+        "configini.h",
+        "monitor.h",
+        "mt_api.h",
+        "mt_capi.h",
+        "mt_incl.h",
+        "nlbapi.h",
+        "serverbase.h",
+        "sppincl.h",
+        "srpc_log.h",
+        "tlog.h",
+        "tstat.h",
+    ];
+    for compiler in ["g++ -std=c++11", "clang++ -std=c++11", "g++ -std=c++20"] {
+        headers.iter().for_each(|header| alone(compiler, header, "c++"));
+    }
+    for compiler in ["gcc -std=c99 -pedantic", "clang -std=c99 -pedantic"] {
+        ["configini.h", "mt_capi.h", "nlbapi.h"]
+            .iter()
+            .for_each(|header| alone(compiler, header, "c"));
     }
 }
