@@ -85,19 +85,22 @@ static int32_t Config(void *, msec_context *context) {
     return Answer(context, to_string(code) + " " + value);
 }
 
+// Until it is told to go, by what the body says: each must let others run.
 static int32_t Loops(void *, msec_context *context) {
+    const string by = Body(context);
+    int ends[2];
+    if (pipe(ends) != 0) return MSEC_ESYSTEM_ERROR;
     g_loops = true;
-    // By all that can wait: each of them lets others run.
+    g_go = false;
     while (!g_go) {
-        mt_sleep(1);
-        mt_sleep(0);
-        mt_wait_events(0, 4, 1);
-        int ends[2];
-        if (pipe(ends) != 0) return MSEC_ESYSTEM_ERROR;
-        mt_wait_events(ends[0], 1, 1);
-        close(ends[0]);
-        close(ends[1]);
+        char byte;
+        if (by == "sleep") mt_sleep(1);
+        else if (by == "yield") mt_sleep(0);
+        else if (by == "event") mt_wait_events(ends[0], 1, 1000);
+        else mt_read(ends[0], &byte, 1, 1000);
     }
+    close(ends[0]);
+    close(ends[1]);
     g_loops = false;
     return Answer(context, "gone");
 }

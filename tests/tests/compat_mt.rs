@@ -344,11 +344,13 @@ fn a_request_that_nobody_waits_for_does_not_hold_up_its_core() {
     let service = Service::start();
     let client = Client::new(&service.engine, &service.hosted.address()).unwrap();
     let soon = CallOptions::new().timeout(Duration::from_millis(100));
-    let late = client.call_raw("old.Old.Loops", b"", &soon).unwrap_err();
-    assert_eq!(late.code(), Code::TIMEOUT);
-    assert_eq!(service.call("Looping", ""), "loops");
-    assert_eq!(service.call("Go", ""), "");
-    wait_until("the loop to end", || service.call("Looping", "") == "none");
+    for by in ["sleep", "yield", "event", "read"] {
+        let late = client.call_raw("old.Old.Loops", by.as_bytes(), &soon).unwrap_err();
+        assert_eq!(late.code(), Code::TIMEOUT, "{by}");
+        assert_eq!(service.call("Looping", ""), "loops", "{by}");
+        assert_eq!(service.call("Go", ""), "");
+        wait_until("the loop to end", || service.call("Looping", "") == "none");
+    }
 }
 
 #[test]
