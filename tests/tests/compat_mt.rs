@@ -39,7 +39,8 @@ static FLAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     flags.split_whitespace().map(str::to_owned).collect()
 });
 
-/// Compiles a source of `tests/compat` without a warning; `compiler` may have flags.
+/// Compiles a source of `tests/compat`, or one with its whole path, without a warning; `compiler`
+/// may have flags.
 fn compile(compiler: &str, source: &str, name: &str) -> PathBuf {
     let program = scratch("programs").join(name);
     let mut words = compiler.split(' ');
@@ -187,6 +188,17 @@ fn one_thread_of_control_runs_at_a_time() {
         none: 0\n\
         a thread of its own has no request\n";
     assert_eq!(said, expected);
+}
+
+#[test]
+fn the_program_of_the_guide_runs() {
+    let page = repository().join("docs/guide/migrating-coroutines.md");
+    let text = fs::read_to_string(page).unwrap();
+    let (_, block) = text.split_once("```cpp\n").unwrap();
+    let source = scratch("guide").join("squares.cpp");
+    fs::write(&source, block.split_once("```").unwrap().0).unwrap();
+    let built = compile("c++ -std=c++11", source.to_str().unwrap(), "squares");
+    assert_eq!(run(&mut program(&built)), "25\n");
 }
 
 #[test]
