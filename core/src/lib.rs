@@ -52,6 +52,7 @@ mod error;
 mod flight;
 mod frame_memory;
 mod future;
+mod gather;
 mod handed;
 mod http;
 #[doc(hidden)]

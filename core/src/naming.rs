@@ -31,6 +31,7 @@
 
 pub(crate) mod explain;
 mod file;
+mod pick;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,9 @@
 //!     └──────────► reached                             other cores, by mailbox
 //! ```
 //!
+//! Who calls by other means picks by hand and reports what came of it. His picks are no calls in
+//! flight, since nobody knows whether he calls, and when.
+//!
 //! A call to an address has no leg: there is nothing to choose, and nothing is remembered but what
 //! the pool knows.
 
@@ -20,8 +23,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use msec_protocol::route::{
-    self, Balancer, Cause, Ejections, End, HedgeDelay, News, RetryBudget, Service, Table, Tail,
-    Ticket, Why,
+    self, About, Balancer, Cause, Ejections, End, HedgeDelay, News, RetryBudget, Service, Table,
+    Tail, Ticket, Why,
 };
 use msec_protocol::{Address, Code, Target};
 
@@ -36,6 +39,8 @@ const NEWS_NS: u64 = 20_000_000;
 const URGENT_NS: u64 = 1_000_000;
 /// Methods whose tails of latency are kept; beyond it all are forgotten.
 const TAILS_COUNT_MAX: usize = 1024;
+/// What is called by who picks by hand, where an error says so.
+const BY_HAND: &str = "by other means";
 
 /// The routes of a core.
 #[derive(Default)]
@@ -93,6 +98,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) tried: &'a [Ticket],
 }
 
+/// What is said of calls that were made by other means.
+pub(crate) struct Said {
+    pub(crate) about: About,
+    pub(crate) end: End,
+    /// How many of them ended so.
+    pub(crate) count: u32,
+    pub(crate) latency_ns: u64,
+}
+
 impl Routes {
     /// Replaces the table.
     pub(crate) fn replace(&self, table: Arc<Table>, now_ns: u64) {
@@ -130,7 +144,11 @@ impl Routes {
         let known = inner.last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, target));
         let place = match known {
             Some((_, place)) => Some(*place),
-            None => inner.place(shard, target, name),
+            None => {
+                let place = inner.place(shard, name);
+                inner.last = place.map(|place| (Arc::clone(target), place));
+                place
+            }
         };
         let Some(place) = place else { return Err(no_service(name, wanted.method)) };
         let (now_ns, random) = (shard.now_ns(), shard.random());
@@ -166,6 +184,36 @@ impl Routes {
         let urgent = balancer.is_urgent();
         if shard.shared.cores.count() > 1 && (urgent || inner.news_due_ns == 0) {
             inner.expect_news(shard, urgent);
+        }
+    }
+
+    /// The instance that is next, for a call that is made by other means, or not at all.
+    pub(crate) fn pick_by_hand(&self, shard: &Rc<Shard>, target: &Arc<Target>) -> Result<Address> {
+        let wanted = Wanted { method: BY_HAND, key: None, tried: &[] };
+        let (address, leg) = self.pick(shard, target, &wanted)?;
+        if let Some(leg) = leg {
+            self.finished(shard, leg, End::Abandoned);
+        }
+        Ok(address)
+    }
+
+    /// What came of a call that was made by other means.
+    pub(crate) fn reported(&self, shard: &Rc<Shard>, service: &str, said: &Said) {
+        let now_ns = shard.now_ns();
+        let mut inner = self.inner.borrow_mut();
+        let Some(place) = inner.place(shard, service) else { return };
+        let Inner { live, table, .. } = &mut *inner;
+        let Some(balancer) = live[place as usize].balancer(table, service, shard) else { return };
+        for _ in 0..said.count {
+            balancer.reported(&said.about, said.end, said.latency_ns, now_ns);
+        }
+        let (urgent, dials) = (balancer.is_urgent(), balancer.has_dials());
+        if shard.shared.cores.count() > 1 {
+            inner.expect_news(shard, urgent);
+        }
+        drop(inner);
+        if dials {
+            self.dial(shard, place);
         }
     }
 
@@ -290,20 +338,15 @@ impl Inner {
     }
 
     /// The place of a service, maybe a new one; `None` if there is no such service.
-    fn place(&mut self, shard: &Shard, target: &Arc<Target>, name: &str) -> Option<u32> {
-        let place = match self.places.get(name) {
-            Some(place) => *place,
-            None => {
-                self.table.find(name)?;
-                let budget = RetryBudget::new(shard.shared.cores.count());
-                let ejections = Ejections::default();
-                self.live.push(Live { balancer: None, ejections, budget });
-                let place = self.live.len() as u32 - 1;
-                self.places.insert(name.to_owned(), place);
-                place
-            }
-        };
-        self.last = Some((Arc::clone(target), place));
+    fn place(&mut self, shard: &Shard, name: &str) -> Option<u32> {
+        if let Some(place) = self.places.get(name) {
+            return Some(*place);
+        }
+        self.table.find(name)?;
+        let budget = RetryBudget::new(shard.shared.cores.count());
+        self.live.push(Live { balancer: None, ejections: Ejections::default(), budget });
+        let place = self.live.len() as u32 - 1;
+        self.places.insert(name.to_owned(), place);
         Some(place)
     }
 

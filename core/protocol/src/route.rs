@@ -48,7 +48,7 @@ pub mod table;
 pub mod wrr;
 
 pub use address::{Address, BadTarget, Target, is_service_name};
-pub use balancer::{Ask, Balancer, Ejections, Explained, News, Picked, Ticket, Why};
+pub use balancer::{About, Ask, Balancer, Ejections, Explained, News, Picked, Ticket, Why};
 pub use guard::ShrinkGuard;
 pub use node::{Cause, End, Standing};
 pub use retry::{RetryBudget, Tail};

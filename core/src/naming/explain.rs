@@ -4,9 +4,7 @@
 //! their mean where they share (weights), and the worst of them where one is enough to ask about.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 
 use msec_protocol::Address;
 use msec_protocol::route::{
@@ -14,7 +12,6 @@ use msec_protocol::route::{
 };
 
 use crate::engine::{Engine, Shared};
-use crate::shard::{self, Message, Shard};
 
 /// A service, and why its calls go where they go.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,69 +103,11 @@ impl Engine {
     ///
     /// Asks all cores. Suspends the coroutine, or blocks the thread; not from a core's loop.
     pub fn explain_routes(&self) -> Vec<Service> {
-        of_cores(self.shared(), self.gather(|shard| shard.routes.explain(shard)))
+        of_cores(
+            self.shared(),
+            self.gather(0..self.cores_count(), |shard| shard.routes.explain(shard)),
+        )
     }
-
-    /// What all cores answer, in whatever order; a core that has stopped does not.
-    fn gather<R: Send + 'static>(
-        &self,
-        ask: impl Fn(&Rc<Shard>) -> R + Clone + Send + 'static,
-    ) -> Vec<R> {
-        let shared = self.shared();
-        let gathering = Arc::new(Mutex::new(Gathering::<R> {
-            answers: Vec::new(),
-            missing_count: shared.cores.count(),
-            waker: None,
-        }));
-        for core in 0..shared.cores.count() {
-            let (ask, duty) = (ask.clone(), Duty(Arc::clone(&gathering)));
-            let answer = move |shard: &Rc<Shard>| {
-                let answer = ask(shard);
-                lock(&duty.0).answers.push(answer);
-            };
-            let message = Message::Run(Box::new(answer));
-            match shard::current().filter(|shard| Arc::ptr_eq(&shard.shared, shared)) {
-                Some(shard) => shard.post(core, message),
-                None => shared.cores.post_patiently(core, message),
-            }
-        }
-        let complete = std::future::poll_fn(|context| {
-            let mut gathering = lock(&gathering);
-            if gathering.missing_count == 0 {
-                return Poll::Ready(());
-            }
-            gathering.waker = Some(context.waker().clone());
-            Poll::Pending
-        });
-        // Cancelled: what has come by now is all there is.
-        let _ = crate::block_on(complete);
-        std::mem::take(&mut lock(&gathering).answers)
-    }
-}
-
-struct Gathering<R> {
-    answers: Vec<R>,
-    missing_count: usize,
-    waker: Option<Waker>,
-}
-
-/// The duty to answer; dropped it is done, answered or not.
-struct Duty<R>(Arc<Mutex<Gathering<R>>>);
-
-impl<R> Drop for Duty<R> {
-    fn drop(&mut self) {
-        let mut gathering = lock(&self.0);
-        gathering.missing_count -= 1;
-        let waker = if gathering.missing_count == 0 { gathering.waker.take() } else { None };
-        drop(gathering);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn merge(table: &Table, known: &BTreeMap<String, Vec<(Explained, RetryBudget)>>) -> Vec<Service> {

@@ -19,11 +19,13 @@
 mod ejections;
 mod explain;
 mod news;
+mod report;
 mod why;
 
 pub use ejections::Ejections;
 pub use explain::{Explained, InstanceExplained};
 pub use news::News;
+pub use report::About;
 pub use why::Why;
 
 use super::address::Address;

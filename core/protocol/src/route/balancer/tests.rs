@@ -556,3 +556,37 @@ fn the_same_inputs_give_the_same_picks() {
     };
     assert_eq!(story(), story());
 }
+
+#[test]
+fn reports_by_host_eject_all_of_it_and_a_good_one_lets_a_half_open_one_rise() {
+    let mut stage = Stage::adaptive(2);
+    let other = Instance::new("10.0.0.2:3".parse().unwrap());
+    let mut all = instances(2);
+    all.push(other);
+    stage.balancer.update(Arc::new(service(Policy::Adaptive, all)), 0);
+    let say = |stage: &mut Stage, about: &str, end| {
+        stage.balancer.reported(&about.parse().unwrap(), end, MS, stage.now_ns);
+    };
+    for _ in 0..10 {
+        stage.now_ns += MS;
+        say(&mut stage, "10.0.0.2", End::Answered);
+    }
+    for _ in 0..3 {
+        stage.now_ns += MS;
+        say(&mut stage, "10.0.0.1:1", End::Lost);
+    }
+    let failing = Standing::Ejected(Cause::Failing);
+    assert_eq!((stage.standing(0), stage.standing(1)), (failing, Standing::Live));
+    for _ in 0..3 {
+        stage.now_ns += MS;
+        say(&mut stage, "10.0.0.1", End::Lost);
+    }
+    assert_eq!((stage.standing(1), stage.standing(2)), (failing, Standing::Rising));
+    stage.now_ns += SECOND;
+    say(&mut stage, "10.0.0.3", End::Answered);
+    say(&mut stage, "10.0.0.1:1", End::Answered);
+    assert_eq!(stage.standing(0), Standing::Rising, "a report is the trial that it waits for");
+    assert!(matches!(stage.standing(1), Standing::HalfOpen(_)));
+    let explained = stage.balancer.explain(stage.now_ns);
+    assert!(explained.instances.iter().all(|instance| instance.in_flight == 0));
+}
