@@ -1386,6 +1386,34 @@ int32_t msec_engine_confirm_routes(const struct msec_engine *engine, const char 
 int32_t msec_engine_explain_routes(const struct msec_engine *engine, struct msec_text **json);
 
 /**
+ * Picks the instance of a service that is to be called next, for a call that is made by other
+ * means than a client of the engine. `address` becomes where it is, as `10.0.0.1:7963`,
+ * `10.0.0.1:7963@udp` or `unix:/run/a`, to be given back with `msec_text_free`. It may be called
+ * once, often or never: only what `msec_engine_report_route` says counts. An address is its own
+ * instance. From any thread; one that is no core's of this engine waits for an answer of a core.
+ *
+ * Errors: -14 neither a service name nor an address; -15 no such service, or no instance that may
+ * be called; -2 the engine has stopped, or this is the loop of another engine's core.
+ */
+int32_t msec_engine_pick_route(const struct msec_engine *engine,
+                               const char *service,
+                               struct msec_text **address);
+
+/**
+ * Tells what came of calls that were made by other means; it counts as the ends of the engine's
+ * own calls do. `instance`: the address that was picked, or a host without a port, for all
+ * instances there. `failures_count` 0: an answer has come after `latency_us`; else so many calls
+ * have failed, of which 16 count. From any thread; never waits.
+ *
+ * Errors: -14 `service` is no service name and no address, or `instance` no address and no host.
+ */
+int32_t msec_engine_report_route(const struct msec_engine *engine,
+                                 const char *service,
+                                 const char *instance,
+                                 uint32_t failures_count,
+                                 uint64_t latency_us);
+
+/**
  * Waits for the first of several things: suspends the coroutine, or blocks the thread. If several
  * have come, the first in the list counts. `index` becomes its place in the list, `item` what came
  * out of it if it is a channel, else NULL. `timeout_ms` 0 waits as long as it takes: on a plain

@@ -1,6 +1,7 @@
 //! Routes: where the instances of services are.
 
 use std::ffi::c_char;
+use std::time::Duration;
 
 use msec::{Code, Error, naming};
 
@@ -125,5 +126,59 @@ pub unsafe extern "C" fn msec_engine_explain_routes(
         // SAFETY: not NULL, so live; and a place for a pointer.
         unsafe { text::hand_out(json, (&*engine).0.explain_routes_json()) };
         Ok(())
+    })
+}
+
+/// Picks the instance of a service that is to be called next, for a call that is made by other
+/// means than a client of the engine. `address` becomes where it is, as `10.0.0.1:7963`,
+/// `10.0.0.1:7963@udp` or `unix:/run/a`, to be given back with `msec_text_free`. It may be called
+/// once, often or never: only what `msec_engine_report_route` says counts. An address is its own
+/// instance. From any thread; one that is no core's of this engine waits for an answer of a core.
+///
+/// Errors: -14 neither a service name nor an address; -15 no such service, or no instance that may
+/// be called; -2 the engine has stopped, or this is the loop of another engine's core.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_engine_pick_route(
+    engine: *const msec_engine,
+    service: *const c_char,
+    address: *mut *mut msec_text,
+) -> i32 {
+    guard!([engine, service, address] {
+        // SAFETY: not NULL, so a live engine and a string.
+        let (engine, service) = unsafe { (&*engine, text("service", service)?) };
+        let picked = engine.0.pick_route(service)?;
+        // SAFETY: a place for a pointer.
+        unsafe { text::hand_out(address, picked.to_string()) };
+        Ok(())
+    })
+}
+
+/// Tells what came of calls that were made by other means; it counts as the ends of the engine's
+/// own calls do. `instance`: the address that was picked, or a host without a port, for all
+/// instances there. `failures_count` 0: an answer has come after `latency_us`; else so many calls
+/// have failed, of which 16 count. From any thread; never waits.
+///
+/// Errors: -14 `service` is no service name and no address, or `instance` no address and no host.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn msec_engine_report_route(
+    engine: *const msec_engine,
+    service: *const c_char,
+    instance: *const c_char,
+    failures_count: u32,
+    latency_us: u64,
+) -> i32 {
+    guard!([engine, service, instance] {
+        // SAFETY: not NULL, so a live engine and a string.
+        let (engine, service) = unsafe { (&*engine, text("service", service)?) };
+        // SAFETY: not NULL, so a string.
+        let instance = unsafe { text("instance", instance)? };
+        let latency = Duration::from_micros(latency_us);
+        engine.0.report_route(service, instance, failures_count, latency)
     })
 }

@@ -214,6 +214,20 @@ static void configuration(void) {
     CHECK(msec_engine_metrics(engine, &text) == MSEC_OK && has(text, "EchoService"));
 }
 
+/* Calls an instance by other means: what is picked is its address, and failures count. */
+static void by_hand(void) {
+    msec_text *text;
+    CHECK(msec_engine_pick_route(engine, "Demo.echo", &text) == MSEC_OK && has(text, address));
+    CHECK(msec_engine_report_route(engine, "Demo.echo", address, 0, 1500) == MSEC_OK);
+    CHECK(msec_engine_report_route(engine, "Demo.echo", address, 5, 1000) == MSEC_OK);
+    CHECK(msec_engine_explain_routes(engine, &text) == MSEC_OK && has(text, "ejected"));
+    CHECK(msec_engine_pick_route(engine, "Demo.echo", &text) == MSEC_OK && has(text, address));
+    CHECK(msec_engine_pick_route(engine, "Demo.none", &text) == MSEC_ENO_ROUTE);
+    CHECK(msec_engine_pick_route(engine, "none", &text) == MSEC_EINVALID_ENDPOINT);
+    CHECK(msec_engine_report_route(engine, "Demo.echo", "Demo.echo", 0, 1) ==
+          MSEC_EINVALID_ENDPOINT);
+}
+
 static void routes(void) {
     char table[512];
     const char *head = "[[service]]\nname = \"Demo.echo\"\npolicy = \"wrr\"\n";
@@ -227,6 +241,7 @@ static void routes(void) {
     CHECK(msec_engine_explain_routes(engine, &text) == MSEC_OK && has(text, "\"policy\":\"wrr\""));
     CHECK(msec_engine_set_routes(engine, "\n[[service]]\nnam = 1") == MSEC_EINVALID_PARAMETER);
     CHECK(strstr(msec_error_text(), "routes:") != NULL);
+    by_hand();
     /* A registry that takes the only instance away is not believed at once. */
     CHECK(msec_engine_push_routes(engine, "", &text) == MSEC_OK && has(text, "Demo.echo\n"));
     CHECK(msec_client_call(named, ECHO, "", 0, NULL, NULL) == MSEC_OK);

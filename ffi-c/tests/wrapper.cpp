@@ -74,6 +74,9 @@ static void operation(msec::engine &engine, const msec::server &server) {
     CHECK(engine.set_routes(table).ok());
     CHECK(msec::call<text>(engine, "Demo.text", ECHO, text{"named"})->value == "named");
     CHECK(engine.explain_routes()->find("\"Demo.text\"") != std::string::npos);
+    CHECK(engine.pick_route("Demo.text")->find(':') != std::string::npos);
+    CHECK(engine.report_route("Demo.text", "127.0.0.1", 0, std::chrono::milliseconds(1)).ok());
+    CHECK(engine.pick_route("Demo.none").status().code() == MSEC_ENO_ROUTE);
     CHECK(engine.set_routes("[[service]]\nnam = 1").text().find("routes:") != std::string::npos);
     CHECK(*engine.push_routes("") == "Demo.text\n" && engine.confirm_routes("Demo.text").ok());
     CHECK(engine.set_dye_rules("uin=7 for=1m").ok() && !engine.set_dye_rules("percent=x").ok());

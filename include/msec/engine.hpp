@@ -3,6 +3,7 @@
 #ifndef MSEC_ENGINE_HPP
 #define MSEC_ENGINE_HPP
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -60,6 +61,22 @@ public:
         msec_text *json = nullptr;
         const int32_t code = msec_engine_explain_routes(handle(), &json);
         return text(code, json);
+    }
+
+    /// Where the instance of a service is that is to be called next, by other means than a client.
+    result<std::string> pick_route(const std::string &service) const {
+        msec_text *address = nullptr;
+        const int32_t code = msec_engine_pick_route(handle(), service.c_str(), &address);
+        return text(code, address);
+    }
+
+    /// Tells what came of such calls: an answer after so long, or so many failures. The instance is
+    /// what was picked, or a host without a port, for all instances there.
+    status report_route(const std::string &service, const std::string &instance,
+                        uint32_t failures_count, std::chrono::microseconds latency) const {
+        const auto latency_us = static_cast<uint64_t>(latency.count() < 0 ? 0 : latency.count());
+        return status::last(msec_engine_report_route(handle(), service.c_str(), instance.c_str(),
+                                                     failures_count, latency_us));
     }
 
     /// The value of a setting that is in force, as the page /config shows it.

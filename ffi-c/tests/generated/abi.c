@@ -157,6 +157,8 @@ int32_t msec_engine_set_routes(const struct msec_engine *engine, const char *rou
 int32_t msec_engine_push_routes(const struct msec_engine *engine, const char *routes, struct msec_text **held) { __builtin_trap(); }
 int32_t msec_engine_confirm_routes(const struct msec_engine *engine, const char *service) { __builtin_trap(); }
 int32_t msec_engine_explain_routes(const struct msec_engine *engine, struct msec_text **json) { __builtin_trap(); }
+int32_t msec_engine_pick_route(const struct msec_engine *engine, const char *service, struct msec_text **address) { __builtin_trap(); }
+int32_t msec_engine_report_route(const struct msec_engine *engine, const char *service, const char *instance, uint32_t failures_count, uint64_t latency_us) { __builtin_trap(); }
 int32_t msec_select(const struct msec_wait *waits, size_t waits_count, uint32_t timeout_ms, size_t *index, void **item) { __builtin_trap(); }
 struct msec_semaphore *msec_semaphore_new(size_t permits) { __builtin_trap(); }
 void msec_semaphore_free(struct msec_semaphore *semaphore) { __builtin_trap(); }

@@ -217,6 +217,14 @@ static void every_pointer(void) {
     expect("msec_engine_explain_routes.engine", msec_engine_explain_routes(NULL, &out_text));
     expect("msec_engine_explain_routes.json", msec_engine_explain_routes(engine, NULL));
     expect("msec_engine_explain_routes.*", msec_engine_explain_routes(NULL, NULL));
+    expect("msec_engine_pick_route.engine", msec_engine_pick_route(NULL, "x", &out_text));
+    expect("msec_engine_pick_route.service", msec_engine_pick_route(engine, NULL, &out_text));
+    expect("msec_engine_pick_route.address", msec_engine_pick_route(engine, "x", NULL));
+    expect("msec_engine_pick_route.*", msec_engine_pick_route(NULL, NULL, NULL));
+    expect("msec_engine_report_route.engine", msec_engine_report_route(NULL, "x", "x", 1, 1));
+    expect("msec_engine_report_route.service", msec_engine_report_route(engine, NULL, "x", 1, 1));
+    expect("msec_engine_report_route.instance", msec_engine_report_route(engine, "x", NULL, 1, 1));
+    expect("msec_engine_report_route.*", msec_engine_report_route(NULL, NULL, NULL, 1, 1));
     expect("msec_select.waits", msec_select(NULL, 1, 1, &out_size, &out_item));
     expect("msec_select.index", msec_select(&one_wait, 1, 1, NULL, &out_item));
     expect("msec_select.item", msec_select(&one_wait, 1, 1, &out_size, NULL));
