@@ -50,9 +50,9 @@ extern "C" {
 int32_t getroutebyname(const char *name, struct routeid *route);
 
 /* Tells what came of a call to the instance at `ip` (in the order of the network), whatever its
- * port: `failed` is 0 if it went well; `cost` is what it took, in milliseconds. 0; -1 a NULL, or no
- * such name can be; -2 nobody has such a service; -9 it has no instance there; -14 there is no
- * engine. */
+ * port: `failed` is 0 if it went well, else how many calls failed; `cost` is what it took, in
+ * milliseconds. 0, also for a service or an instance that there is not any more; -1 a NULL, or no
+ * such name can be; -14 there is no engine. */
 int32_t updateroute(const char *name, uint32_t ip, int32_t failed, int32_t cost);
 
 #ifdef __cplusplus
