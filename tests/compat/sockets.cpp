@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "mt_api.h"
 
@@ -59,11 +60,13 @@ static void Ask(const string &name, sockaddr_in to, int timeout, int room,
     Say(name, code, answered ? buffer.substr(0, size) : "");
 }
 
-static void AskV2(const string &name, sockaddr_in to) {
+static int CheckBeyond(void *, int) { return 200 << 20; }
+
+static void AskV2(const string &name, sockaddr_in to, MtFuncTcpMsgLen check) {
     void *answer = NULL;
     int size = 0;
-    const int code =
-        mt_tcpsendrcv_v2(&to, (void *)kRequest, kLength, &answer, size, 5000, CheckLength);
+    errno = 0;
+    const int code = mt_tcpsendrcv_v2(&to, (void *)kRequest, kLength, &answer, size, 5000, check);
     Say(name, code, code == 0 ? to_string(size) + string((char *)answer + size - 1, 1) : "");
     free(answer);
 }
@@ -104,6 +107,36 @@ static void ByHand(sockaddr_in echo) {
     mt_free_keep_conn(conn, true);
 }
 
+class CAsk : public IMtTask {
+public:
+    explicit CAsk(sockaddr_in to) : to_(to) {}
+
+    virtual int Process() {
+        char buffer[64];
+        int size = sizeof(buffer);
+        return mt_tcpsendrcv(&to_, (void *)kRequest, kLength, buffer, size, 30000, CheckLength);
+    }
+
+private:
+    sockaddr_in to_;
+};
+
+// Each is on a connection of its own, and not all of those are kept.
+static void Many(sockaddr_in to) {
+    vector<CAsk> asks(100, CAsk(to));
+    IMtTaskList tasks;
+    for (size_t i = 0; i < asks.size(); i++) tasks.push_back(&asks[i]);
+    int code = mt_exec_all_task(tasks), kept = 0;
+    for (size_t i = 0; i < asks.size(); i++) code |= asks[i].GetResult();
+    for (int fd = 0; fd < 1024; fd++) {
+        sockaddr_in peer;
+        socklen_t length = sizeof(peer);
+        const bool connected = getpeername(fd, (sockaddr *)&peer, &length) == 0;
+        if (connected && peer.sin_port == to.sin_port) kept++;
+    }
+    Say("many", code, kept > 64 ? "too many kept" : kept < 2 ? "none kept" : "some kept");
+}
+
 static void All(const char **to) {
     sockaddr_in echo = Address(to[1]), refuses = Address(to[2]), resets = Address(to[3]);
     sockaddr_in silent = Address(to[4]), junk = Address(to[5]), closes = Address(to[6]);
@@ -123,11 +156,13 @@ static void All(const char **to) {
     Ask("once more", once, 5000, 64);
     Ask("send only", echo, 5000, 64, MT_TCP_SHORT_SNDONLY);
     Ask("no arguments", echo, 5000, 0);
-    AskV2("large", large);
+    AskV2("large", large, CheckLength);
+    AskV2("beyond", echo, CheckBeyond);
     AskUdp("udp echo", udp_echo, 5000);
     AskUdp("udp refused", udp_refuses, 60000);
     AskUdp("udp silent", silent, 50);
     ByHand(echo);
+    Many(echo);
 }
 
 static void Thread(void *to) { All(static_cast<const char **>(to)); }

@@ -156,6 +156,7 @@ const OUTCOMES: &str = "\
     send only 0 - []\n\
     no arguments -10 EINVAL []\n\
     large 0 - [300010z]\n\
+    beyond -11 EMSGSIZE []\n\
     udp echo 0 - [0000000005hello]\n\
     udp refused -3 ECONNREFUSED []\n\
     udp silent -3 ETIME []\n\
@@ -164,7 +165,8 @@ const OUTCOMES: &str = "\
     no event 0 - []\n\
     an event of two 0 - []\n\
     lent 0 - [0000000005hello]\n\
-    lent again 0 - []\n";
+    lent again 0 - []\n\
+    many 0 - [some kept]\n";
 
 #[test]
 fn each_end_of_an_exchange_has_its_code_at_once() {
@@ -234,7 +236,10 @@ impl Service {
     }
 
     fn call(&self, method: &str, body: &str) -> String {
-        self.hosted.call(&self.engine, &format!("old.Old.{method}"), body.as_bytes()).unwrap()
+        let client = Client::new(&self.engine, &self.hosted.address()).unwrap();
+        let options = CallOptions::new().from_service("Demo.web");
+        let reply = client.call_raw(&format!("old.Old.{method}"), body.as_bytes(), &options);
+        String::from_utf8(reply.unwrap().body.to_vec()).unwrap()
     }
 
     /// The lines of its log with that text, once there are any.
@@ -261,6 +266,8 @@ fn lines_have_the_options_of_their_request_and_a_coloured_one_has_all() {
         "count=7",
         "child=0",
         "RPCName=old.Old.Log",
+        "Caller=Demo.web",
+        "ServerIP=127.0.0.1",
         "ServiceName=Test.plugin",
         "ClientIP=127.0.0.1",
         "ReqID=",
@@ -403,5 +410,41 @@ fn each_header_compiles_alone_without_a_warning() {
         ["configini.h", "mt_capi.h", "nlbapi.h"]
             .iter()
             .for_each(|header| alone(compiler, header, "c"));
+    }
+}
+
+#[test]
+fn calls_by_other_means_leave_an_instance_that_is_dead() {
+    let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = alive.local_addr().unwrap().port();
+    std::thread::spawn(move || alive.incoming().for_each(drop));
+    let service = |name: &str, addresses: &[String]| {
+        let instances =
+            addresses.iter().map(|at| format!("[[service.instance]]\naddress = \"{at}\"\n"));
+        format!("[[service]]\nname = \"{name}\"\n{}", instances.collect::<String>())
+    };
+    // Nobody listens at the second.
+    let both = [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")];
+    let routes = scratch("naming").join("routes.toml");
+    let text = [
+        service("Demo.db", &both),
+        service("Demo.six", &["[::1]:9".into()]),
+        service("Demo.udp", &["127.0.0.1:9@udp".into()]),
+        service("Demo.tcp", &["127.0.0.1:9".into()]),
+    ];
+    fs::write(&routes, text.concat()).unwrap();
+    let built = compile("c++ -std=c++11", "naming.cpp", "naming");
+    for control in ["main", "thread"] {
+        let said = run(program(&built).arg(control).env("MSEC_ROUTES", &routes));
+        let (codes, calls) = said.split_once("at first: ").unwrap();
+        let expected = "Demo.nobody: -2, type 0\nno name at all: -1, type 0\nNULL: -1, type 0\n\
+                        Demo.six: -9, type 0\nDemo.udp: 0, type 1\nDemo.tcp: 0, type 2\n\
+                        reports: 0 -1 -1\n";
+        assert_eq!(codes, expected);
+        let numbers = calls.split(|letter: char| !letter.is_ascii_digit());
+        let numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
+        let [first, first_failed, later, later_failed] = numbers[..] else { panic!("{said}") };
+        assert!(first + first_failed == 100 && first_failed > 0, "both were tried: {said}");
+        assert!(later + later_failed == 100 && later_failed <= 5, "the dead one is left: {said}");
     }
 }
