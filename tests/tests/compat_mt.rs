@@ -8,13 +8,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use msec::{CallOptions, Client, Code, Config, Engine};
 use msec_tests::hosted::{Hosted, SERVICE};
 use msec_tests::programs::{command, repository, run};
-use msec_tests::{HttpPeer, wait_until};
+use msec_tests::{HttpPeer, alone, wait_until};
 
 /// Where libmsec and what old code needs are installed for these tests.
 static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -87,16 +87,25 @@ fn reset(mut stream: TcpStream) {
     stream.read_exact(&mut [0; 1]).unwrap();
 }
 
+/// Requests that are answered together, when the last has come.
+const TOGETHER: usize = 100;
+
 /// The servers of `sockets.cpp`, in its order.
 fn servers() -> Vec<String> {
     let nobody = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let silent_address = silent.local_addr().unwrap();
-    let same = TcpListener::bind(silent_address).unwrap();
-    std::thread::spawn(move || {
-        let held: Vec<_> = same.incoming().collect();
-        drop((held, silent));
-    });
+    let udp_silent = silent.local_addr().unwrap().to_string();
+    let held = Mutex::new(Vec::new());
+    let hold = move |stream: TcpStream| held.lock().unwrap().push((stream, silent.local_addr()));
+    let requests = Mutex::new(Vec::new());
+    let together = move |mut stream: TcpStream| {
+        let bytes = request(&mut stream).unwrap();
+        let mut streams = requests.lock().unwrap();
+        streams.push(stream);
+        if streams.len() == TOGETHER {
+            streams.iter_mut().for_each(|stream| stream.write_all(&bytes).unwrap());
+        }
+    };
     let echoes = UdpSocket::bind("127.0.0.1:0").unwrap();
     let udp_echo = echoes.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -124,7 +133,7 @@ fn servers() -> Vec<String> {
         tcp(echo),
         nobody(),
         tcp(reset),
-        silent_address.to_string(),
+        tcp(hold),
         tcp(|mut stream| {
             request(&mut stream).unwrap();
             stream.write_all(b"no digits at all").unwrap();
@@ -137,6 +146,8 @@ fn servers() -> Vec<String> {
         tcp(large),
         udp_echo,
         nobody(),
+        udp_silent,
+        tcp(together),
     ]
 }
 
@@ -166,7 +177,7 @@ const OUTCOMES: &str = "\
     an event of two 0 - []\n\
     lent 0 - [0000000005hello]\n\
     lent again 0 - []\n\
-    many 0 - [some kept]\n";
+    many 0 - [64 kept]\n";
 
 #[test]
 fn each_end_of_an_exchange_has_its_code_at_once() {
@@ -182,7 +193,9 @@ fn each_end_of_an_exchange_has_its_code_at_once() {
 
 #[test]
 fn one_thread_of_control_runs_at_a_time() {
-    let said = run(&mut program(&compile("c++ -std=c++11", "frame.cpp", "frame")));
+    let built = compile("c++ -std=c++11", "frame.cpp", "frame");
+    let _alone = alone();
+    let said = run(&mut program(&built));
     let expected = "\
         counted 4200, together 0\n\
         tasks 0: 1 4 9 in order 321, at once, of one request\n\
