@@ -39,6 +39,11 @@ void give() { msec_semaphore_release(baton(), 1); }
 /// KiB of a coroutine's stack; 0: as the engine has it.
 std::atomic<uint32_t> stack_kb(0);
 
+/// How long the end of a program waits for its log: for a disk that is slow, not for one that hangs.
+const uint32_t FLUSH_MS = 2000;
+
+void flush_log() { msec_log_flush(FLUSH_MS); }
+
 int32_t end_at_once(void *) { return 0; }
 
 /// Lets others of the core run, also if the caller was cancelled, which no wait of the engine does.
@@ -119,6 +124,8 @@ const msec_engine *engine() {
         options.service = service_name().c_str();
         if (msec_engine_new(&options, &opened) != MSEC_OK) return nullptr;
         takes_part = true;
+        // Old code has written what it logged when its call returned, and ends as it likes.
+        atexit(flush_log);
     }
     return opened;
 }

@@ -206,6 +206,19 @@ fn one_thread_of_control_runs_at_a_time() {
 }
 
 #[test]
+fn a_program_that_ends_has_written_its_log() {
+    let built = compile("c++ -std=c++11", "lines.cpp", "lines");
+    for end in ["return", "exit", "thread"] {
+        let output = program(&built).arg(end).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{end}: {log}");
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR line ")).collect();
+        assert_eq!(lines.len(), 100, "{end}");
+        assert!(lines[99].contains(" line 99 ") && lines[99].contains("uin=5"), "{end}: {log}");
+    }
+}
+
+#[test]
 fn the_program_of_the_guide_runs() {
     let page = repository().join("docs/guide/migrating-coroutines.md");
     let text = fs::read_to_string(page).unwrap();
