@@ -12,6 +12,7 @@
 #include <new>
 
 #include "kept.h"
+#include "monitor.h"
 #include "runtime.h"
 
 namespace msec {
@@ -91,6 +92,16 @@ struct received {
 };
 
 int failed(int code, int error) {
+    errno = error;
+    return code;
+}
+
+/// Counts a failure where the original counted it; the code.
+int counted(int code) {
+    const int error = errno;
+    if (code == NET_CONNECT) attribute_add("frm.mt ", "connect failed", 1);
+    if (code == NET_SEND) attribute_add("frm.mt ", "send failed", 1);
+    if (code == NET_RECV) attribute_add("frm.mt ", "recv failed", 1);
     errno = error;
     return code;
 }
@@ -204,7 +215,7 @@ int tcp_exchange(const sockaddr_in &peer, const char *data, size_t size, std::st
         return failed(NET_ARGUMENTS, EINVAL);
     }
     try {
-        return exchange(peer, data, size, answer, check, limit(timeout_ms), manner);
+        return counted(exchange(peer, data, size, answer, check, limit(timeout_ms), manner));
     } catch (const std::bad_alloc &) {
         return failed(NET_NO_MEMORY, ENOMEM);
     }
@@ -224,11 +235,11 @@ int udp_call(const sockaddr_in &peer, const char *data, size_t size, std::string
     // Connected, it takes nothing from strangers, and hears that nobody listens there.
     if (connect(fresh.fd(), reinterpret_cast<const sockaddr *>(&peer), sizeof peer) != 0 ||
         send_all(fresh.fd(), data, size, end) != 0) {
-        return NET_SEND;
+        return counted(NET_SEND);
     }
     answer.resize(std::min<size_t>(answer_max, 65536));
     const ssize_t got = recv_some(fresh.fd(), &answer[0], answer.size(), end);
-    if (got < 0) return NET_RECV;
+    if (got < 0) return counted(NET_RECV);
     answer.resize(static_cast<size_t>(got));
     return NET_OK;
 }

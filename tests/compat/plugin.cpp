@@ -56,7 +56,16 @@ static int32_t Log(void *, msec_context *context) {
     return Answer(context, to_string(g_evaluated));
 }
 
+// The body is a port that nobody listens at.
 static int32_t Report(void *, msec_context *context) {
+    sockaddr_in nobody = {};
+    nobody.sin_family = AF_INET;
+    nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    nobody.sin_port = htons(atoi(Body(context).c_str()));
+    char request[] = "x", answer[1];
+    int size = sizeof(answer);
+    mt_tcpsendrcv(&nobody, request, 1, answer, size, 5000, [](void *, int len) { return len; });
+    mt_udpsendrcv(&nobody, request, 1, answer, size, 5000);
     ATTR_REPORT("orders");
     ATTR_REPORT(string("orders"));
     ATTR_REPORT_INC("bytes", 640);

@@ -87,12 +87,16 @@ fn reset(mut stream: TcpStream) {
     stream.read_exact(&mut [0; 1]).unwrap();
 }
 
+/// Where nobody listens.
+fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// Requests that are answered together, when the last has come.
 const TOGETHER: usize = 100;
 
 /// The servers of `sockets.cpp`, in its order.
 fn servers() -> Vec<String> {
-    let nobody = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let udp_silent = silent.local_addr().unwrap().to_string();
     let held = Mutex::new(Vec::new());
@@ -324,7 +328,9 @@ fn lines_have_the_options_of_their_request_and_a_coloured_one_has_all() {
 #[test]
 fn attributes_are_on_metrics_by_the_names_that_they_had() {
     let service = Service::start();
-    assert_eq!(service.call("Report", ""), "-2", "a command and a code beyond the last");
+    let nobody = nobody();
+    let (_, port) = nobody.split_once(':').unwrap();
+    assert_eq!(service.call("Report", port), "-2", "a command and a code beyond the last");
     let answer = HttpPeer::connect(&service.hosted.address()).get("/metrics");
     let metrics = answer.body;
     let cut = format!("attribute=\"usr.{}\"", "x".repeat(123));
@@ -333,6 +339,8 @@ fn attributes_are_on_metrics_by_the_names_that_they_had() {
         ("attribute=\"usr.bytes\"", "640"),
         ("attribute=\"usr.stock\"", "17"),
         ("attribute=\"frm.rpc caller [Demo.web]\"", "1"),
+        ("attribute=\"frm.mt connect failed\"", "1"),
+        ("attribute=\"frm.mt recv failed\"", "1"),
         ("attribute=\"plain one\"", "1"),
         ("attribute=\"plain two\"", "2"),
         ("attribute=\"plain three\"", "3"),
