@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "apart.h"
 #include "mt_api.h"
 #include "request.h"
 #include "runtime.h"

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <system_error>
-#include <thread>
+
+#include "apart.h"
 
 namespace msec {
 namespace compat {
@@ -39,22 +39,12 @@ void give() { msec_semaphore_release(baton(), 1); }
 /// KiB of a coroutine's stack; 0: as the engine has it.
 std::atomic<uint32_t> stack_kb(0);
 
-/// How long the end of a program waits for its log: for a disk that is slow, not for one that hangs.
+/// How long the end of a program waits for its log: for a slow disk, not for one that hangs.
 const uint32_t FLUSH_MS = 2000;
 
 void flush_log() { msec_log_flush(FLUSH_MS); }
 
 int32_t end_at_once(void *) { return 0; }
-
-/// Lets others of the core run, also if the caller was cancelled, which no wait of the engine does.
-/// Old code tries again what has failed, and would hold up its core forever.
-void step_aside() {
-    msec_task *nothing;
-    if (msec_spawn(engine(), end_at_once, nullptr, &nothing) == MSEC_OK &&
-        msec_task_join_uncancelled(nothing, nullptr) == MSEC_ESYSTEM_ERROR) {
-        msec_task_free(nothing);
-    }
-}
 
 int32_t sleep_apart(void *ms) {
     msec_sleep(*static_cast<const uint32_t *>(ms));
@@ -151,6 +141,14 @@ waiting::~waiting() {
     if (gave_) take();
 }
 
+void step_aside() {
+    msec_task *nothing;
+    if (msec_spawn(engine(), end_at_once, nullptr, &nothing) == MSEC_OK &&
+        msec_task_join_uncancelled(nothing, nullptr) == MSEC_ESYSTEM_ERROR) {
+        msec_task_free(nothing);
+    }
+}
+
 int wait_fd(int fd, int events, int timeout_ms) {
     pollfd asked = {fd, static_cast<short>(events), 0};
     const waiting while_it_waits;
@@ -185,21 +183,6 @@ void sleep_ms(int ms) {
     } else {
         step_aside();
     }
-}
-
-int32_t spawn_apart(msec_task_function function, void *argument, msec_task **task) {
-    const msec_engine *on = engine();
-    if (on == nullptr) return MSEC_ESYSTEM_ERROR;
-    if (!msec_on_coroutine()) return msec_spawn(on, function, argument, task);
-    // What a coroutine spawns is its request's, and is cancelled with it; what a thread spawns is
-    // nobody's.
-    int32_t code = MSEC_ESYSTEM_ERROR;
-    try {
-        std::thread([&] { code = msec_spawn(on, function, argument, task); }).join();
-    } catch (const std::system_error &) {
-        errno = EAGAIN;
-    }
-    return code;
 }
 
 void set_stack_size(unsigned bytes) {

@@ -63,9 +63,9 @@ int wait_fd(int fd, int events, int timeout_ms);
 /// which old code knows nothing of. Suspends a coroutine, blocks another thread.
 void sleep_ms(int ms);
 
-/// Runs a function as a coroutine that belongs to no request, whoever calls. MSEC_OK, or -1, or -2
-/// where no thread can be had. `task` may be NULL.
-int32_t spawn_apart(msec_task_function function, void *argument, msec_task **task);
+/// Lets others of the core run, also if the caller was cancelled, which no wait of the engine does.
+/// Old code tries again what has failed, and would hold up its core forever.
+void step_aside();
 
 /// Has coroutines get stacks of so many bytes, 64 KiB to 64 MiB. Before the engine of a program is
 /// opened; a plugin's stacks are those of its host.

@@ -412,6 +412,8 @@ fn a_thread_that_was_begun_belongs_to_no_request() {
     assert_eq!(service.call("Starts", ""), "begun");
     let line = service.lines("a thread of nobody's ends").remove(0);
     assert!(!line.contains("RPCName") && !line.contains("uin"), "{line}");
+    let (ok, said) = service.hosted.host("stop");
+    assert!(ok, "{said}{}", service.hosted.log());
 }
 
 /// The headers that programs include, and what compiles them.
