@@ -133,7 +133,13 @@ static void Apart(void *times) {
     NGLOG_ERROR("a thread of nobody's ends");
 }
 
+// As plugins do that look after something.
+static void Forever(void *) {
+    while (true) mt_sleep(10);
+}
+
 static int32_t Starts(void *, msec_context *context) {
+    if (mt_start_thread((void *)Forever, NULL) == NULL) return MSEC_ESYSTEM_ERROR;
     return Answer(context, mt_start_thread((void *)Apart, (void *)10) != NULL ? "begun" : "not");
 }
 
