@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "apart.h"
+#include "net.h"
 
 namespace msec {
 namespace compat {
@@ -49,6 +50,19 @@ int32_t end_at_once(void *) { return 0; }
 int32_t sleep_apart(void *ms) {
     msec_sleep(*static_cast<const uint32_t *>(ms));
     return 0;
+}
+
+/// What a descriptor is ready for, within that time; 0 nothing; -1 with errno.
+int look(pollfd &asked, int timeout_ms) {
+    const limit end(timeout_ms);
+    int ready;
+    do {
+        ready = poll(&asked, 1, end.left_ms());
+    } while (ready < 0 && errno == EINTR);
+    if (ready <= 0) return ready;
+    if ((asked.revents & POLLNVAL) == 0) return asked.revents;
+    errno = EBADF;
+    return -1;
 }
 
 /// Waits for a descriptor, on a coroutine. MSEC_OK, or the code of msec_wait_fd.
@@ -154,8 +168,8 @@ int wait_fd(int fd, int events, int timeout_ms) {
     const waiting while_it_waits;
     if (msec_on_coroutine() && timeout_ms != 0) {
         // What is ready is not waited for, and files always are, which the engine cannot watch.
-        const int already = poll(&asked, 1, 0);
-        if (already != 0) return already < 0 ? -1 : asked.revents;
+        const int already = look(asked, 0);
+        if (already != 0) return already;
         const int32_t code = suspend_for(fd, events, timeout_ms);
         if (code == MSEC_ETIMEOUT) return 0;
         if (code != MSEC_OK) {
@@ -165,8 +179,7 @@ int wait_fd(int fd, int events, int timeout_ms) {
         }
         timeout_ms = 0;
     }
-    const int ready = poll(&asked, 1, timeout_ms);
-    return ready <= 0 ? ready : asked.revents;
+    return look(asked, timeout_ms);
 }
 
 void sleep_ms(int ms) {

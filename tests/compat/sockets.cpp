@@ -93,6 +93,8 @@ static void ByHand(sockaddr_in echo) {
     Say("no event", mt_wait_events(fd, EPOLLIN, 20), "");
     Say("an event of two", mt_wait_events(fd, EPOLLIN | EPOLLOUT, 5000) == EPOLLOUT ? 0 : -1, "");
     close(fd);
+    errno = 0;
+    Say("closed by us", mt_wait_events(fd, EPOLLIN, 5000), "");
 
     int sock = -1;
     void *conn = mt_get_keep_conn(&echo, &sock);

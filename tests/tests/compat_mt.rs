@@ -179,6 +179,7 @@ const OUTCOMES: &str = "\
     nothing more -1 ETIME []\n\
     no event 0 - []\n\
     an event of two 0 - []\n\
+    closed by us -1 EBADF []\n\
     lent 0 - [0000000005hello]\n\
     lent again 0 - []\n\
     many 0 - [64 kept]\n";
