@@ -1,11 +1,15 @@
 #include "request.h"
 
+#include <atomic>
+
 #include <msec.h>
 
 namespace msec {
 namespace compat {
 
 namespace {
+
+std::atomic<bool> has_options(false);
 
 /// What a coroutine has of its own, to which nobody gave a request.
 struct alone {
@@ -47,7 +51,10 @@ work &current() {
 
 request &current_request() { return *current().whom; }
 
+void expect_options() { has_options.store(true, std::memory_order_relaxed); }
+
 void apply_options() {
+    if (!has_options.load(std::memory_order_relaxed)) return;
     work &at = current();
     if (at.applied != at.whom->options.Changes()) {
         at.applied = at.whom->options.Apply(at.applied);

@@ -27,6 +27,9 @@ struct request {
 /// The one that the running thread of control works for.
 request &current_request();
 
+/// An option was set, of whatever request; before, nobody need look for his.
+void expect_options();
+
 /// Has the engine know, of the running thread of control, what others have set who work for the
 /// same request.
 void apply_options();

@@ -27,6 +27,7 @@ void CLogOption::Set(const char *key, const char *value) {
     if (pairs_[at].second == value) return;
     pairs_[at].second = value;
     changes_++;
+    msec::compat::expect_options();
     // At once, since the request may be coloured by it, and so may what it calls.
     msec::compat::apply_options();
 }
