@@ -197,6 +197,15 @@ fn each_end_of_an_exchange_has_its_code_at_once() {
 }
 
 #[test]
+fn connections_are_kept_for_a_minute_and_not_without_a_bound() {
+    let inside = PREFIX.join("share/msec/compat");
+    let source = inside.join("kept.cpp");
+    let compiler = format!("c++ -std=c++11 -I{} {}", inside.display(), source.display());
+    let built = compile(&compiler, "kept.cpp", "kept");
+    assert_eq!(run(&mut program(&built)), "everything works\n");
+}
+
+#[test]
 fn one_thread_of_control_runs_at_a_time() {
     let built = compile("c++ -std=c++11", "frame.cpp", "frame");
     let _alone = alone();
@@ -324,6 +333,12 @@ fn lines_have_the_options_of_their_request_and_a_coloured_one_has_all() {
         assert!(line.contains("uin=11228491") && line.contains("Coloring=1"), "{line}");
     }
     assert_eq!(service.lines("detail").len(), 2, "of the request that is not coloured");
+
+    let client = Client::new(&service.engine, &service.hosted.address()).unwrap();
+    let coloured = CallOptions::new().dyed(true);
+    let reply = client.call_raw("old.Old.Log", b"78", &coloured).unwrap();
+    assert_eq!(&reply.body[..], b"2", "a caller may colour a request, too");
+    wait_until("its lines", || service.lines(" DEBUG ").iter().any(|line| line.contains("uin=78")));
 }
 
 #[test]
