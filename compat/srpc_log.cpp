@@ -55,12 +55,17 @@ namespace compat {
 
 namespace {
 
+/// LOG_INFO and LOG_DEBUG of syslog.h, which takes the names for itself where it is included.
+enum { SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
+
 /// Between INFO and ERROR the engine has one more.
 uint32_t level_of(int level) {
     switch (level) {
         case LEVEL_TRACE: return MSEC_LOG_TRACE;
-        case LEVEL_DEBUG: return MSEC_LOG_DEBUG;
-        case LEVEL_INFO: return MSEC_LOG_INFO;
+        case LEVEL_DEBUG:
+        case SYSLOG_DEBUG: return MSEC_LOG_DEBUG;
+        case LEVEL_INFO:
+        case SYSLOG_INFO: return MSEC_LOG_INFO;
         case LEVEL_ERROR: return MSEC_LOG_ERROR;
         default: return MSEC_LOG_FATAL;
     }

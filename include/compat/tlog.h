@@ -14,8 +14,13 @@ namespace comm {
 
 enum {
     LOG_TRACE = ::msec::compat::LEVEL_TRACE,
+// Where syslog.h was included, its numbers have these names, and are understood.
+#ifndef LOG_DEBUG
     LOG_DEBUG = ::msec::compat::LEVEL_DEBUG,
+#endif
+#ifndef LOG_INFO
     LOG_INFO = ::msec::compat::LEVEL_INFO,
+#endif
     LOG_ERROR = ::msec::compat::LEVEL_ERROR,
     LOG_FATAL = ::msec::compat::LEVEL_FATAL,
     LOG_NONE = 5
@@ -29,7 +34,7 @@ public:
 
     /// Whether records of that level are not kept here.
     bool is_off(int level) const {
-        return level >= LOG_NONE || !::msec::compat::log_is_on(level);
+        return level == LOG_NONE || !::msec::compat::log_is_on(level);
     }
 };
 

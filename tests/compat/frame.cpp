@@ -94,8 +94,15 @@ static void LooksForPrivate(void *) {
     g_ended++;
 }
 
+// More than a stack has that nobody asked for.
+static void Deep(void *) {
+    volatile char data[700 * 1024];
+    for (size_t i = 0; i < sizeof(data); i += 4096) data[i] = 1;
+    g_ended++;
+}
+
 int main() {
-    mt_set_stack_size(128 * 1024);
+    mt_set_stack_size(1024 * 1024);
     if (!mt_init_frame()) return 1;
     for (int i = 0; i < kThreads; i++) {
         if (mt_start_thread((void *)Thread, i % 2 ? (void *)&g_counter : NULL) == NULL) return 1;
@@ -109,7 +116,8 @@ int main() {
 
     Tasks();
     mt_start_thread((void *)LooksForPrivate, NULL);
-    while (g_ended == kThreads) mt_sleep(1);
+    mt_start_thread((void *)Deep, NULL);
+    while (g_ended < kThreads + 2) mt_sleep(1);
     printf("a thread of its own has %s\n", g_seen == NULL ? "no request" : "a request of others");
     return 0;
 }

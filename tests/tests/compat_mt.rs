@@ -228,6 +228,7 @@ fn a_program_that_ends_has_written_its_log() {
         assert_eq!(output.status.code(), Some(3), "{end}: {log}");
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR line ")).collect();
         assert_eq!(lines.len(), 100, "{end}");
+        assert!(log.contains(" INFO server's line ") && !log.contains("detail"), "{end}: {log}");
         assert!(lines[99].contains(" line 99 ") && lines[99].contains("uin=5"), "{end}: {log}");
     }
 }
