@@ -1,3 +1,10 @@
+// Who begins what belongs to no request.
+//
+//   a request's coroutine ── order ──► the starter, a coroutine of nobody's ── msec_spawn ──► it
+//
+// A coroutine that a request's spawns has its deadline, is cancelled with it and logs its ReqID:
+// right for mt_exec_all_task, wrong for what outlives the request.
+
 #include "apart.h"
 
 #include <atomic>

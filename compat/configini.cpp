@@ -1,3 +1,10 @@
+// Files that were read are remembered with what told them apart: device, file, size and times. A
+// call looks at those and, if they are the same, at what is remembered.
+//
+// Times alone would not do. File systems count them in ticks of the kernel, so a file may change
+// twice within one, the second time behind the back of who has read it after the first. What
+// changed right before it was read is therefore read once more.
+
 #include "configini.h"
 
 #include <errno.h>
@@ -22,8 +29,7 @@ enum { FOUND = 0, NO_FILE = -1, NO_VALUE = -2, BAD_FILE = -3 };
 
 /// Files that are remembered; others are read each time.
 const size_t FILES_MAX = 64;
-/// A file that changed so shortly before it was read may change again without its time showing it:
-/// file systems count in ticks of the kernel, which are up to 10 ms long.
+/// Longer than a tick of the kernel, which is up to 10 ms.
 const int64_t TICK_NS = 20 * 1000 * 1000;
 
 /// Values by section and key.

@@ -1,3 +1,7 @@
+// Connections by peer, the newest lent first: those that are used stay, and the others grow old.
+// No thread looks after them. Old ones are closed when one of their peer is asked for, and those of
+// all peers now and then when one is given back.
+
 #include "kept.h"
 
 #include <errno.h>

@@ -1,3 +1,13 @@
+// An exchange: a connection, a request, an answer, in one time for all of it.
+//
+//   take_kept ─► send ─► receive until `check` says that it is whole ─► keep
+//       │ none               │ it had died before, and nothing has come
+//       ▼                    ▼
+//   connect_to ─► send ─► receive ─► keep, if nothing else came; else close
+//
+// All sockets are non-blocking: each operation is tried, and only what is not ready is waited for.
+// A connection that is refused or reset ends the wait at once: the kernel reports it as ready.
+
 #include "net.h"
 
 #include <errno.h>
