@@ -68,7 +68,11 @@ std::string trimmed(const std::string &text) {
 bool parse(std::istream &lines, values &found) {
     std::map<std::string, bool> sections;
     std::string section, line;
+    const std::string mark = "\xef\xbb\xbf";
+    bool is_first = true;
     while (std::getline(lines, line)) {
+        if (is_first && line.compare(0, mark.size(), mark) == 0) line.erase(0, mark.size());
+        is_first = false;
         const std::string text = trimmed(line.substr(0, line.find_first_of("#;")));
         if (text.empty()) continue;
         if (text[0] == '[') {

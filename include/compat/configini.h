@@ -5,7 +5,8 @@
  * file's time, and does not wait for anything but the disk.
  *
  * `#` and `;` begin a comment anywhere in a line; names are case-sensitive; blanks around names and
- * values do not count; a section or a key that is there twice is an error.
+ * values do not count; a section or a key that is there twice is an error. A byte order mark is
+ * skipped; values are the bytes of the file, in whatever encoding.
  */
 
 #ifndef MSEC_COMPAT_CONFIGINI_H

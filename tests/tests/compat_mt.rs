@@ -392,16 +392,22 @@ fn configuration_is_read_again_when_it_has_changed() {
 
     let own = scratch("config").join("own.ini");
     for (text, expect) in [
-        ("[OLD]\n colour = a=b \n", "0 a=b"),
-        ("; [OLD]\n[OLD]\ncolour=#red\n", "-2 untouched"),
-        ("[old]\ncolour=red\n", "-2 untouched"),
-        ("[OLD]\ncolour\n", "-3 untouched"),
-        ("[OLD]\n[OLD]\n", "-3 untouched"),
-        ("[OLD\ncolour=red\n", "-3 untouched"),
-        ("colour=red\n", "-3 untouched"),
+        (&b"[OLD]\n colour = a=b \n"[..], "0 a=b"),
+        (b"\xef\xbb\xbf[OLD] # \xc8\xd5\xd6\xbe\r\ncolour=red ; \xbc\xb6\r\n", "0 red"),
+        (b"; [OLD]\n[OLD]\ncolour=#red\n", "-2 untouched"),
+        (b"[old]\ncolour=red\n", "-2 untouched"),
+        (b"[OLD]\ncolour\n", "-3 untouched"),
+        (b"[OLD]\n[OLD]\n", "-3 untouched"),
+        (b"[OLD\ncolour=red\n", "-3 untouched"),
+        (b"colour=red\n", "-3 untouched"),
     ] {
         fs::write(&own, text).unwrap();
-        assert_eq!(service.call("Config", own.to_str().unwrap()), expect, "{text}");
+        assert_eq!(
+            service.call("Config", own.to_str().unwrap()),
+            expect,
+            "{}",
+            text.escape_ascii()
+        );
     }
     fs::remove_file(&own).unwrap();
     assert_eq!(service.call("Config", own.to_str().unwrap()), "-1 untouched");
