@@ -4,9 +4,9 @@
 //! `msec_codegen` tells what is in them.
 //! All is made before anything is written, so that a mistake leaves the folder as it was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use msec_codegen::{Build, Error};
+use msec_codegen::{Build, Error, Keep, ProjectFile};
 
 use crate::commands::{Command, Example, Flag, Run, flag};
 use crate::failure::Failure;
@@ -22,9 +22,15 @@ with. Its messages are those of `protoc --cpp_out`. For Java, each service becom
 and a client, in the folder of its package; the messages are those of `protoc --java_out`. For
 Rust, each package becomes one file, messages included. Beside them lies x.pb, the descriptor
 set, for `msec call --descriptors`. No protoc is needed. As its plugin, protoc-gen-msec writes
-the same: `protoc --msec_out=DIR`, or `--msec_out=lang=java:DIR`.",
+the same: `protoc --msec_out=DIR`, or `--msec_out=lang=java:DIR`.
+
+With --compat, a file of the original's becomes the project of C++ that its create_rpc.py made:
+package_server/ and package_client/, with the same classes and the same targets of make. Files
+that are yours stay as they are, such as msg_package_impl.cpp; the original's own Makefile and
+service_package_frm.cpp get .old behind their names. What was kept or renamed is said.",
     flags: &[&[
         flag("lang", "cpp|java|rust", "the language; default cpp"),
+        flag("compat", "", "the project that sources written for the original go on in"),
         flag("out", "DIR", "where to write to; default: here"),
         Flag {
             repeats: true,
@@ -40,6 +46,10 @@ the same: `protoc --msec_out=DIR`, or `--msec_out=lang=java:DIR`.",
         Example {
             does: "Rust for two files that import others",
             line: "msec gen proto/shop.proto proto/stock.proto --lang rust -I proto --out src/shop",
+        },
+        Example {
+            does: "the project of a service that was written for the original",
+            line: "msec gen --compat voa_server/voa.proto --out .",
         },
     ],
     run: Run::Generate,
@@ -58,6 +68,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         build.include(folder);
     }
     let wrong = |error: Error| Failure::usage(error.to_string());
+    let folder = Path::new(arguments.value("out").unwrap_or(".".as_ref()));
+    if arguments.has("compat") {
+        if arguments.word("lang")? != "cpp" {
+            return Err(Failure::usage("--compat is for C++ only"));
+        }
+        let files = build.generate_compat().map_err(wrong)?;
+        some(arguments, files.is_empty())?;
+        return files.iter().try_for_each(|file| place(folder, file));
+    }
     let code = match arguments.word("lang")? {
         "rust" => build.generate(),
         "java" => build.generate_java(),
@@ -65,18 +84,55 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let code = code.map_err(wrong)?;
     let sets = build.descriptor_sets().map_err(wrong)?;
-    if sets.is_empty() {
-        let names = arguments.operands().iter().map(|name| name.to_string_lossy());
-        let names: Vec<_> = names.collect();
-        return Err(Failure::usage(format!("{}: no service is declared there", names.join(", "))));
-    }
-    let folder = Path::new(arguments.value("out").unwrap_or(".".as_ref()));
+    some(arguments, sets.is_empty())?;
     for file in code {
         write(&folder.join(file.name), file.text.as_bytes())?;
     }
     for file in sets {
         write(&folder.join(file.name), &file.bytes)?;
     }
+    Ok(())
+}
+
+/// Refuses files without any service.
+fn some(arguments: &Arguments, are_none: bool) -> Result<(), Failure> {
+    if !are_none {
+        return Ok(());
+    }
+    let names = arguments.operands().iter().map(|name| name.to_string_lossy());
+    let names: Vec<_> = names.collect();
+    Err(Failure::usage(format!("{}: no service is declared there", names.join(", "))))
+}
+
+/// Writes a file of a project, unless it is there and has to stay. Says what is not as before.
+fn place(folder: &Path, file: &ProjectFile) -> Result<(), Failure> {
+    let path = folder.join(&file.name);
+    let there = std::fs::read(&path).ok();
+    let stays = match (&there, file.keep) {
+        (None, _) | (_, Keep::Never) => false,
+        (Some(_), Keep::Always) => true,
+        (Some(bytes), Keep::If(mark)) => String::from_utf8_lossy(bytes).contains(mark),
+    };
+    if stays {
+        println!("kept    {}: it is yours", path.display());
+        return Ok(());
+    }
+    if there.is_some() && file.keep != Keep::Never {
+        let old = PathBuf::from(format!("{}.old", path.display()));
+        if old.exists() {
+            let text = format!("{} is in the way: move it elsewhere", old.display());
+            return Err(Failure::failed(text));
+        }
+        std::fs::rename(&path, &old).map_err(|error| {
+            Failure::failed(format!("cannot rename {}: {error}", path.display()))
+        })?;
+        println!("renamed {}: carry lines of your own over", old.display());
+    }
+    if there.as_deref() == Some(file.text.as_bytes()) && file.keep == Keep::Never {
+        return Ok(());
+    }
+    write(&path, file.text.as_bytes())?;
+    println!("wrote   {}", path.display());
     Ok(())
 }
 

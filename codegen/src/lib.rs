@@ -4,7 +4,8 @@
 //! ```text
 //! echo.proto ──protox──► descriptors ──check──┬► comments ──prost-build──► echo.rs
 //!              protoc ───────┘          │     ├► cpp ────────────────────► echo.msec.h
-//!                                       │     └► java ───────────────────► EchoService.java, …
+//!                                       │     ├► java ───────────────────► EchoService.java, …
+//!                                       │     └► compat ─────────────────► echo_server/, …
 //!                                       │ streaming, names that meet: an error with file and line
 //! ```
 //!
@@ -40,6 +41,7 @@
 
 mod check;
 mod comments;
+mod compat;
 mod cpp;
 mod descriptors;
 mod error;
@@ -47,6 +49,7 @@ mod java;
 pub mod plugin;
 mod service;
 
+pub use compat::{Keep, ProjectFile};
 pub use error::Error;
 
 use std::collections::BTreeMap;
@@ -183,7 +186,7 @@ impl Build {
                 .map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))?;
         }
         if cargo_folder.is_some() {
-            for path in sources.paths {
+            for (_, path) in sources.paths {
                 println!("cargo::rerun-if-changed={}", path.display());
             }
         }
@@ -217,6 +220,14 @@ impl Build {
     pub fn generate_java(&self) -> Result<Vec<GeneratedFile>, Error> {
         let sources = self.sources()?;
         java::generate(&sources.descriptors, &sources.names)
+    }
+
+    /// Generates the project of each of the files that declares services, as the original's
+    /// generator did: for sources that were written for it.
+    ///
+    /// Errors: those of [`Build::generate`]; a file without a package or `cc_generic_services`.
+    pub fn generate_compat(&self) -> Result<Vec<ProjectFile>, Error> {
+        compat::generate(&self.sources()?)
     }
 
     /// The descriptor set of each of the files that declares services.
@@ -258,7 +269,10 @@ impl Build {
         let includes = if self.includes.is_empty() { parents() } else { self.includes.clone() };
         let mut compiler = protox::Compiler::new(includes).map_err(Error::from)?;
         compiler.include_source_info(true).include_imports(true).open_files(&self.protos)?;
-        let paths = compiler.files().filter_map(|file| file.path()).map(Path::to_path_buf);
+        let paths = compiler.files().filter_map(|file| {
+            let path = file.path()?;
+            Some((file.name().to_string(), path.to_path_buf()))
+        });
         let names = compiler.files().filter(|file| !file.is_import());
         Ok(Sources {
             paths: paths.collect(),
@@ -317,7 +331,8 @@ impl Build {
 
 /// What protox has read.
 struct Sources {
-    paths: Vec<PathBuf>,
+    /// Every file by its name, and where it is.
+    paths: Vec<(String, PathBuf)>,
     /// Of the files that were given, not those that they import.
     names: Vec<String>,
     descriptors: FileDescriptorSet,

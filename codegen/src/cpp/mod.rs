@@ -19,7 +19,7 @@
 //! have the same. The same set gives the same text, whoever has compiled it.
 
 mod check;
-mod names;
+pub(crate) mod names;
 mod service;
 mod text;
 
