@@ -1,0 +1,52 @@
+// One call on the engine, in the words of old code.
+
+#ifndef MSEC_COMPAT_CALL_H
+#define MSEC_COMPAT_CALL_H
+
+#include <stdint.h>
+
+#include <string>
+
+namespace msec {
+namespace compat {
+
+/// What to call, and how.
+struct wanted {
+    /// A service, `ip:port`, or `ip:port@udp`.
+    std::string target;
+    std::string method;
+    std::string body;
+    /// In milliseconds, more than 0.
+    int32_t timeout_ms;
+    bool dyed;
+    /// The name that the callee sees; empty: that of this service.
+    std::string caller;
+    /// Whether a call that took too long ends with -12; else with -13, as the rest that goes wrong
+    /// on the way does.
+    bool tells_timeouts;
+};
+
+/// How it ended.
+struct answer {
+    /// 0, or a code.
+    int32_t code;
+    /// Whether the code is the callee's own.
+    bool answered;
+    /// What the method returned.
+    int32_t result;
+    std::string body;
+    /// What went wrong.
+    std::string text;
+};
+
+/// Calls, and waits: suspends the coroutine, or blocks a plain thread.
+///
+/// Of what goes wrong on this side, the engine knows more kinds than old code does: -101, -104,
+/// -108, -109 and -11 are -13 to it; -102, -103 and -10 are -12 or -13. What a callee that knows
+/// these kinds answers is told apart no finer.
+answer call(const wanted &asked);
+
+}  // namespace compat
+}  // namespace msec
+
+#endif
