@@ -29,7 +29,7 @@ const msec_plugin *plugin(int (*init)(void *, void *), void (*fini)(void *, void
 /// one core a process, unless config.ini says how many: old code expects that one thread runs it.
 #define MSEC_COMPAT_PLUGIN                                                                        \
     extern "C" {                                                                                  \
-    extern __attribute__((visibility("default"), used)) const char msec_plugin_one_core;          \
+    extern __attribute__((visibility("default"))) const char msec_plugin_one_core;                \
     const char msec_plugin_one_core = 1;                                                          \
     __attribute__((visibility("default"))) const msec_plugin *msec_plugin_v1(void) {              \
         return ::msec::compat::plugin(spp_handle_init, spp_handle_fini, spp_handle_loop);         \

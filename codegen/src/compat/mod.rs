@@ -24,6 +24,7 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto
 
 use crate::check::{FILE_SERVICE, line_of, streams};
 use crate::cpp::names::{Types, identifier, namespace, stem};
+use crate::cpp::text::{LEVEL, signature};
 use crate::descriptors::with_imports;
 use crate::{Error, Sources};
 
@@ -199,7 +200,7 @@ impl Project<'_> {
         }
         text += "\n";
         text.extend(parts.iter().rev().map(|part| format!("}}  // namespace {part}\n")));
-        Ok(self.filled(template).replace("@CLASSES@\n", &text))
+        Ok(self.filled(template).replace("@CLASSES@", &text))
     }
 
     /// The class of protoc's that gives calls to messages.
@@ -210,14 +211,20 @@ impl Project<'_> {
             let function = identifier(method.name());
             let request = self.class(method.input_type())?;
             let response = self.class(method.output_type())?;
+            let parameters = [
+                "google::protobuf::RpcController *controller".into(),
+                format!("const {request} *request"),
+                format!("{response} *response"),
+                "google::protobuf::Closure *".into(),
+            ];
+            let head = signature(LEVEL, &format!("virtual void {function}"), &parameters, " {");
             methods += &format!(
                 "
-    virtual void {function}(google::protobuf::RpcController *controller,
-                            const {request} *request,
-                            {response} *response,
-                            google::protobuf::Closure *) {{
-        {message} *message = dynamic_cast<{message} *>(controller);
-        if (message == NULL) return controller->SetFailed(\"the controller is no {message}\");
+{head}        {message} *message = dynamic_cast<{message} *>(controller);
+        if (message == NULL) {{
+            controller->SetFailed(\"the controller is no {message}\");
+            return;
+        }}
         message->SetSrvRet(message->{function}(request, response));
     }}
 "
@@ -234,9 +241,8 @@ impl Project<'_> {
             let function = identifier(method.name());
             let request = self.class(method.input_type())?;
             let response = self.class(method.output_type())?;
-            methods += &format!(
-                "    virtual int {function}(const {request} *request, {response} *response);\n"
-            );
+            let parameters = [format!("const {request} *request"), format!("{response} *response")];
+            methods += &signature(LEVEL, &format!("virtual int {function}"), &parameters, ";");
         }
         Ok(format!(
             "class {class} : public srpc::CRpcMsgBase {{
@@ -256,12 +262,13 @@ public:
             let function = identifier(method.name());
             let request = self.class(method.input_type())?;
             let response = self.class(method.output_type())?;
+            let parameters = [format!("const {request} *request"), format!("{response} *response")];
+            let head = signature(0, &format!("int {class}::{function}"), &parameters, " {");
             text += &format!(
                 "
 // What this returns travels to the caller beside the answer. Who calls SetFailed(code) sends no
 // answer but a failure.
-int {class}::{function}(const {request} *request, {response} *response) {{
-    (void)request;
+{head}    (void)request;
     (void)response;
     return 0;
 }}

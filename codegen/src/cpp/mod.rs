@@ -21,7 +21,7 @@
 mod check;
 pub(crate) mod names;
 mod service;
-mod text;
+pub(crate) mod text;
 
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
