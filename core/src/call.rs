@@ -251,9 +251,13 @@ pub(crate) fn cancelled(method: &str) -> Error {
         .while_calling(method)
 }
 
-pub(crate) fn timed_out(address: &impl std::fmt::Display, method: &str) -> Error {
-    Error::new(Code::TIMEOUT, format!("no answer from {address} within the deadline"))
-        .while_calling(method)
+/// A call whose deadline came; `code` is what its connection knows of that.
+pub(crate) fn timed_out(address: &impl std::fmt::Display, code: Code, method: &str) -> Error {
+    let text = match code {
+        Code::INVALID_SEQUENCE => format!("{address} answers what it was never asked"),
+        _ => format!("no answer from {address} within the deadline"),
+    };
+    Error::new(code, text).while_calling(method)
 }
 
 pub(crate) fn too_large(method: &str, too_large: TooLarge) -> Error {

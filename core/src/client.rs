@@ -475,7 +475,8 @@ impl ClientSide {
     pub(crate) fn timed_out(&self, shard: &Rc<Shard>, connection: &Rc<Connection>, sequence: u64) {
         let flying = self.calls.borrow_mut().handle_timeout(sequence);
         let Some(flying) = flying else { return };
-        let error = call::timed_out(&self.address, flying.method.text());
+        let code = self.calls.borrow().unanswered();
+        let error = call::timed_out(&self.address, code, flying.method.text());
         flying.done.tell(shard, Err(error));
         self.send_cancel(shard, connection, sequence);
         // The peer may have vanished, or only be slow: further calls take a new connection, and

@@ -203,7 +203,8 @@ impl DatagramPeer {
     pub(crate) fn timed_out(&self, shard: &Rc<Shard>, sequence: u64) {
         let flying = self.calls.borrow_mut().handle_timeout(sequence);
         if let Some(flying) = flying {
-            let error = call::timed_out(&self.address, flying.method.text());
+            let code = self.calls.borrow().unanswered();
+            let error = call::timed_out(&self.address, code, flying.method.text());
             flying.done.tell(shard, Err(error));
         }
     }

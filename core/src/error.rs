@@ -50,6 +50,8 @@ struct Inner {
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// The request surely has not left.
     unsent: bool,
+    /// A service has answered so.
+    answered: bool,
 }
 
 impl Error {
@@ -61,7 +63,8 @@ impl Error {
     #[cold]
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Error {
         let (message, operation) = (message.into(), Cow::Borrowed(""));
-        Error { inner: Box::new(Inner { code, message, operation, source: None, unsent: false }) }
+        let (source, unsent, answered) = (None, false, false);
+        Error { inner: Box::new(Inner { code, message, operation, source, unsent, answered }) }
     }
 
     /// The business method failed: [`Code::SERVICE_FAILED`] (-18).
@@ -101,7 +104,9 @@ impl Error {
     /// What a service answered: its code, and its text as it came, in whatever encoding.
     pub(crate) fn answered(code: Code, text: &[u8], method: &str) -> Error {
         let text = String::from_utf8_lossy(text).into_owned();
-        Error::new(code, text).while_calling(method)
+        let mut error = Error::new(code, text).while_calling(method);
+        error.inner.answered = true;
+        error
     }
 
     /// Names the operation in which it happened: a verb and its object. The last one counts.
@@ -127,6 +132,11 @@ impl Error {
     /// What happened, as it travels on the wire.
     pub fn code(&self) -> Code {
         self.inner.code
+    }
+
+    /// Whether a service has answered so; else whoever called it has found that.
+    pub fn is_answer(&self) -> bool {
+        self.inner.answered
     }
 
     /// Who has to act.

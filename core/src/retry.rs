@@ -78,7 +78,7 @@ impl Attempts {
         write_body: &impl Fn(&mut Writer<'_, '_>),
     ) -> Next {
         if shard.fresh_ns() >= call.deadline_ns {
-            let error = call::timed_out(&**call.target, call.method);
+            let error = call::timed_out(&**call.target, Code::TIMEOUT, call.method);
             return over(shard, call, Err(self.error.take().unwrap_or(error)), 0);
         }
         let tried = &self.tickets[..self.count];

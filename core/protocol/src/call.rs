@@ -10,7 +10,7 @@
 //!               │            │               │                  │
 //!        handle_answer  handle_timeout  cancel (by us)   handle_death (all)
 //!               ▼            ▼               ▼                  ▼
-//!            its code      -10             -103                -11
+//!            its code    -10, -16          -103                -11
 //! ```
 //!
 //! Each call leaves the table exactly once, whichever comes first; after that its sequence belongs
@@ -25,6 +25,7 @@ use crate::limits::{
     CALLS_PER_CONNECTION_MAX, DEADLINE_MS_MAX, SEQUENCE_MAX, TIMEOUTS_IN_SILENCE_MAX,
 };
 use crate::sequences::Sequences;
+use crate::status::Code;
 
 /// The calls in flight of one connection. `T` is whatever wakes the caller.
 #[derive(Debug)]
@@ -32,6 +33,12 @@ pub struct Calls<T> {
     in_flight: Sequences<T>,
     /// The sequence to try next. Invariant: 1 to [`SEQUENCE_MAX`].
     next: u64,
+    /// The last answer was none to any call that was ever begun here.
+    out_of_step: bool,
+    /// The first sequence of all.
+    first: u64,
+    /// How many calls were begun; stops at [`SEQUENCE_MAX`], when all sequences were used.
+    begun: u64,
     /// Calls that timed out since the last byte was received.
     timeouts_in_silence: u32,
 }
@@ -44,7 +51,9 @@ impl<T> Calls<T> {
     /// None in flight. `first` is the first sequence, taken modulo what is possible.
     pub const fn new(first: u32) -> Calls<T> {
         let next = first as u64 % SEQUENCE_MAX + 1;
-        Calls { in_flight: Sequences::new(), next, timeouts_in_silence: 0 }
+        let in_flight = Sequences::new();
+        let (first, begun) = (next, 0);
+        Calls { in_flight, next, out_of_step: false, first, begun, timeouts_in_silence: 0 }
     }
 
     /// Begins a call and says the sequence to send: 1 to 2³¹-1, of no other call in flight.
@@ -58,6 +67,7 @@ impl<T> Calls<T> {
         loop {
             let sequence = self.next;
             self.next = if sequence == SEQUENCE_MAX { 1 } else { sequence + 1 };
+            self.begun = (self.begun + 1).min(SEQUENCE_MAX);
             match self.in_flight.insert(sequence, call) {
                 Ok(()) => return Ok(sequence),
                 Err(returned) => call = returned,
@@ -69,7 +79,21 @@ impl<T> Calls<T> {
     /// late, a duplicate, or made up; drop it.
     #[inline]
     pub fn handle_answer(&mut self, sequence: u64) -> Option<T> {
-        self.in_flight.remove(sequence)
+        let call = self.in_flight.remove(sequence);
+        self.out_of_step = call.is_none() && !self.has_begun(sequence);
+        call
+    }
+
+    /// What a call ends with whose deadline passes now: -10, or -16 if the peer does answer, but
+    /// what it was never asked. A made-up answer thus ends no call before its time.
+    pub fn unanswered(&self) -> Code {
+        if self.out_of_step { Code::INVALID_SEQUENCE } else { Code::TIMEOUT }
+    }
+
+    /// Whether a call was ever begun with this sequence.
+    fn has_begun(&self, sequence: u64) -> bool {
+        let after_first = |sequence: u64| (sequence + SEQUENCE_MAX - self.first) % SEQUENCE_MAX;
+        (1..=SEQUENCE_MAX).contains(&sequence) && after_first(sequence) < self.begun
     }
 
     /// Bytes, of whatever, were received: the peer is alive.
@@ -176,6 +200,26 @@ mod tests {
         }
         assert_eq!(calls.handle_timeout(timed_out), None);
         assert_eq!(calls.cancel(cancelled), None);
+    }
+
+    #[test]
+    fn an_answer_to_nothing_is_told_from_a_late_one() {
+        for first in [0, 7, i32::MAX as u32 - 1] {
+            let mut calls = Calls::new(first);
+            let next = calls.next;
+            assert!(!calls.has_begun(next));
+            let [one, two, three] = [(); 3].map(|()| calls.begin(()).unwrap());
+            calls.handle_answer(two).unwrap();
+            assert!([one, two, three].iter().all(|sequence| calls.has_begun(*sequence)));
+            let next = calls.next;
+            for sequence in [next, 0, SEQUENCE_MAX + 1, u64::MAX] {
+                assert!(!calls.has_begun(sequence), "{sequence}");
+                assert_eq!(calls.handle_answer(sequence), None);
+                assert_eq!(calls.unanswered(), Code::INVALID_SEQUENCE);
+                assert_eq!(calls.handle_answer(two), None);
+                assert_eq!(calls.unanswered(), Code::TIMEOUT);
+            }
+        }
     }
 
     #[test]
