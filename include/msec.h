@@ -1023,6 +1023,12 @@ const char *msec_strerror(int32_t code);
 const char *msec_error_text(void);
 
 /**
+ * Whether the last failed function of this library failed because a service has answered so; else
+ * it was found here, such as that no answer came. Valid as long as `msec_error_text` is.
+ */
+bool msec_error_answered(void);
+
+/**
  * Whether a call that ended with this code surely did not run, and another attempt, elsewhere or
  * later, may do better.
  */

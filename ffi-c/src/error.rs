@@ -1,6 +1,6 @@
 //! Codes and their texts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::sync::LazyLock;
 
@@ -13,6 +13,8 @@ thread_local! {
     /// What the last failure on this thread was. Nobody suspends between a failure and the look at
     /// its text, so coroutines do not get each other's.
     static LAST: RefCell<CString> = RefCell::default();
+    /// Whether it was a service's answer.
+    static ANSWERED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The texts of all codes, as C wants them.
@@ -32,6 +34,7 @@ pub(crate) fn keep(error: &Error) -> i32 {
         true => keep_text(&text),
         false => keep_text(&format!("{text} ({})", error.operation())),
     }
+    ANSWERED.set(error.is_answer());
     match error.code() {
         // A handler of this or another language failed without saying how.
         Code::OK => Code::SERVICE_FAILED.0,
@@ -42,6 +45,7 @@ pub(crate) fn keep(error: &Error) -> i32 {
 pub(crate) fn keep_text(text: &str) {
     let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
     LAST.with(|last| *last.borrow_mut() = text);
+    ANSWERED.set(false);
 }
 
 /// The text of a code, such as "timeout" for -10; "unkown error" (as old monitoring has it) for a
@@ -60,6 +64,13 @@ pub extern "C" fn msec_strerror(code: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn msec_error_text() -> *const c_char {
     guard::or(c"".as_ptr(), || LAST.with(|last| last.borrow().as_ptr()))
+}
+
+/// Whether the last failed function of this library failed because a service has answered so; else
+/// it was found here, such as that no answer came. Valid as long as `msec_error_text` is.
+#[unsafe(no_mangle)]
+pub extern "C" fn msec_error_answered() -> bool {
+    guard::or(false, || ANSWERED.get())
 }
 
 /// Whether a call that ended with this code surely did not run, and another attempt, elsewhere or

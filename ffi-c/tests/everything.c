@@ -99,11 +99,13 @@ static void calls(const char *address) {
     reply = NULL;
     CHECK(msec_client_call(client, "echo.EchoService.Refuse", "", 0, NULL, &reply) == -7001);
     CHECK(reply == NULL && strstr(msec_error_text(), "no such article") != NULL);
+    CHECK(msec_error_answered());
     CHECK(msec_client_call(client, "echo.EchoService.Missing", "", 0, NULL, &reply) ==
           MSEC_EINVALID_METHOD);
     options.timeout_ms = 20;
     CHECK(msec_client_call(client, "echo.EchoService.Sleepy", "", 0, &options, &reply) ==
           MSEC_ETIMEOUT);
+    CHECK(!msec_error_answered());
     CHECK(!strcmp(msec_strerror(MSEC_ETIMEOUT), "timeout") && !msec_error_retryable(MSEC_ETIMEOUT));
 
     for (index = 0; index < 8; index++)

@@ -111,6 +111,7 @@ void msec_engine_free(struct msec_engine *engine) { __builtin_trap(); }
 const char *msec_engine_io(const struct msec_engine *engine) { __builtin_trap(); }
 const char *msec_strerror(int32_t code) { __builtin_trap(); }
 const char *msec_error_text(void) { __builtin_trap(); }
+bool msec_error_answered(void) { __builtin_trap(); }
 bool msec_error_retryable(int32_t code) { __builtin_trap(); }
 const struct msec_engine *msec_host_engine(const struct msec_host *host) { __builtin_trap(); }
 const char *msec_host_service(const struct msec_host *host) { __builtin_trap(); }
