@@ -46,6 +46,17 @@ impl PluginCopy {
     }
 }
 
+/// Whether a plugin exports this: it was written for a process that one thread runs. The supervisor
+/// has to know before anything is loaded, for the sockets of a worker are one a core; and it never
+/// runs a plugin's code. A name that a library exports stands in it between two NULs.
+const ONE_CORE: &[u8] = b"\0msec_plugin_one_core\0";
+
+/// See [`ONE_CORE`]; false where the file cannot be read.
+pub(crate) fn wants_one_core(module: &Path) -> bool {
+    let bytes = fs::read(module).unwrap_or_default();
+    bytes.windows(ONE_CORE.len()).any(|window| window == ONE_CORE)
+}
+
 impl Drop for PluginCopy {
     fn drop(&mut self) {
         // Somebody may have cleaned up.
@@ -61,6 +72,19 @@ fn tidy(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plugin_for_one_core_is_known_by_what_it_exports() {
+        let path = std::env::temp_dir().join(format!("msec-one-core-{}", std::process::id()));
+        let check = |bytes: &[u8], expect| {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(wants_one_core(&path), expect);
+        };
+        check(b"\x7fELF\0msec_plugin_v1\0msec_plugin_one_core\0", true);
+        check(b"\x7fELF\0msec_plugin_v1\0not_msec_plugin_one_core\0", false);
+        fs::remove_file(&path).unwrap();
+        assert!(!wants_one_core(&path));
+    }
 
     #[test]
     fn a_copy_is_the_file_of_then_and_goes_with_its_owner() {

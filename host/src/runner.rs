@@ -35,10 +35,7 @@ impl Runner {
         settings: &Settings,
         place: &Place,
     ) -> Result<(Runner, PathBuf)> {
-        let module = match &settings.module {
-            Some(module) => module.clone(),
-            None => the_one_there(&place.bin())?.into(),
-        };
+        let module = Runner::module(settings, place)?;
         let runner = match module.extension() {
             Some(extension) if extension == "jar" => {
                 Runner::Jar(Jvm::find(programs, &settings.java, place)?)
@@ -49,6 +46,17 @@ impl Runner {
             }
         };
         Ok((runner, module))
+    }
+
+    /// The module, as a path from bin/.
+    ///
+    /// # Errors
+    /// -1 two modules are there, and none is named.
+    pub(crate) fn module(settings: &Settings, place: &Place) -> Result<PathBuf> {
+        match &settings.module {
+            Some(module) => Ok(module.clone()),
+            None => the_one_there(&place.bin()).map(PathBuf::from),
+        }
     }
 
     pub(crate) fn program(&self) -> &Path {

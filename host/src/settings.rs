@@ -12,6 +12,9 @@ use std::time::Duration;
 use msec::{Code, Config, Error, Result};
 
 use crate::ini::{Entry, Ini};
+use crate::place::Place;
+use crate::plugin;
+use crate::runner::Runner;
 use crate::sockets::Address;
 
 /// A key of `config.ini`.
@@ -61,8 +64,8 @@ pub const KEYS: &[Key] = &[
         section: "SRPC",
         name: "cores",
         default: "0",
-        meaning: "core threads of each worker, 1 to 255; 0: the CPUs that there are, divided among \
-                  the workers",
+        meaning: "core threads of each worker, 1 to 255; 0: one for a plugin that was written for \
+                  the original, else the CPUs that there are, divided among the workers",
     },
     Key {
         section: "SRPC",
@@ -272,6 +275,21 @@ impl Settings {
         let mut settings = Settings::of(&Ini::parse(content)?, cpus)?;
         settings.warnings.extend(missing);
         Ok(settings)
+    }
+
+    /// As [`Settings::load`], of a service: if its plugin was written for a single thread, a worker
+    /// has one core unless the file says how many.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn of_service(place: &Place, cpus: usize) -> Result<Settings> {
+        let settings = Settings::load(&place.config(), cpus)?;
+        // What is wrong with the module is told by who starts it.
+        let module = Runner::module(&settings, place).map(|module| place.bin().join(module));
+        match module.is_ok_and(|module| plugin::wants_one_core(&module)) {
+            true => Settings::load(&place.config(), 1),
+            false => Ok(settings),
+        }
     }
 
     /// What a file that was read means, on a machine with so many CPUs.

@@ -56,7 +56,7 @@ impl Start {
         let signals = hold_signals()?;
         make_folders(&place)?;
         let lock = lock(&place)?;
-        let settings = Settings::load(&place.config(), msec::cpu::online())?;
+        let settings = Settings::of_service(&place, msec::cpu::online())?;
         settings.warnings.iter().for_each(|text| notice::say(text));
         let slots_count = settings.procnum * settings.cores;
         let sockets = Sockets::open(&settings.listen, slots_count, given)?;

@@ -280,7 +280,7 @@ impl Supervisor {
         if *self.current.crew.phase() != Phase::Serving {
             return refuse(asker, "the workers are still being started");
         }
-        let settings = Settings::load(&self.place.config(), msec::cpu::online());
+        let settings = Settings::of_service(&self.place, msec::cpu::online());
         let settings = match settings {
             Ok(settings) => settings,
             Err(error) => return refuse(asker, &error.to_string()),
