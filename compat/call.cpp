@@ -56,9 +56,10 @@ private:
     int32_t code_;
 };
 
-/// A code of the engine's as old code knows it.
-int32_t old_code(int32_t code, bool tells_timeouts) {
-    switch (code) {
+/// A code as old code knows it. Of those that it knows, an answer is what it says.
+int32_t old_code(const answer &ended, bool tells_timeouts) {
+    if (ended.answered && ended.code > MSEC_EOVERLOADED) return ended.code;
+    switch (ended.code) {
         case MSEC_ETIMEOUT:
         case MSEC_EDEADLINE_EXCEEDED:
         case MSEC_ECANCELLED:
@@ -70,13 +71,14 @@ int32_t old_code(int32_t code, bool tells_timeouts) {
         case MSEC_ENO_HEALTHY_INSTANCE:
             return MSEC_ESEND_RECV_FAILED;
         default:
-            return code;
+            return ended.code;
     }
 }
 
 answer failed(int32_t code) {
     answer ended = {};
     ended.code = code;
+    ended.answered = msec_error_answered();
     ended.text = msec_error_text();
     return ended;
 }
@@ -98,9 +100,14 @@ answer call(const wanted &asked) {
         code = msec_client_call(client.get(), asked.method.c_str(), asked.body.data(),
                                 asked.body.size(), &options, &reply);
         // Before others run on this thread, and fail in their own ways.
-        if (code != MSEC_OK) ended = failed(old_code(code, asked.tells_timeouts));
+        if (code != MSEC_OK) ended = failed(code);
     }
-    if (code != MSEC_OK) return ended;
+    if (code != MSEC_OK) {
+        const int32_t code_of_old = old_code(ended, asked.tells_timeouts);
+        ended.answered = ended.answered && code_of_old == ended.code;
+        ended.code = code_of_old;
+        return ended;
+    }
     const msec_slice body = msec_reply_body(reply);
     ended.body.assign(body.data == nullptr ? "" : body.data, body.size);
     ended.result = msec_reply_result(reply);

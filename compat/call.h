@@ -30,7 +30,7 @@ struct wanted {
 struct answer {
     /// 0, or a code.
     int32_t code;
-    /// Whether the code is the callee's own.
+    /// Whether the code is the callee's own, and one that old code knows.
     bool answered;
     /// What the method returned.
     int32_t result;
@@ -41,9 +41,9 @@ struct answer {
 
 /// Calls, and waits: suspends the coroutine, or blocks a plain thread.
 ///
-/// Of what goes wrong on this side, the engine knows more kinds than old code does: -101, -104,
-/// -108, -109 and -11 are -13 to it; -102, -103 and -10 are -12 or -13. What a callee that knows
-/// these kinds answers is told apart no finer.
+/// The engine knows more kinds of failures than old code does. -101, -104, -108 and -109 are -13 to
+/// it, -102 and -103 are -12 or -13, whoever says so; and so are -11 and -10, unless they are the
+/// callee's answer.
 answer call(const wanted &asked);
 
 }  // namespace compat

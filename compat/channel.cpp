@@ -16,7 +16,8 @@ bool CRpcCtrl::Failed() const { return m_code != 0; }
 
 std::string CRpcCtrl::ErrorText() const {
     if (m_code == 0 || !m_text.empty()) return m_text;
-    return errmsg(m_code);
+    // A code of the method's own has no text.
+    return std::to_string(m_code) + " " + errmsg(m_code);
 }
 
 void CRpcCtrl::StartCancel() { m_canceled = true; }

@@ -1,42 +1,15 @@
 #include <errno.h>
 
-#include <msec.h>
-
 #include "call.h"
 #include "endpoint.h"
 #include "net.h"
+#include "nlbapi.h"
 #include "package.h"
-#include "runtime.h"
 #include "srpc_intf.h"
-
-extern "C" {
-struct routeid {
-    uint32_t ip;
-    uint16_t port;
-    int type;
-};
-int32_t getroutebyname(const char *, struct routeid *) __attribute__((weak));
-int32_t updateroute(const char *, uint32_t, int32_t, int32_t) __attribute__((weak));
-}
 
 namespace srpc {
 
 namespace {
-
-/// The time from its making on.
-class stopwatch {
-public:
-    stopwatch() { clock_gettime(CLOCK_MONOTONIC, &begun_); }
-    int32_t ms() const {
-        timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return static_cast<int32_t>((now.tv_sec - begun_.tv_sec) * 1000 +
-                                    (now.tv_nsec - begun_.tv_nsec) / 1000000);
-    }
-
-private:
-    timespec begun_;
-};
 
 /// How long a call may take that says nothing, or nonsense.
 int32_t patience(int32_t timeout) { return timeout > 0 ? timeout : 800; }
@@ -80,14 +53,12 @@ int32_t CProxyBase::GetRoute(struct sockaddr_in &address, int32_t &type) {
     }
     if (m_endpoint_type != ENDPOINT_TYPE_NLB) return SRPC_ERR_INVALID_ENDPOINT;
     struct routeid route;
-    memset(&route, 0, sizeof route);
-    if (getroutebyname == NULL) return SRPC_ERR_GET_ROUTE_FAILED;
     if (getroutebyname(m_endpoint.c_str(), &route) != 0) return SRPC_ERR_GET_ROUTE_FAILED;
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = route.ip;
     address.sin_port = htons(route.port);
-    type = static_cast<int32_t>(route.type);
+    type = route.type;
     return 0;
 }
 
@@ -185,7 +156,7 @@ int32_t CSrpcProxy::CallMethod(const char *request, int32_t request_length, char
     if (routed != 0) return Ended(routed);
     const CheckPkgLenFunc check = m_check == NULL ? SrpcCheckPkgLen : m_check;
     const size_t size = static_cast<size_t>(request_length);
-    const stopwatch since;
+    const int64_t begun_ms = msec::compat::monotonic_ms();
     std::string answer;
     errno = 0;
     const int ended = type == PORT_TYPE_UDP
@@ -193,7 +164,8 @@ int32_t CSrpcProxy::CallMethod(const char *request, int32_t request_length, char
                           : msec::compat::tcp_call(address, request, size, answer, check,
                                                    patience(timeout));
     const bool late = ended != 0 && errno == ETIME;
-    UpdateRoute(address, ended == 0 ? 0 : 1, since.ms());
+    const int64_t cost_ms = msec::compat::monotonic_ms() - begun_ms;
+    UpdateRoute(address, ended == 0 ? 0 : 1, static_cast<int32_t>(cost_ms));
     if (late) return Ended(SRPC_ERR_RECV_TIMEOUT);
     if (ended == msec::compat::NET_CHECK) {
         return Ended(SRPC_ERR_SEND_RECV_FAILED, "the answer is not well formed");
