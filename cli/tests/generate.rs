@@ -72,6 +72,53 @@ fn java_is_written_by_class() {
 }
 
 #[test]
+fn a_project_of_the_original_keeps_what_people_wrote() {
+    let folder = temporary("gen-compat");
+    fs::create_dir_all(folder.join("b_server")).expect("a folder");
+    let place = |name: &str| folder.join("b_server").join(name);
+    let text = "package b;\noption cc_generic_services = true;\nmessage M {}\n\
+                service S { rpc A(M) returns (M); }\n";
+    for (name, text) in [
+        ("b.proto", text),
+        ("msg_b_impl.cpp", "// Mine.\n"),
+        ("Makefile", "# The original's.\n"),
+        ("service_b_frm.cpp", "// The original's.\n"),
+        ("msg_b_impl.h", "// The original's.\n"),
+    ] {
+        fs::write(place(name), text).expect("written");
+    }
+    let (proto, out) = (place("b.proto"), folder.to_str().expect("text"));
+    let generate = || msec(&["gen", "--compat", proto.to_str().expect("text"), "--out", out]);
+    let ran = generate();
+    assert_eq!((ran.status, &*ran.stderr), (0, ""), "{}", ran.stdout);
+    let read = |name: &str| fs::read_to_string(place(name)).expect("it is there");
+    assert_eq!((&*read("msg_b_impl.cpp"), &*read("b.proto")), ("// Mine.\n", text));
+    assert_eq!(read("Makefile.old"), "# The original's.\n");
+    assert_eq!(read("service_b_frm.cpp.old"), "// The original's.\n");
+    assert!(read("Makefile").contains("msec-compat") && read("msg_b_impl.h").contains("CSMsg"));
+    let line = |what: &str, name: &str| format!("{what} {}", place(name).display());
+    for line in [
+        line("kept   ", "msg_b_impl.cpp: it is yours"),
+        line("renamed", "Makefile.old: carry lines of your own over"),
+        line("renamed", "service_b_frm.cpp.old: carry lines of your own over"),
+        line("wrote  ", "service_b_frm.cpp"),
+    ] {
+        assert!(ran.stdout.contains(&line), "`{line}` is not in {}", ran.stdout);
+    }
+    // Again, with lines that somebody has carried over.
+    let carried = read("service_b_frm.cpp") + "// Carried over.\n";
+    fs::write(place("service_b_frm.cpp"), &carried).expect("written");
+    let again = generate();
+    assert_eq!((again.status, read("service_b_frm.cpp")), (0, carried));
+    assert!(!again.stdout.contains("renamed") && !again.stdout.contains("wrote"));
+    // A second set of the original's files would overwrite the first.
+    fs::write(place("Makefile"), "# The original's.\n").expect("written");
+    let ran = generate();
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("Makefile.old is in the way"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_cannot_be_generated_is_refused_and_nothing_is_written() {
     let check = |name: &str, text: &str, arguments: &[&str], expect: &str| {
         let (out, ran) = generate(name, text, arguments);
@@ -86,6 +133,12 @@ fn what_cannot_be_generated_is_refused_and_nothing_is_written() {
     check("streams", streams, &[], "a.proto:3: the rpc A streams");
     check("streams", streams, &["--lang", "rust"], "a.proto:3: the rpc A streams");
     check("streams", streams, &["--lang", "java"], "a.proto:3: the rpc A streams");
+    let services = "package b;\nmessage M {}\nservice S { rpc A(M) returns (M); }";
+    check("generic", services, &["--compat"], "a.proto: the line `option cc_generic_services");
+    let services = "option cc_generic_services = true;\nmessage M {}\nservice S {}";
+    check("package", services, &["--compat"], "a.proto: it has no package");
+    check("no-rpc", &format!("package b;\n{services}"), &["--compat"], "the service S has no rpc");
+    check("compat", services, &["--compat", "--lang", "java"], "--compat is for C++ only");
     check("language", "service S {}", &["--lang", "ada"], "--lang `ada`: cpp or java or rust");
     let ran = msec(&["gen", "gone.proto"]);
     assert_eq!(ran.status, 2);

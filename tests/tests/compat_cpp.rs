@@ -28,6 +28,16 @@ struct Built {
     project: PathBuf,
 }
 
+/// What is built by make.
+const FOLDERS: [&str; 6] = [
+    "library_server",
+    "shelf_server",
+    "probe_server",
+    "library_client",
+    "city_post_server",
+    "city_post_client",
+];
+
 static BUILT: LazyLock<Built> = LazyLock::new(|| {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compat_cpp");
     let _ = fs::remove_dir_all(&scratch);
@@ -43,8 +53,13 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
         let mut generate = Command::new(prefix.join("bin/msec"));
         run(generate.arg("gen").arg("--compat").arg(proto).arg("--out").arg(&project));
     }
+    // Two services, a package with a dot, an import, messages within messages.
+    let golden = repository().join("codegen/tests/golden");
+    let mut generate = Command::new(prefix.join("bin/msec"));
+    generate.arg("gen").arg("--compat").arg(golden.join("compat/post.proto"));
+    run(generate.arg("-I").arg(golden).arg("--out").arg(&project));
     let built = Built { prefix, project };
-    for folder in ["library_server", "shelf_server", "probe_server", "library_client"] {
+    for folder in FOLDERS {
         run(&mut built.make(folder, "all"));
     }
     built.compile("library_cgi/cgi_library.cpp", "library_client", "library");
@@ -307,6 +322,35 @@ fn calls_end_with_the_codes_of_the_original() {
     ] {
         let said = said("calls", &[how, target, FIND, "Emma", "500"]);
         assert!(said.starts_with(expect), "{how} {target}: {said}");
+    }
+}
+
+#[test]
+fn each_header_stands_alone_and_warns_of_nothing() {
+    let mut ask = Command::new("pkg-config");
+    ask.env("PKG_CONFIG_PATH", BUILT.prefix.join("lib/pkgconfig"));
+    let flags = run(ask.args(["--cflags", "msec-compat"]));
+    let check = |compiler: &str, header: &str| {
+        let source = BUILT.project.join(format!("{header}.cpp"));
+        fs::write(&source, format!("#include \"{header}\"\n")).unwrap();
+        let mut words = compiler.split(' ');
+        let mut compile = Command::new(words.next().unwrap());
+        compile.args(words).args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only"]);
+        run(compile.args(flags.split_whitespace()).arg(source));
+    };
+    for header in [
+        "SyncFrame.h",
+        "srpc_channel.h",
+        "srpc_comm.h",
+        "srpc_intf.h",
+        "srpc_plugin.h",
+        "srpc_proto.h",
+        "srpc_service.h",
+    ] {
+        check("g++ -std=c++11", header);
+    }
+    for compiler in ["clang++ -std=c++11", "clang++ -std=c++20", "g++ -std=c++20"] {
+        check(compiler, "srpcincl.h");
     }
 }
 

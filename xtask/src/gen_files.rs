@@ -59,6 +59,11 @@ const HEADERS: &[Headers] = &[
     },
 ];
 
+/// A file that becomes a project of the original's, named from `include` on.
+const PROJECT: &str = "codegen/tests/golden/compat/post.proto";
+const PROJECT_INCLUDE: &str = "codegen/tests/golden";
+const PROJECT_TARGET: &str = "codegen/tests/golden/generated";
+
 /// Path, relative to the root, and text of every generated file.
 pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
     let mut files = Vec::new();
@@ -93,6 +98,12 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(String, String)>, String> {
             generated.extend(build.generate_java().map_err(failed)?);
         }
         files.extend(generated.into_iter().map(|f| (format!("{target}/{}", f.name), f.text)));
+    }
+    if root.join(PROJECT).is_file() {
+        let mut build = msec_codegen::Build::new();
+        let project = build.proto(root.join(PROJECT)).include(root.join(PROJECT_INCLUDE));
+        let project = project.generate_compat().map_err(|error| format!("{PROJECT}: {error}"))?;
+        files.extend(project.into_iter().map(|f| (format!("{PROJECT_TARGET}/{}", f.name), f.text)));
     }
     if root.join("ffi-c").is_dir() {
         let header = header::text(root)?;
