@@ -150,7 +150,8 @@ impl Done {
 pub(crate) fn end_of(error: &Error) -> End {
     match error.code() {
         _ if error.is_unsent() => End::Unsent,
-        Code::TIMEOUT | Code::NETWORK => End::Lost,
+        // An answer to something else is none, too.
+        Code::TIMEOUT | Code::NETWORK | Code::INVALID_SEQUENCE => End::Lost,
         // It does not take what is sent to it.
         Code::OVERLOADED => End::Refused,
         // It answered, at length.

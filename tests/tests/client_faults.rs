@@ -279,6 +279,23 @@ on_both! {
         caller.is_at_rest();
     }
 
+    fn a_peer_that_is_out_of_step_is_told_from_one_that_is_silent(io: Io) {
+        let caller = Caller::new(io);
+        let server = Emulated::start(|seen, wire| {
+            let sequence = seen.head.sequence + 1000;
+            wire.answer(&AnswerHead { sequence, ..AnswerHead::default() }, b"");
+            if seen.body == b"both" {
+                wire.echo(seen);
+            }
+        });
+        let client = caller.to(&server.address());
+        assert_eq!(code(&client, b"one", &within(50)), Code::INVALID_SEQUENCE);
+        assert_eq!(code(&client, b"both", &patient()), Code::OK);
+        caller.others_are_served();
+        caller.says_nothing_of(&server.address());
+        caller.is_at_rest();
+    }
+
     fn answers_in_any_order_find_their_calls(io: Io) {
         let caller = Caller::new(io);
         let kept: Mutex<Vec<Seen>> = Mutex::default();
