@@ -6,6 +6,7 @@
 #include "nlbapi.h"
 #include "package.h"
 #include "srpc_intf.h"
+#include "srpc_service.h"
 
 namespace srpc {
 
@@ -97,6 +98,13 @@ int32_t CSrpcProxy::Serialize(uint64_t &sequence, const Message &request, std::s
     head.set_coloring(m_coloring ? 1 : 0);
     head.set_color_id(color_id);
     head.set_flow_id(color_id ^ sequence);
+    // What a request sends out belongs to it.
+    CRpcMsgBase *current =
+        dynamic_cast<CRpcMsgBase *>(SPP_SYNCFRAME::CSyncFrame::Instance()->GetCurrentMsg());
+    if (current != NULL) {
+        head.set_flow_id(current->GetRpcHead().flow_id());
+        if (current->GetRpcHead().coloring() != 0) head.set_coloring(1);
+    }
     head.set_caller(m_caller.empty() ? SrpcServiceName() : m_caller);
     head.set_method_name(m_method);
     return Ended(msec::compat::pack(head, body, package));
