@@ -23,7 +23,9 @@ class client {
 public:
     explicit client(const std::string &target) : client_(nullptr), ours_(false), code_(0) {
         static std::mutex mutex;
-        static std::map<std::string, msec_client *> kept;
+        // Never destroyed: coroutines may call while the process ends.
+        static std::map<std::string, msec_client *> &kept =
+            *new std::map<std::string, msec_client *>;
         const msec_engine *on = engine();
         if (on == nullptr) {
             code_ = MSEC_ESYSTEM_ERROR;

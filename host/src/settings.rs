@@ -565,6 +565,26 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_for_one_core_gets_one_unless_the_file_says_more() {
+        let root = std::env::temp_dir().join(format!("msec-of-service-{}", std::process::id()));
+        let place = Place::of(&root, "Demo.old").unwrap();
+        std::fs::create_dir_all(place.bin()).unwrap();
+        std::fs::create_dir_all(place.config().parent().unwrap()).unwrap();
+        let check = |plugin: &[u8], config: &str, expect| {
+            std::fs::write(place.bin().join("msec.so"), plugin).unwrap();
+            std::fs::write(place.config(), config).unwrap();
+            let settings = Settings::of_service(&place, 8).unwrap();
+            assert_eq!((settings.procnum, settings.cores), expect);
+        };
+        let old = b"ELF\0msec_plugin_one_core\0";
+        check(b"ELF\0msec_plugin_v1\0", "", (1, 8));
+        check(old, "", (1, 1));
+        check(old, "[SRPC]\nprocnum=4\n", (4, 1));
+        check(old, "[SRPC]\ncores=2\n", (1, 2));
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
     fn without_a_file_the_defaults_of_the_original_hold() {
         let settings = settings("");
         let listen: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();

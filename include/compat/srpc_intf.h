@@ -89,9 +89,9 @@ public:
     /// An answer out of bytes, and its sequence; with `check_sequence`, `sequence` is what it has
     /// to be.
     ///
-    /// Errors: -1 no bytes; -3 no whole package; -4 no head; -16 another sequence; -19 it tells of a
-    /// failure: see GetResult and GetErrText; -17 it lacks the body that its type must have; -5 of
-    /// another type.
+    /// Errors: -1 no bytes; -3 no whole package; -4 no head; -16 another sequence; -19 it tells of
+    /// a failure: see GetResult and GetErrText; -17 it lacks the body that its type must have; -5
+    /// of another type.
     int32_t DeSerialize(const char *package, int32_t length, Message &response,
                         uint64_t &sequence, bool check_sequence = false);
     int32_t DeSerialize(const std::string &package, Message &response, uint64_t &sequence,
@@ -103,20 +103,20 @@ public:
     /// Says where answers of a third party end.
     void SetThirdCheckCb(CheckPkgLenFunc check) { m_check = check; }
 
-    /// Sends bytes and waits for an answer, whose end the callback of SetThirdCheckCb finds; without
-    /// one it is a package of SRPC. `response` is the caller's, who frees it with free(). `timeout`
-    /// is in milliseconds.
+    /// Sends bytes and waits for an answer, whose end the callback of SetThirdCheckCb finds;
+    /// without one it is a package of SRPC. `response` is the caller's, who frees it with free().
+    /// `timeout` is in milliseconds.
     ///
-    /// Errors: -1; -14 the endpoint is none; -15 no route; -12 no whole answer in time; -13 all else
-    /// that went wrong, also if the callback said so; -9. GetErrText tells more.
+    /// Errors: -1; -14 the endpoint is none; -15 no route; -12 no whole answer in time; -13 all
+    /// else that went wrong, also if the callback said so; -9. GetErrText tells more.
     int32_t CallMethod(const char *request, int32_t request_length, char *&response,
                        int32_t &response_length, int32_t timeout);
 
     /// Calls the method that was set, and waits. `timeout` is in milliseconds.
     ///
-    /// Errors: -6 no method was set; -14; -15; -8 and -5 as srpc::CallMethod; -12 no answer in time;
-    /// -13 all else that went wrong on the way; -16; -17; -19 the callee failed: see GetResult and
-    /// GetErrText.
+    /// Errors: -6 no method was set; -14; -15; -8 and -5 as srpc::CallMethod; -12 no answer in
+    /// time; -13 all else that went wrong on the way; -16; -17; -19 the callee failed: see
+    /// GetResult and GetErrText.
     int32_t CallMethod(const Message &request, Message &response, int32_t timeout);
 
 private:

@@ -3,7 +3,7 @@
 //! calls end with is what the original's did.
 //!
 //! The library of `cpp-examples/migration` has two services: the counter asks a catalogue, which
-//! speaks a protocol of its own, and the shelves. `tests/compat` has what only a test wants to know.
+//! speaks a protocol of its own, and the shelves. `tests/compat` has what only tests want to know.
 
 #![allow(clippy::unwrap_used)]
 
@@ -133,7 +133,7 @@ fn routes(name: &str, service: &str, address: &str) -> PathBuf {
     path
 }
 
-/// A catalogue, which answers each packet as `answer` does; its address. Ends with the test program.
+/// A catalogue, which answers each packet as `answer` does; its address. Ends with this program.
 fn catalogue(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -258,8 +258,8 @@ fn what_a_plugin_does_at_its_start_and_its_end_is_in_the_log() {
 /// The method that the backends of the next test have.
 const FIND: &str = "shelf.ShelfService.Find";
 
-/// `ret fret sret` of calls of a backend in every manner: by the name of the service, by a proxy, by
-/// a stub over TCP.
+/// `ret fret sret` of calls of a backend in every manner: by the name of the service, by a proxy,
+/// by a stub over TCP.
 fn codes(address: &str, title: &str, timeout_ms: u32) -> [String; 3] {
     let port = address.rsplit(':').next().unwrap();
     let table = routes(&format!("codes-{port}"), "Library.shelf", address);

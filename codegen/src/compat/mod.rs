@@ -294,7 +294,8 @@ fn message_class(service: &ServiceDescriptorProto) -> String {
 fn registration(service: &ServiceDescriptorProto) -> String {
     let (name, message) = (service.name(), message_class(service));
     format!(
-        "    ret |= CMethodManager::Instance()->RegisterService(new CRpc{name}Impl, new {message});\n"
+        "    ret |= CMethodManager::Instance()->RegisterService(\n        \
+         new CRpc{name}Impl, new {message});\n"
     )
 }
 

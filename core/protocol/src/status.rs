@@ -110,8 +110,8 @@ codes! {
     INVALID_ENDPOINT = -14, "invalid endpoint", false, Caller, 400;
     /// The service name is in no route table.
     NO_ROUTE = -15, "get route failed", true, Platform, 503;
-    /// A sequence is not the expected one, or already in flight on its connection; or no answer came
-    /// in time but to what was never asked.
+    /// A sequence is not the expected one, or already in flight on its connection; or no answer
+    /// came in time but to what was never asked.
     INVALID_SEQUENCE = -16, "invalid sequence", false, Caller, 400;
     /// A body was expected.
     NO_BODY = -17, "no package body", false, Caller, 400;

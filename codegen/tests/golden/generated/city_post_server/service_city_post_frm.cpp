@@ -13,8 +13,10 @@ extern "C" int spp_handle_init(void *conf, void *server) {
     NGLOG_DEBUG("spp_handle_init, config: %s", static_cast<const char *>(conf));
     if (base->servertype() != SERVER_TYPE_WORKER) return 0;
     int ret = 0;
-    ret |= CMethodManager::Instance()->RegisterService(new CRpcPostServiceImpl, new CPostServiceMsg);
-    ret |= CMethodManager::Instance()->RegisterService(new CRpcDepotServiceImpl, new CDepotServiceMsg);
+    ret |= CMethodManager::Instance()->RegisterService(
+        new CRpcPostServiceImpl, new CPostServiceMsg);
+    ret |= CMethodManager::Instance()->RegisterService(
+        new CRpcDepotServiceImpl, new CDepotServiceMsg);
     return ret;
 }
 
