@@ -383,4 +383,12 @@ fn a_third_party_is_spoken_to_in_its_own_protocol() {
     assert_eq!(call("late", "100"), "-12: recevice timeout\n");
     let refused = said("calls", &["third", &free_address(), "x", "2000"]);
     assert_eq!(refused, "-13: network sendrecv failed\n");
+    // By its name, where there is a route to it.
+    for (name, expect) in [("catalogue", "0: 0000000003[1]\n"), ("none", "-15: get route failed\n")]
+    {
+        let mut calls = Command::new(BUILT.project.join("calls"));
+        calls.env("MSEC_ROUTES", routes("third", "Library.catalogue", &address));
+        calls.args(["third", &format!("Library.{name}"), "0000000003[1]", "2000"]);
+        assert_eq!(run(&mut calls), expect);
+    }
 }
