@@ -1,5 +1,7 @@
 //! Routes: where the instances of services are.
 
+use std::time::Duration;
+
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JClass};
 use jni::sys::{jint, jlong};
@@ -20,8 +22,13 @@ pub(crate) const ROUTE_CONFIRM: u32 = 4;
 /// Tells why calls go where they go.
 pub(crate) const ROUTE_EXPLAIN: u32 = 5;
 
-/// Changes or explains routes; what is told of it: of a push the services that are held, of an
-/// explanation JSON.
+/// Picks an instance of a service, for a call that is made by other means.
+pub(crate) const ROUTE_PICK: u32 = 6;
+/// Tells what came of such calls: service, instance, failures, nanoseconds.
+pub(crate) const ROUTE_REPORT: u32 = 7;
+
+/// Changes, explains or asks routes; what is told of it: of a push the services that are held, of
+/// an explanation JSON, of a pick the address.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_org_msec_Native_route<'local>(
     env: EnvUnowned<'local>,
@@ -33,7 +40,8 @@ pub extern "system" fn Java_org_msec_Native_route<'local>(
     guard::run(env, |env| {
         let opened = ENGINES.find(engine)?;
         let bytes = env.convert_byte_array(&text)?;
-        let text = Fields::of(&bytes).text()?;
+        let mut fields = Fields::of(&bytes);
+        let text = fields.text()?;
         let engine = &opened.engine;
         let mut told = Vec::new();
         match kind.cast_unsigned() {
@@ -50,6 +58,12 @@ pub extern "system" fn Java_org_msec_Native_route<'local>(
                 }
             }
             ROUTE_EXPLAIN => told = engine.explain_routes_json().into_bytes(),
+            ROUTE_PICK => told = engine.pick_route(text)?.to_string().into_bytes(),
+            ROUTE_REPORT => {
+                let (instance, count) = (fields.text()?, fields.small("the failures' count")?);
+                let latency = Duration::from_nanos(fields.number()?.max(0).cast_unsigned());
+                engine.report_route(text, instance, count, latency)?;
+            }
             other => return Err(invalid(format!("routes are not changed in the way {other}"))),
         }
         Ok(env.byte_array_from_slice(&told)?)

@@ -31,6 +31,8 @@ final class Layout {
     static final int ROUTE_PUSH = 3;
     static final int ROUTE_CONFIRM = 4;
     static final int ROUTE_EXPLAIN = 5;
+    static final int ROUTE_PICK = 6;
+    static final int ROUTE_REPORT = 7;
 
     static final int ANSWERED_BYTES = 24;
     static final int ANSWERED_SIZE_AT = 0;

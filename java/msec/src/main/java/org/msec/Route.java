@@ -1,6 +1,7 @@
 package org.msec;
 
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -70,6 +71,45 @@ public final class Route {
     public static String explain(Engine engine) {
         byte[] json = change(engine, Layout.ROUTE_EXPLAIN, "");
         return new String(json, StandardCharsets.UTF_8);
+    }
+
+    /**
+     * The instance of a service that is to be called next, for a call that is made by other means
+     * than a {@link Client}, such as a database's library; an address is its own.
+     *
+     * <p>It may be called once, often or never: only what {@link #report} says counts. The thread
+     * waits until a core has answered, which is within microseconds unless it is kept busy.
+     *
+     * @param engine whose routes
+     * @param service {@code First.second}
+     * @return where it is: {@code 10.0.0.1:7963}, {@code 10.0.0.1:7963@udp}, {@code unix:/run/a}
+     * @throws MsecException -14 neither a service name nor an address; -15 no such service, or no
+     *     instance that may be called
+     */
+    public static String pick(Engine engine, String service) {
+        byte[] address = change(engine, Layout.ROUTE_PICK, service);
+        return new String(address, StandardCharsets.UTF_8);
+    }
+
+    /**
+     * Tells what came of calls that were made by other means. It counts as the ends of the engine's
+     * own calls do. Never waits.
+     *
+     * @param engine whose routes
+     * @param service {@code First.second}
+     * @param instance the address that was picked, or a host without a port: all instances there
+     * @param failures 0 an answer has come after {@code latency}; else so many calls have failed,
+     *     of which 16 count
+     * @param latency how long they took
+     * @throws MsecException -1 a negative number of failures; -14 {@code service} is no service
+     *     name and no address, or {@code instance} no address and no host
+     */
+    public static void report(
+            Engine engine, String service, String instance, int failures, Duration latency) {
+        engine.core().requireOpen();
+        Fields fields = new Fields().text(service).text(instance).number(failures);
+        byte[] report = fields.number(latency.toNanos()).array();
+        Native.route(engine.core().handle, Layout.ROUTE_REPORT, report);
     }
 
     private static byte[] change(Engine engine, int kind, String text) {

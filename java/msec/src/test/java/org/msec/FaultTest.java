@@ -277,6 +277,11 @@ class FaultTest {
                 () -> Server.builder().service(stage.service).start(stage.engine));
         assertThrows(MsecException.class, () -> Metrics.prometheus(stage.engine));
         assertThrows(MsecException.class, () -> Route.explain(stage.engine));
+        assertThrows(MsecException.class, () -> Route.pick(stage.engine, "Demo.trial"));
+        Duration second = Duration.ofSeconds(1);
+        assertThrows(
+                MsecException.class,
+                () -> Route.report(stage.engine, "Demo.trial", "127.0.0.1:1", 0, second));
     }
 
     @Test

@@ -94,6 +94,40 @@ class ToolsTest {
     }
 
     @Test
+    void whatIsPickedByHandIsCalledByOtherMeansAndReported() {
+        try (Stage stage = new Stage()) {
+            String instance = "[[service.instance]]\naddress = \"%s\"\n";
+            String live = stage.address();
+            String dead = "127.0.0.9:1";
+            Route.set(
+                    stage.engine,
+                    "[[service]]\nname = \"Demo.trial\"\n"
+                            + instance.formatted(live)
+                            + instance.formatted(dead));
+            for (int call = 0; call < 100; call++) {
+                String picked = Route.pick(stage.engine, "Demo.trial");
+                int failures = picked.equals(dead) ? 1 : 0;
+                assertTrue(failures == 1 || picked.equals(live), picked);
+                String whom = failures == 1 ? "127.0.0.9" : picked;
+                Route.report(stage.engine, "Demo.trial", whom, failures, Duration.ofMillis(1));
+            }
+            String explained = Route.explain(stage.engine);
+            assertTrue(explained.contains("ejected"), explained);
+            MsecException error =
+                    assertThrows(
+                            MsecException.class, () -> Route.pick(stage.engine, "Demo.none"));
+            assertEquals(Status.NO_ROUTE, error.status());
+            Duration second = Duration.ofSeconds(1);
+            assertThrows(
+                    MsecException.class,
+                    () -> Route.report(stage.engine, "Demo.trial", live, -1, second));
+            assertThrows(
+                    MsecException.class,
+                    () -> Route.report(stage.engine, "Demo.trial", "nonsense", 0, second));
+        }
+    }
+
+    @Test
     void attributesAreAmongTheMetrics() {
         try (Stage stage = new Stage()) {
             Metrics.add("java_tools_sum", 3, "stadt", "Köln");
