@@ -1,0 +1,2 @@
+/** Routes, as the original had them. */
+package api.lb.msec.org;

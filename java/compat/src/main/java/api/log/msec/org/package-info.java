@@ -1,0 +1,2 @@
+/** The log, as the original had it. */
+package api.log.msec.org;

@@ -1,0 +1,2 @@
+/** Attributes, as the original had them. */
+package api.monitor.msec.org;

@@ -1,0 +1,3 @@
+#!/bin/sh
+SERVER_ENTRY=library.ServiceImpl
+CLIENT_ENTRY=library.Client
