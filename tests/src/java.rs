@@ -21,7 +21,7 @@ static MAVEN: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut install = Command::new("mvn");
     install.current_dir(repository().join("java")).args(["-q", "install", "-DskipTests"]);
     // What binds logs is not needed.
-    install.args(["-pl", "msec,examples", "-am"]);
+    install.args(["-pl", "msec,compat,examples", "-am"]);
     install.arg(format!("-Dmsec.built={}", built.display()));
     run(install.arg(repository_option(&folder)));
     folder
@@ -39,6 +39,23 @@ pub fn maven() -> &'static Path {
 pub fn relay() -> PathBuf {
     maven();
     repository().join("java/examples/target/relay/msec.jar")
+}
+
+/// A service that was written for the original, with nothing of Maven's in it; the jar finds what it
+/// needs. Its class is `library.ServiceImpl`.
+pub fn old_service() -> PathBuf {
+    let version = env!("CARGO_PKG_VERSION");
+    let compat = maven().join(format!("org/msec/msec-compat/{version}/msec-compat-{version}.jar"));
+    let [msec, protobuf] = class_path();
+    let folder = command("tmp").join("hosted-java").join(std::process::id().to_string());
+    fs::create_dir_all(&folder).unwrap();
+    let (jar, manifest) = (folder.join("old.jar"), folder.join("old.txt"));
+    fs::write(&manifest, manifest_text("library.ServiceImpl", &[compat, msec, protobuf])).unwrap();
+    let classes = repository().join("java/compat/target/test-classes");
+    let mut make = Command::new("jar");
+    make.args(["--create", "--file"]).arg(&jar).arg("--manifest").arg(&manifest);
+    run(make.arg("-C").arg(classes).arg("library"));
+    jar
 }
 
 /// What tells Maven so.
@@ -104,7 +121,7 @@ pub fn worker(build: &str, main: &str) -> PathBuf {
         fs::create_dir_all(&own).unwrap();
         fs::write(own.join("build"), build).unwrap();
         let manifest = folder.join(format!("{build}-{main}.txt"));
-        fs::write(&manifest, manifest_text(main)).unwrap();
+        fs::write(&manifest, manifest_text(main, &class_path())).unwrap();
         let mut make = Command::new("jar");
         make.args(["--create", "--file"]).arg(&jar).arg("--manifest").arg(&manifest);
         run(make.arg("-C").arg(&classes).arg(".").arg("-C").arg(own).arg("build"));
@@ -113,9 +130,9 @@ pub fn worker(build: &str, main: &str) -> PathBuf {
 }
 
 /// Lines of a manifest are of 72 bytes at most, and go on after a blank.
-fn manifest_text(main: &str) -> String {
-    let urls = class_path().map(|path| format!("file://{}", path.display())).join(" ");
-    let class_path = format!("Class-Path: {urls}");
+fn manifest_text(main: &str, jars: &[PathBuf]) -> String {
+    let urls: Vec<_> = jars.iter().map(|path| format!("file://{}", path.display())).collect();
+    let class_path = format!("Class-Path: {}", urls.join(" "));
     let mut lines: Vec<String> = Vec::new();
     let letters: Vec<char> = class_path.chars().collect();
     lines.extend(letters.chunks(70).map(|chunk| chunk.iter().collect()));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use msec::{CallOptions, Client, Config, Engine};
 use msec_tests::hosted::{Hosted, SERVICE, plugin};
 use msec_tests::http::HttpPeer;
-use msec_tests::java::worker;
+use msec_tests::java::{old_service, worker};
 use msec_tests::load::Loader;
 use msec_tests::{ECHO, Fleet, Load, Peer, wait_at_most, wait_until};
 
@@ -77,6 +77,27 @@ fn a_jar_is_called_knows_its_host_and_stops() {
     let left: Vec<_> = fs::read_dir(hosted.folder().join("bin")).unwrap().collect();
     assert_eq!(left.len(), 1, "the copy is gone: {left:?}");
     assert_eq!(hosted.reports(), [""; 0]);
+}
+
+#[test]
+fn a_jar_that_was_written_for_the_original_runs_unchanged() {
+    let config =
+        format!("{LISTEN}{JAVA}[LOG]\nLevel=INFO\n[COLOR]\nFieldName0=uin\nFieldValue0=7\n");
+    let hosted = Hosted::new(Some(&old_service()), &config);
+    let (ok, said) = hosted.host("start");
+    assert!(ok, "{said}{}", hosted.log());
+    let engine = engine();
+    for method in ["GetTitles", "getTitles"] {
+        // The field `type`, which the answer repeats.
+        let titles = hosted.call(&engine, &format!("library.ShelfService.{method}"), b"\x0a\x01x");
+        assert!(titles.unwrap().contains("gefunden: x"), "{method}");
+    }
+    // A book of which a pair of [COLOR] has every record kept: title and from.
+    hosted.call(&engine, "library.ShelfService.Lend", b"\x0a\x03map\x12\x017").unwrap();
+    let (stopped, said) = hosted.host("stop");
+    assert!(stopped, "{said}{}", hosted.log());
+    let log = fs::read_to_string(hosted.folder().join(format!("log/{SERVICE}.log"))).unwrap();
+    assert!(log.contains("DEBUG lending uin=7 title=map"), "{log}");
 }
 
 #[test]
