@@ -15,8 +15,8 @@ import org.msec.Status;
 
 /**
  * An implementation of a {@code BlockingInterface}, which protoc generates for services of files
- * with {@code option java_generic_services = true}. Each method has two names (see {@link
- * MethodNames}); where both of two methods are one, the spelling of the .proto file wins.
+ * with {@code option java_generic_services = true}. Its methods are served by the names that the
+ * .proto file has; the engine finds {@code GetTitles} also for who asks for {@code getTitles}.
  *
  * <p>What the business throws is answered with -1000 and its message, as callers of services in
  * Java expect it. What it does not throw as a {@link ServiceException} is logged.
@@ -56,19 +56,11 @@ final class GenericService implements Service {
     public void addTo(Methods methods) {
         var described = service.getDescriptorForType();
         for (MethodDescriptor method : described.getMethods()) {
-            add(methods, method, method.getName());
-            String alias = MethodNames.alias(method.getName());
-            if (described.findMethodByName(alias) == null) {
-                add(methods, method, alias);
-            }
+            String full = name + "." + method.getName();
+            var parser = service.getRequestPrototype(method).getParserForType();
+            methods.add(full, parser, (context, request) -> serve(full, context, method, request));
         }
-        methods.descriptors(Module.the().withAliases(described.getFile()));
-    }
-
-    private void add(Methods methods, MethodDescriptor method, String called) {
-        String full = name + "." + called;
-        var parser = service.getRequestPrototype(method).getParserForType();
-        methods.add(full, parser, (context, request) -> serve(full, context, method, request));
+        methods.descriptors(described.getFile());
     }
 
     private Message serve(String full, Context context, MethodDescriptor method, Message request) {

@@ -1,13 +1,8 @@
 package org.msec.rpc;
 
-import com.google.protobuf.DescriptorProtos.FileDescriptorProto;
-import com.google.protobuf.DescriptorProtos.ServiceDescriptorProto;
-import com.google.protobuf.Descriptors.DescriptorValidationException;
-import com.google.protobuf.Descriptors.FileDescriptor;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -32,7 +27,6 @@ final class Module {
     private final Map<String, String> colors = config.colors();
     private final Map<String, Client> clients = new ConcurrentHashMap<>();
     private final List<Service> services = new ArrayList<>();
-    private final Map<FileDescriptor, FileDescriptor> files = new HashMap<>();
     private volatile String name;
     private volatile Engine engine;
     private Server server;
@@ -129,28 +123,5 @@ final class Module {
     synchronized void ended() {
         server = null;
         services.clear();
-    }
-
-    /** A file of services with the other names of their methods, so that JSON finds them too. */
-    synchronized FileDescriptor withAliases(FileDescriptor file) {
-        return files.computeIfAbsent(file, Module::aliased);
-    }
-
-    private static FileDescriptor aliased(FileDescriptor file) {
-        FileDescriptorProto.Builder more = file.toProto().toBuilder();
-        for (ServiceDescriptorProto.Builder service : more.getServiceBuilderList()) {
-            for (int index = service.getMethodCount() - 1; index >= 0; index--) {
-                String alias = MethodNames.alias(service.getMethod(index).getName());
-                if (MethodNames.isFree(service, alias)) {
-                    service.addMethod(service.getMethod(index).toBuilder().setName(alias));
-                }
-            }
-        }
-        FileDescriptor[] imports = file.getDependencies().toArray(new FileDescriptor[0]);
-        try {
-            return FileDescriptor.buildFrom(more.build(), imports);
-        } catch (DescriptorValidationException error) {
-            throw new IllegalStateException("of " + file.getName(), error);
-        }
     }
 }
