@@ -230,6 +230,30 @@ impl Build {
         compat::generate(&self.sources()?)
     }
 
+    /// Generates the project of a service in Java as the original's generator did, for sources that
+    /// were written for it: `ServiceImpl.java`, `Client.java`, `pom.xml` and the .proto file, which
+    /// has to be the only one with a service. `module` is what the service is to be: `L1.L2`.
+    ///
+    /// Errors: those of [`Build::generate`]; no service or two; a file without
+    /// `java_generic_services`.
+    pub fn generate_java_compat(&self, module: &str) -> Result<Vec<GeneratedFile>, Error> {
+        let Sources { descriptors: set, names, .. } = self.sources()?;
+        let given = |file: &&FileDescriptorProto| names.iter().any(|name| name == file.name());
+        let mut serving = set.file.iter().filter(given).filter(|file| !file.service.is_empty());
+        let (Some(file), None) = (serving.next(), serving.next()) else {
+            return Err(Error::new("a project in Java is made of one file with one service"));
+        };
+        let mut files = java::compat::generate(&set, file, module)?;
+        for path in &self.protos {
+            let text = fs::read_to_string(path)
+                .map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
+            let named = names.iter().find(|name| path.ends_with(name));
+            let name = named.map_or_else(|| path.display().to_string(), String::clone);
+            files.push(GeneratedFile { name: format!("src/main/proto/{name}"), text });
+        }
+        Ok(files)
+    }
+
     /// The descriptor set of each of the files that declares services.
     ///
     /// Errors: a file that cannot be found, read or parsed.

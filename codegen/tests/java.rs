@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{check_golden, golden};
+use common::{Scratch, check_golden, golden};
 use msec_codegen::Build;
 
 #[test]
@@ -28,6 +28,68 @@ fn the_text_is_the_committed_one() {
         "shop/orders/order_bookClient.java",
     ];
     check_golden(&generated, &names);
+}
+
+/// A file as the console of the original kept it, by the name msec.proto.
+const MAIN_LOGIC: &str = "\
+syntax = \"proto2\";
+package MainLogic;
+option java_generic_services = true;
+message GetTitlesRequest { optional string type = 1; }
+message GetTitlesResponse { repeated string titles = 1; }
+service MainLogicService {
+  rpc GetTitles(GetTitlesRequest) returns (GetTitlesResponse);
+  rpc get_url2title(GetTitlesRequest) returns (GetTitlesResponse);
+}
+";
+
+#[test]
+fn a_project_of_the_original_has_its_classes() {
+    let scratch = Scratch::new("java-compat");
+    let path = scratch.0.join("msec.proto");
+    std::fs::write(&path, MAIN_LOGIC).expect("written");
+    let mut build = Build::new();
+    let files = build.proto(&path).generate_java_compat("VOA_java.MainLogic").expect("generated");
+    let text = |name: &str| {
+        let file = files.iter().find(|file| file.name == name);
+        &file.unwrap_or_else(|| panic!("no {name}")).text
+    };
+    assert_eq!(text("src/main/proto/msec.proto"), MAIN_LOGIC);
+    let implementation = text("src/main/java/MainLogic/ServiceImpl.java");
+    for part in [
+        "package MainLogic;\n",
+        "class ServiceImpl implements Msec.MainLogicService.BlockingInterface {",
+        "    public Msec.GetTitlesResponse getTitles(",
+        "RpcController controller, Msec.GetTitlesRequest request)",
+        "getUrl2Title(",
+        "initModule(\"VOA_java.MainLogic\", ServiceFactory.SRPC_VERSION)",
+        "\"MainLogic.MainLogicService\"",
+    ] {
+        assert!(implementation.contains(part), "{part} is missing: {implementation}");
+    }
+    let client = text("src/main/java/MainLogic/Client.java");
+    assert!(client.contains("\"MainLogic.MainLogicService.GetTitles\""), "{client}");
+    assert!(text("pom.xml").contains("<mainClass>MainLogic.ServiceImpl</mainClass>"));
+    for file in &files {
+        let is_filled = |word: &str| !word.starts_with('@') || !word.ends_with('@');
+        let mut words = file.text.split(|letter: char| !letter.is_alphanumeric() && letter != '@');
+        assert!(words.all(|word| word.len() < 3 || is_filled(word)), "{}", file.text);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_project_of_the_original_says_why() {
+    let error = |lines: &[&str]| {
+        common::error_of("java-project", lines, |build| build.generate_java_compat("A.b"))
+    };
+    let found = error(&["message M {}", "service S {", "  rpc B(M) returns (M);", "}"]);
+    assert!(found.starts_with("a.proto: the line `option java_generic_services"), "{found}");
+    let generic = "option java_generic_services = true;";
+    assert_eq!(error(&[generic, "service S {}"]), "a.proto:4: the service S has no rpc");
+    let found = error(&[generic, "service S {}", "service T {}"]);
+    assert_eq!(found, "a.proto:5: the service T is the second: a project has one");
+    let found = error(&["message M {}"]);
+    assert_eq!(found, "a project in Java is made of one file with one service");
 }
 
 fn error_of(name: &str, lines: &[&str]) -> String {

@@ -17,6 +17,7 @@
 //! The descriptors are those that protoc has put into its classes, so nothing of them is repeated.
 
 mod check;
+pub(crate) mod compat;
 mod names;
 mod service;
 
