@@ -41,8 +41,7 @@ pub fn relay() -> PathBuf {
     repository().join("java/examples/target/relay/msec.jar")
 }
 
-/// A service that was written for the original. Its class is `library.ServiceImpl`; its manifest says
-/// where what it needs is.
+/// A service that was written for the original; its manifest says where what it needs is.
 pub fn old_service() -> PathBuf {
     let version = env!("CARGO_PKG_VERSION");
     let compat = maven().join(format!("org/msec/msec-compat/{version}/msec-compat-{version}.jar"));

@@ -8,7 +8,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
 import org.msec.Client;
+import org.msec.Config;
 import org.msec.Engine;
+import org.msec.Host;
 import org.msec.Server;
 import org.msec.Service;
 
@@ -19,6 +21,9 @@ import org.msec.Service;
  */
 final class Module {
     private static final Module THE = new Module();
+
+    /** The original had a thread for each request; virtual threads are as many. */
+    private static final int HANDLER_THREADS = 256;
 
     /** Clients that are kept, by what they call. Beyond it one is made for each call. */
     private static final int CLIENTS_MAX = 1024;
@@ -64,7 +69,7 @@ final class Module {
 
     private synchronized Engine start() {
         if (engine == null) {
-            org.msec.Config settings = config.engine();
+            Config settings = config.engine().handlerThreads(HANDLER_THREADS);
             if (name().matches("[A-Za-z_-][\\w-]*\\.[\\w-]+")) {
                 settings.service(name());
             }
@@ -102,7 +107,10 @@ final class Module {
         }
         Server.Builder builder = Server.builder();
         services.forEach(builder::service);
-        config.listen().forEach(builder::listen);
+        if (!Host.isPresent()) {
+            // It has sockets already, and forms of addresses that the original had not.
+            config.listen().forEach(builder::listen);
+        }
         server = builder.start(engine());
         return server;
     }

@@ -4,7 +4,7 @@ import org.msec.Metrics;
 
 /**
  * Attributes that the business reports. Their names begin with {@code usr.}, which is added where
- * they begin with neither that nor {@code frm.}, and are cut at 127 bytes. Never blocks.
+ * they begin with neither that nor {@code frm.}, and are cut at 128 bytes. Never blocks.
  */
 public final class AccessMonitor {
     /** For sources that make one; all its methods are static. */
