@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use msec::{CallOptions, Client, Config, Engine};
+use msec::{CallOptions, Client, Config, Context, Engine};
 use msec_tests::hosted::{Hosted, SERVICE, plugin};
 use msec_tests::http::HttpPeer;
 use msec_tests::java::{old_service, worker};
 use msec_tests::load::Loader;
-use msec_tests::{ECHO, Fleet, Load, Peer, wait_at_most, wait_until};
+use msec_tests::{ECHO, Fleet, Load, Peer, Stage, wait_at_most, wait_until};
 
 const BUILD: &str = "test.Worker.Build";
 const LISTEN: &str = "[SRPC]\nlisten=127.0.0.1:0/tcp\ncores=1\n";
@@ -87,17 +87,33 @@ fn a_jar_that_was_written_for_the_original_runs_unchanged() {
     let (ok, said) = hosted.host("start");
     assert!(ok, "{said}{}", hosted.log());
     let engine = engine();
+    let client = Client::new(&engine, &hosted.address()).unwrap();
+    let call = |method: &str, body: &[u8], options: &CallOptions| {
+        let reply = client.call_raw(&format!("library.ShelfService.{method}"), body, options);
+        String::from_utf8_lossy(&reply.unwrap().body).into_owned()
+    };
     for method in ["GetTitles", "getTitles"] {
         // The field `type`, which the answer repeats.
-        let titles = hosted.call(&engine, &format!("library.ShelfService.{method}"), b"\x0a\x01x");
-        assert!(titles.unwrap().contains("gefunden: x"), "{method}");
+        assert!(call(method, b"\x0a\x01x", &patient()).contains("gefunden: x"), "{method}");
     }
-    // A book of which a pair of [COLOR] has every record kept: title and from.
-    hosted.call(&engine, "library.ShelfService.Lend", b"\x0a\x03map\x12\x017").unwrap();
+    // A book (title, from) of which a pair of [COLOR] has every record kept.
+    call("Lend", b"\x0a\x03map\x12\x017", &patient());
+    // One that another library has, which tells of the request that reaches it.
+    let dyed = |context: &Context| {
+        if context.is_dyed() { *b"\x08\x00\x12\x01d" } else { *b"\x08\x00\x12\x01p" }
+    };
+    let other = Stage::with(Config::new().cores(1), |builder| {
+        builder.raw("library.ShelfService.Lend", move |context| Ok(dyed(context).to_vec()))
+    });
+    let at = other.address();
+    let far = [b"\x0a\x03far\x12", &[at.len() as u8][..], at.as_bytes()].concat();
+    assert_eq!(call("Lend", &far, &patient()), "\u{8}\0\u{12}\u{1}p");
+    assert_eq!(call("Lend", &far, &patient().dyed(true)), "\u{8}\0\u{12}\u{1}d");
     let (stopped, said) = hosted.host("stop");
     assert!(stopped, "{said}{}", hosted.log());
     let log = fs::read_to_string(hosted.folder().join(format!("log/{SERVICE}.log"))).unwrap();
     assert!(log.contains("DEBUG lending uin=7 title=map"), "{log}");
+    assert_eq!(log.matches("title=far").count(), 1, "of the dyed one only: {log}");
 }
 
 #[test]
