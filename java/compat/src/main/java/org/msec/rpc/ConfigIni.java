@@ -5,6 +5,7 @@ import java.net.Inet4Address;
 import java.net.InetAddress;
 import java.net.NetworkInterface;
 import java.net.SocketException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -70,7 +71,9 @@ final class ConfigIni {
         }
         String section = "";
         try {
-            for (String line : Files.readAllLines(file)) {
+            // Comments of old may be in any encoding.
+            String whole = new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+            for (String line : whole.split("\\R")) {
                 String text = line.split("[#;]", 2)[0].strip();
                 int equals = text.indexOf('=');
                 if (text.startsWith("[") && text.endsWith("]")) {

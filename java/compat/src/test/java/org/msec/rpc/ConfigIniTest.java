@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -21,7 +22,9 @@ class ConfigIniTest {
         Path place = folder.resolve("Library/shelf");
         Files.createDirectories(place.resolve("bin/lib"));
         Files.createDirectories(place.resolve("etc"));
-        Files.write(place.resolve("etc/config.ini"), List.of(lines));
+        byte[] comment = {';', (byte) 0xd6, (byte) 0xd0, '\n'};
+        Path file = Files.write(place.resolve("etc/config.ini"), comment);
+        Files.write(file, List.of(lines), StandardOpenOption.APPEND);
         return ConfigIni.around(place.resolve("bin/lib"));
     }
 
