@@ -27,10 +27,12 @@ the same: `protoc --msec_out=DIR`, or `--msec_out=lang=java:DIR`.
 With --compat, a file of the original's becomes the project of C++ that its create_rpc.py made:
 package_server/ and package_client/, with the same classes and the same targets of make. Files
 that are yours stay as they are, such as msg_package_impl.cpp; the original's own Makefile and
-service_package_frm.cpp get .old behind their names. What was kept or renamed is said.",
+service_package_frm.cpp get .old behind their names. What was kept or renamed is said. For Java it
+is a project of Maven's on msec-compat, with ServiceImpl and Client, and all of it is yours.",
     flags: &[&[
         flag("lang", "cpp|java|rust", "the language; default cpp"),
         flag("compat", "", "the project that sources written for the original go on in"),
+        flag("service", "L1.L2", "with --compat, what a project in Java is to be"),
         flag("out", "DIR", "where to write to; default: here"),
         Flag {
             repeats: true,
@@ -51,6 +53,10 @@ service_package_frm.cpp get .old behind their names. What was kept or renamed is
             does: "the project of a service that was written for the original",
             line: "msec gen --compat voa_server/voa.proto --out .",
         },
+        Example {
+            does: "the same in Java, for the service Voa.crawl",
+            line: "msec gen --compat --lang java --service Voa.crawl msec.proto --out crawl",
+        },
     ],
     run: Run::Generate,
 };
@@ -70,10 +76,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let wrong = |error: Error| Failure::usage(error.to_string());
     let folder = Path::new(arguments.value("out").unwrap_or(".".as_ref()));
     if arguments.has("compat") {
-        if arguments.word("lang")? != "cpp" {
-            return Err(Failure::usage("--compat is for C++ only"));
-        }
-        let files = build.generate_compat().map_err(wrong)?;
+        let files = match (arguments.word("lang")?, arguments.text("service")?) {
+            ("cpp", None) => build.generate_compat(),
+            ("java", Some(service)) => build.generate_java_compat(service),
+            ("java", None) => {
+                return Err(Failure::usage("--compat for Java takes --service L1.L2"));
+            }
+            _ => {
+                let text = "--compat is for C++ and Java, and --service with it for Java";
+                return Err(Failure::usage(text));
+            }
+        };
+        let files = files.map_err(wrong)?;
         some(arguments, files.is_empty())?;
         return files.iter().try_for_each(|file| place(folder, file));
     }

@@ -138,7 +138,8 @@ fn what_cannot_be_generated_is_refused_and_nothing_is_written() {
     let services = "option cc_generic_services = true;\nmessage M {}\nservice S {}";
     check("package", services, &["--compat"], "a.proto: it has no package");
     check("no-rpc", &format!("package b;\n{services}"), &["--compat"], "the service S has no rpc");
-    check("compat", services, &["--compat", "--lang", "java"], "--compat is for C++ only");
+    check("compat", services, &["--compat", "--lang", "java"], "takes --service L1.L2");
+    check("compat", services, &["--compat", "--lang", "rust"], "--compat is for C++ and Java");
     check("language", "service S {}", &["--lang", "ada"], "--lang `ada`: cpp or java or rust");
     let ran = msec(&["gen", "gone.proto"]);
     assert_eq!(ran.status, 2);

@@ -236,7 +236,7 @@ impl Build {
     ///
     /// Errors: those of [`Build::generate`]; no service or two; a file without
     /// `java_generic_services`.
-    pub fn generate_java_compat(&self, module: &str) -> Result<Vec<GeneratedFile>, Error> {
+    pub fn generate_java_compat(&self, module: &str) -> Result<Vec<ProjectFile>, Error> {
         let Sources { descriptors: set, names, .. } = self.sources()?;
         let given = |file: &&FileDescriptorProto| names.iter().any(|name| name == file.name());
         let mut serving = set.file.iter().filter(given).filter(|file| !file.service.is_empty());
@@ -249,7 +249,8 @@ impl Build {
                 .map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
             let named = names.iter().find(|name| path.ends_with(name));
             let name = named.map_or_else(|| path.display().to_string(), String::clone);
-            files.push(GeneratedFile { name: format!("src/main/proto/{name}"), text });
+            let name = format!("src/main/proto/{name}");
+            files.push(ProjectFile { name, text, keep: Keep::Always });
         }
         Ok(files)
     }

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use msec_tests::java::maven_option;
 use msec_tests::programs::{command, outside_of_cargo, repository, run};
-use msec_tests::{alone, now};
+use msec_tests::{alone, now, wait_at_most};
 
 /// How soon a project that nobody had before answers a call. Most of that is the compiler's time,
 /// and here other tests have the processors, too.
@@ -184,4 +184,42 @@ fn a_rust_project_builds_and_answers() {
     assert!(run(&mut project.make(&["call"])).contains("Hello, world!"));
     run(&mut project.make(&["stop"]));
     assert!(!project.make(&["call"]).output().unwrap().status.success());
+}
+
+/// A .proto file of the original.
+const OLD_PROTO: &str = "\
+syntax = \"proto2\";
+package voa;
+option java_generic_services = true;
+message Titles { repeated string titles = 1; }
+service VoaService { rpc GetTitles(Titles) returns (Titles); }
+";
+
+#[test]
+fn a_project_of_the_original_in_java_builds_and_answers() {
+    let maven = maven_option();
+    let folder = scratch("java-compat");
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    fs::create_dir_all(folder.join("etc")).unwrap();
+    fs::write(folder.join("msec.proto"), OLD_PROTO).unwrap();
+    let mut generate = Command::new(command("msec"));
+    generate.current_dir(&folder).args(["gen", "--compat", "--lang", "java", "msec.proto"]);
+    run(generate.args(["--service", "Voa.crawl"]));
+    let address = free_address();
+    let config = format!("[SRPC]\nlisten = {address}/tcp\n");
+    fs::write(folder.join("etc/config.ini"), config).unwrap();
+    run(Command::new("mvn").current_dir(&folder).args(["-q", "package"]).arg(&maven));
+    let mut service = Command::new("java");
+    service.current_dir(&folder).args(["-Xmx128m", "-jar", "target/msec.jar"]);
+    let mut service = service.spawn().unwrap();
+    wait_at_most(ANSWERS_WITHIN, "the service listens", || TcpStream::connect(&address).is_ok());
+    let mut client = Command::new("java");
+    client.current_dir(&folder).args(["-Xmx128m", "-cp", "target/msec.jar", "voa.Client"]);
+    let answered = client.arg(&address).status().unwrap();
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(answered.success(), "the first method answers, with nothing yet");
+    // What is written once is somebody's from then on.
+    let said = run(&mut generate);
+    assert_eq!(said.matches("it is yours").count(), 4, "{said}");
 }

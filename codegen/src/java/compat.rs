@@ -15,14 +15,14 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto}
 
 use super::names::{self, Types};
 use crate::check::{FILE_SERVICE, line_of, streams};
-use crate::{Error, GeneratedFile};
+use crate::{Error, Keep, ProjectFile};
 
 /// The project of a file that declares one service, which is to be the service `module`.
 pub(crate) fn generate(
     set: &FileDescriptorSet,
     file: &FileDescriptorProto,
     module: &str,
-) -> Result<Vec<GeneratedFile>, Error> {
+) -> Result<Vec<ProjectFile>, Error> {
     check(file)?;
     let Some((first, second)) = module.split_once('.') else {
         return Err(Error::new(format!("`{module}` is no service: First.second")));
@@ -63,7 +63,7 @@ pub(crate) fn generate(
     let methods = methods.collect::<Result<String, Error>>()?;
     let implementation = fill(include_str!("compat/ServiceImpl.java"), first_method)?;
     let folder = class("").replace('.', "/");
-    let of = |name: String, text: String| GeneratedFile { name, text };
+    let of = |name: String, text: String| ProjectFile { name, text, keep: Keep::Always };
     Ok(vec![
         of("pom.xml".into(), fill(include_str!("compat/pom.xml"), first_method)?),
         of(

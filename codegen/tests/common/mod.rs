@@ -39,10 +39,10 @@ impl Drop for Scratch {
 }
 
 /// The error of one file of the given lines, which stands in a folder of its own.
-pub(crate) fn error_of(
+pub(crate) fn error_of<T: std::fmt::Debug>(
     name: &str,
     lines: &[&str],
-    generate: fn(&Build) -> Result<Vec<GeneratedFile>, Error>,
+    generate: fn(&Build) -> Result<Vec<T>, Error>,
 ) -> String {
     let scratch = Scratch::new(name);
     let path = scratch.0.join("a.proto");
