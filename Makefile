@@ -21,10 +21,10 @@ SOAK_SECONDS ?= 600
 .DEFAULT_GOAL := help
 # The stages are in order, and each of them uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: help test demo bench bench-quick install java java-bench abi soak asan deps fmt clippy
-.PHONY: tidy doc
+.PHONY: help test demo demo-migration bench bench-quick install java java-bench abi soak asan deps
+.PHONY: fmt clippy tidy doc
 .PHONY: deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
-.PHONY: release cpp-release java-release
+.PHONY: release cpp-prefix cpp-release cpp-migration java-release java-migration
 
 ## test: everything a change must pass
 test: deps-test fmt-check clippy unit java-test without fuzz-replay bench-unit tidy doc
@@ -33,6 +33,11 @@ test: deps-test fmt-check clippy unit java-test without fuzz-replay bench-unit t
 demo: deps-demo release cpp-release java-release
 	DEMO_CPP=$(CARGO_TARGET_DIR)/cpp-examples DEMO_JAVA=java/examples/target/relay/msec.jar \
 		$(CARGO_TARGET_DIR)/release/examples/demo
+
+## demo-migration: services and programs of the original's interfaces, beside new ones
+demo-migration: deps-demo release cpp-migration java-migration
+	MIGRATION_CPP=$(CARGO_TARGET_DIR)/migration MIGRATION_JAVA=java/migration/target/msec.jar \
+		$(CARGO_TARGET_DIR)/release/examples/migration
 
 ## bench: every row beside its peers, into bench/results
 bench: deps-bench release
@@ -153,10 +158,13 @@ release:
 		-p msec-ffi-c -p msec-ffi-java -p msec-hook \
 		-p msec-hook-locks --lib --bins --examples
 
-# The examples in C++, against the release's libmsec as it would be installed.
-cpp-release: release
+# The release as it would be installed.
+cpp-prefix: release
 	xtask/install.sh "$(CARGO_TARGET_DIR)/release" "$(CARGO_TARGET_DIR)/prefix" \
 		"$(CARGO_TARGET_DIR)/prefix" >/dev/null
+
+# The examples in C++, against that.
+cpp-release: cpp-prefix
 	cmake -S cpp-examples -B "$(CARGO_TARGET_DIR)/cpp-examples" -DCMAKE_BUILD_TYPE=Release \
 		-DCMAKE_PREFIX_PATH="$(CARGO_TARGET_DIR)/prefix" >/dev/null
 	cmake --build "$(CARGO_TARGET_DIR)/cpp-examples" --parallel 2 >/dev/null
@@ -164,4 +172,12 @@ cpp-release: release
 # The example in Java, as one jar with the release's libmsec_jni.
 java-release: release
 	cd java && mvn -q package -DskipTests -pl msec,examples \
+		-Dmsec.built="$(CARGO_TARGET_DIR)/release"
+
+# What was written for the original, in both languages.
+cpp-migration: cpp-prefix
+	cpp-examples/migration/build.sh "$(CARGO_TARGET_DIR)/prefix" "$(CARGO_TARGET_DIR)/migration"
+
+java-migration: release
+	cd java && mvn -q package -DskipTests -pl msec,compat,migration \
 		-Dmsec.built="$(CARGO_TARGET_DIR)/release"

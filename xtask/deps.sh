@@ -71,6 +71,7 @@ demo)
     # The part in C++.
     need g++ command -v c++
     need cmake command -v cmake
+    need pkg-config command -v pkg-config
     need libprotobuf-dev test -e /usr/include/google/protobuf/message_lite.h
     need protobuf-compiler command -v protoc
     need curl command -v curl

@@ -13,14 +13,9 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-use msec::{CallOptions, Client, Config, Engine};
-
+use crate::caller::Caller;
+use crate::expectation::{Expectation, called};
 use crate::hosted::{Hosted, msec, said};
 
 const METHOD: &str = "echo.EchoService.Echo";
@@ -29,14 +24,6 @@ const HELLO: &str = r#"{"message":"aGVsbG8="}"#;
 const HELLO_HEX: &str = "0a0568656c6c6f";
 /// The C++ program makes five, of which one is of a method that is not there.
 const CALLS_BY_PROGRAM: u64 = 4;
-/// The pause between two of our calls.
-const REST: Duration = Duration::from_millis(2);
-/// How long a call may take that is not lost. On two CPUs with twenty threads that compute, a
-/// worker that has little to do was seen to wait a second until it was given one.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An expectation: whether it was met, what, and the figures.
-pub(crate) type Expectation = (bool, String, String);
 
 /// The services, from the first that is called.
 pub(crate) struct Chain {
@@ -61,28 +48,22 @@ pub(crate) struct Account {
     pub(crate) trace: String,
 }
 
-/// A thread that calls all the time.
-struct Caller {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    failed: Arc<AtomicU64>,
-    /// Ends with why the first one failed.
-    thread: JoinHandle<Option<msec::Error>>,
-}
-
 impl Chain {
     /// Starts what was built; the last one asks `next`.
     pub(crate) fn start(next: &str) -> Result<Chain, String> {
         let path = |name| std::env::var_os(name).map(PathBuf::from);
-        let java = path("DEMO_JAVA").map(|jar| Hosted::start("Demo.java", &jar, next));
+        let asks = |next: &str| format!("[ECHO]\nnext = {next}\n");
+        let java = path("DEMO_JAVA").map(|jar| Hosted::start("Demo.java", &jar, &asks(next)));
         let java = java.transpose()?;
         let next = java.as_ref().map_or(next, Hosted::address);
         let cpp = path("DEMO_CPP").map(|built| {
-            let hosted = Hosted::start("Demo.plugin", &built.join("msec.so"), next)?;
+            let hosted = Hosted::start("Demo.plugin", &built.join("msec.so"), &asks(next))?;
             Ok::<_, String>(Cpp { built, hosted })
         });
         let mut chain = Chain { cpp: cpp.transpose()?, java, caller: None };
-        chain.caller = chain.first().map(|first| Caller::start(first.address())).transpose()?;
+        let first = chain.first().map(Hosted::address);
+        let hello = b"\x0a\x05hello";
+        chain.caller = first.map(|first| Caller::start(first, METHOD, &[hello])).transpose()?;
         Ok(chain)
     }
 
@@ -186,54 +167,5 @@ impl Account {
         let text = format!("{hops} services in {flows} trace; 4 in 1");
         self.expectations.push(((hops, flows) == (4, 1), "one trace, all hops".into(), text));
         Ok(())
-    }
-}
-
-impl Caller {
-    fn start(address: &str) -> Result<Caller, String> {
-        let config = Config::from_env().map_err(|error| error.to_string())?;
-        let engine = Engine::with(config.cores(1)).map_err(|error| error.to_string())?;
-        let client = Client::new(&engine, address).map_err(|error| error.to_string())?;
-        let stop = Arc::<AtomicBool>::default();
-        let (answered, failed) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let (stops, answers, fails) = (stop.clone(), answered.clone(), failed.clone());
-        let thread = std::thread::spawn(move || {
-            let _engine = engine;
-            // A channel that nobody sends on is a sleep that needs no clock of its own.
-            let (_tell, told) = mpsc::channel::<()>();
-            let options = CallOptions::new().timeout(PATIENCE);
-            let mut first = None;
-            while !stops.load(Ordering::Acquire) {
-                let outcome = client.call_raw(METHOD, b"\x0a\x05hello", &options);
-                let counted = if outcome.is_ok() { &answers } else { &fails };
-                counted.fetch_add(1, Ordering::Release);
-                first = first.or(outcome.err());
-                let _ = told.recv_timeout(REST);
-            }
-            first
-        });
-        Ok(Caller { stop, answered, failed, thread })
-    }
-
-    /// Calls answered and failed, and why the first one failed.
-    fn end(self) -> (u64, u64, String) {
-        self.stop.store(true, Ordering::Release);
-        // It does not panic.
-        let first = self.thread.join().ok().flatten();
-        let why = first.map_or_else(String::new, |error| format!("; {error}"));
-        (self.answered.load(Ordering::Acquire), self.failed.load(Ordering::Acquire), why)
-    }
-}
-
-/// Runs a command that is to say something.
-fn called(what: &str, command: &mut Command, expect: &str) -> Expectation {
-    let what = what.to_owned();
-    match command.output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let line = said.lines().next().unwrap_or_default().to_owned();
-            (output.status.success() && line.contains(expect), what, line)
-        }
-        Err(error) => (false, what, format!("{}: {error}", command.get_program().display())),
     }
 }

@@ -1,9 +1,10 @@
-//! A service under `msec host`: the plugin in C++, or the jar in Java.
+//! A service under `msec host`: a plugin in C++, or a jar.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::service;
 
@@ -19,9 +20,16 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
-    /// Starts the service with a module, `msec.so` or `msec.jar`; each echo is asked of `next`.
-    pub(crate) fn start(service: &'static str, module: &Path, next: &str) -> Result<Self, String> {
-        let name = format!("msec-demo-{}-{service}", std::process::id());
+    /// Starts the service with a module, `msec.so` or `msec.jar`, on one core at a free port.
+    /// `config` is the rest of its configuration.
+    pub(crate) fn start(
+        service: &'static str,
+        module: &Path,
+        config: &str,
+    ) -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("msec-demo-{}-{service}-{number}", std::process::id());
         let root = std::env::temp_dir().join(name);
         let folder = root.join(service.replace('.', "/"));
         let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -32,8 +40,7 @@ impl Hosted {
         fs::copy(module, folder.join("bin").join(file))
             .map_err(|error| format!("{}: {error}", module.display()))?;
         let config = format!(
-            "[SRPC]\nlisten = 127.0.0.1:0/tcp\ncores = 1\n[JAVA]\noptions = -Xmx128m\n\
-             [ECHO]\nnext = {next}\n"
+            "[SRPC]\nlisten = 127.0.0.1:0/tcp\ncores = 1\n[JAVA]\noptions = -Xmx128m\n{config}"
         );
         fs::write(folder.join("etc/config.ini"), config).map_err(failed)?;
         let log = fs::File::create(folder.join("log/host.log")).map_err(failed)?;
@@ -64,6 +71,14 @@ impl Hosted {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What it has logged, its worker's and its supervisor's lines.
+    #[allow(dead_code, reason = "one of two programs that have this file looks")]
+    pub(crate) fn log(&self) -> String {
+        let folder = self.root.join(self.service.replace('.', "/")).join("log");
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        files.map(|file| fs::read_to_string(file.path()).unwrap_or_default()).collect()
     }
 
     /// Has it loaded anew, and does not wait for that.

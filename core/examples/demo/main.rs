@@ -15,8 +15,10 @@
 //! SIGTERM and drain. The exit status says whether every figure was as it should be, so that a
 //! script can run this, too.
 
+mod caller;
 mod chain;
 mod cluster;
+mod expectation;
 mod hosted;
 mod load;
 mod service;

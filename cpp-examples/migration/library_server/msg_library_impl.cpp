@@ -75,6 +75,7 @@ int CLibraryServiceMsg::Lend(const LendRequest* request, LendResponse* response)
         SetFailed(ret);
         return -1;
     }
+    NGLOG_INFO("%s stands at %s", request->title().c_str(), found.place().c_str());
     response->set_place(found.place());
     return 0;
 }
