@@ -21,7 +21,7 @@ static MAVEN: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut install = Command::new("mvn");
     install.current_dir(repository().join("java")).args(["-q", "install", "-DskipTests"]);
     // What binds logs is not needed.
-    install.args(["-pl", "msec,compat,examples", "-am"]);
+    install.args(["-pl", "msec,compat,migration,examples", "-am"]);
     install.arg(format!("-Dmsec.built={}", built.display()));
     run(install.arg(repository_option(&folder)));
     folder
@@ -39,6 +39,12 @@ pub fn maven() -> &'static Path {
 pub fn relay() -> PathBuf {
     maven();
     repository().join("java/examples/target/relay/msec.jar")
+}
+
+/// The service of `java/migration`, which was written for the original, as one jar.
+pub fn migration() -> PathBuf {
+    maven();
+    repository().join("java/migration/target/msec.jar")
 }
 
 /// A service that was written for the original; its manifest says where what it needs is.

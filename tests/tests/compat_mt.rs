@@ -14,7 +14,7 @@ use std::time::Duration;
 use msec::{CallOptions, Client, Code, Config, Engine};
 use msec_tests::hosted::{Hosted, SERVICE};
 use msec_tests::programs::{command, repository, run};
-use msec_tests::{HttpPeer, alone, wait_until};
+use msec_tests::{HttpPeer, Mariadb, alone, wait_until};
 
 /// Where libmsec and what old code needs are installed for these tests.
 static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -512,4 +512,16 @@ fn calls_by_other_means_leave_an_instance_that_is_dead() {
         assert!(failed <= 5, "the dead one is left: {said}");
         assert_eq!(count(later, "127.0.0.1 answered") + failed, 100, "{said}");
     }
+}
+
+#[test]
+fn a_client_of_mysql_asks_the_server_that_is_picked() {
+    let server = Mariadb::start();
+    let routes = scratch("mysql").join("routes.toml");
+    let at = format!("address = \"127.0.0.1:{}\"", server.port);
+    let text = format!("[[service]]\nname = \"Demo.db\"\n[[service.instance]]\n{at}\n");
+    fs::write(&routes, text).unwrap();
+    let compiler = "c++ -std=c++11 -I/usr/include/mariadb -Wl,--no-as-needed -lmariadb";
+    let built = compile(compiler, "mysql.cpp", "mysql");
+    assert_eq!(run(program(&built).env("MSEC_ROUTES", &routes)), "42\n");
 }
