@@ -98,14 +98,6 @@ impl Cluster {
         self.addresses.each_ref().map(String::as_str)
     }
 
-    /// The routes to them, as the text of a file.
-    pub(crate) fn routes(&self) -> String {
-        let instance =
-            |address: &String| format!("[[service.instance]]\naddress = \"{address}\"\n");
-        let instances: String = self.addresses.iter().map(instance).collect();
-        format!("[[service]]\nname = \"Demo.echo\"\n{instances}")
-    }
-
     /// Makes happen what is due; whether the phase is a new one.
     pub(crate) fn enter(&mut self, phase: Phase) -> Result<bool, String> {
         if phase == self.phase {

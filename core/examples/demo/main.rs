@@ -21,6 +21,7 @@ mod cluster;
 mod expectation;
 mod hosted;
 mod load;
+mod routes;
 mod service;
 mod show;
 
@@ -29,7 +30,7 @@ mod echo {
     include!("../generated/echo.rs");
 }
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use msec_sys::process::TerminationSignals;
 use chain::{Account, Chain};
 use cluster::{Cluster, INSTANCES_COUNT, NAMES, Phase, SLOW_MS};
 use load::{CALLERS_COUNT, Load, MESSAGE_BYTES, Seen};
+use routes::RoutesFile;
 use service::{Served, Service};
 use show::{Row, Screen, Second, count};
 
@@ -88,7 +90,7 @@ fn run() -> Result<bool, String> {
     };
     // The services are there before the signals are blocked, or they would inherit that.
     let mut cluster = Cluster::start()?;
-    let routes = RoutesFile::write(&cluster.routes())?;
+    let routes = RoutesFile::write(&[("Demo.echo", &cluster.addresses())])?;
     let path = routes.0.display().to_string();
     let arguments =
         ["--listen", "127.0.0.1:0", "--routes", &path, "--to", "Demo.echo", "--cores", "1"];
@@ -131,25 +133,6 @@ fn run() -> Result<bool, String> {
     let as_expected = judge(&mut screen, &seen, &rows, &days, account);
     say_what_next(&mut screen);
     Ok(as_expected)
-}
-
-/// A file of routes, gone when this is dropped.
-struct RoutesFile(PathBuf);
-
-impl RoutesFile {
-    fn write(text: &str) -> Result<Self, String> {
-        let name = format!("msec-demo-{}.toml", std::process::id());
-        let file = Self(std::env::temp_dir().join(name));
-        std::fs::write(&file.0, text).map_err(|e| format!("{}: {e}", file.0.display()))?;
-        Ok(file)
-    }
-}
-
-impl Drop for RoutesFile {
-    fn drop(&mut self) {
-        // What is left in the folder for temporary files does no harm.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 fn introduce(screen: &mut Screen, relay: &Service, load: &Load, seconds: Option<u64>) {

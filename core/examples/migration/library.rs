@@ -7,6 +7,7 @@ use crate::caller::Caller;
 use crate::catalogue;
 use crate::expectation::{Expectation, called};
 use crate::hosted::{Hosted, msec, said};
+use crate::routes::RoutesFile;
 use crate::service::Service;
 
 const LEND: &str = "library.LibraryService.Lend";
@@ -26,7 +27,7 @@ pub(crate) struct Library {
     stores: Vec<Hosted>,
     echo: Service,
     callers: Vec<Caller>,
-    _routes: [Routes; 2],
+    _routes: [RoutesFile; 2],
 }
 
 impl Library {
@@ -36,16 +37,13 @@ impl Library {
         let shelves = built.join("shelf_server/msec.so");
         let store = || Hosted::start("Library.store", &shelves, LOG);
         let stores = vec![store()?, store()?];
-        let behind_shelf = Routes::write(
-            "shelf",
-            &[
-                ("Demo.echo", &[echo.address()]),
-                ("Library.store", &[stores[0].address(), stores[1].address()]),
-            ],
-        )?;
+        let behind_shelf = RoutesFile::write(&[
+            ("Demo.echo", &[echo.address()]),
+            ("Library.store", &[stores[0].address(), stores[1].address()]),
+        ])?;
         let config = format!("{LOG}[ENGINE]\nroutes = {}\n", behind_shelf.0.display());
         let shelf = Hosted::start("Library.shelf", jar, &config)?;
-        let behind_counter = Routes::write("counter", &[("Library.shelf", &[shelf.address()])])?;
+        let behind_counter = RoutesFile::write(&[("Library.shelf", &[shelf.address()])])?;
         let config = format!(
             "{LOG}[ENGINE]\nroutes = {}\n[CATALOGUE]\naddress = {}@tcp\n",
             behind_counter.0.display(),
@@ -172,31 +170,5 @@ impl Library {
             lent.into(),
         ));
         Ok(())
-    }
-}
-
-/// A file of routes, gone when this is dropped.
-struct Routes(PathBuf);
-
-impl Routes {
-    fn write(name: &str, services: &[(&str, &[&str])]) -> Result<Self, String> {
-        let name = format!("msec-migration-{}-{name}.toml", std::process::id());
-        let file = Self(std::env::temp_dir().join(name));
-        let mut text = String::new();
-        for (service, addresses) in services {
-            text += &format!("[[service]]\nname = \"{service}\"\n");
-            for address in *addresses {
-                text += &format!("[[service.instance]]\naddress = \"{address}\"\n");
-            }
-        }
-        std::fs::write(&file.0, text).map_err(|e| format!("{}: {e}", file.0.display()))?;
-        Ok(file)
-    }
-}
-
-impl Drop for Routes {
-    fn drop(&mut self) {
-        // What is left in the folder for temporary files does no harm.
-        let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -23,6 +23,8 @@ mod expectation;
 #[path = "../demo/hosted.rs"]
 mod hosted;
 mod library;
+#[path = "../demo/routes.rs"]
+mod routes;
 #[allow(dead_code, reason = "the other demo also asks what a service has done")]
 #[path = "../demo/service.rs"]
 mod service;
