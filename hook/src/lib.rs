@@ -31,6 +31,7 @@ mod connect;
 mod engine;
 mod errno;
 mod file;
+mod next;
 mod pieces;
 mod poll;
 mod real;

@@ -1,46 +1,13 @@
 //! The functions of the C library, or of whoever stands between it and us.
 
-/// `real!(fn close(fd: c_int) -> c_int)`: a function that calls the next one of that name.
-///
-/// It is looked up at its first call. There is none only where our own is called by a program that
-/// the C library does not serve; that cannot go on.
-macro_rules! real {
-    ($(fn $name:ident($($argument:ident: $kind:ty),* $(,)?) -> $result:ty;)*) => {$(
-        #[allow(clippy::too_many_arguments, reason = "as C has it")]
-        pub(crate) unsafe fn $name($($argument: $kind),*) -> $result {
-            type Function = unsafe extern "C" fn($($kind),*) -> $result;
-            static NEXT: std::sync::atomic::AtomicPtr<std::ffi::c_void> =
-                std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
-            let name = concat!(stringify!($name), "\0");
-            let next = $crate::real::next(&NEXT, name);
-            // SAFETY: the C library gives this name to a function of this form.
-            let function = unsafe { std::mem::transmute::<*mut std::ffi::c_void, Function>(next) };
-            // SAFETY: the caller's promise, which is the one of that function.
-            unsafe { function($($argument),*) }
-        }
-    )*};
-}
-
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{
     addrinfo, clockid_t, epoll_event, fd_set, iovec, msghdr, nfds_t, pollfd, sigset_t, size_t,
     sockaddr, socklen_t, ssize_t, timespec, timeval,
 };
 
-/// The next function of that name, which ends in a NUL.
-pub(crate) fn next(known: &AtomicPtr<c_void>, name: &str) -> *mut c_void {
-    let next = known.load(Ordering::Relaxed);
-    if !next.is_null() {
-        return next;
-    }
-    // SAFETY: a string that ends in a NUL.
-    let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) };
-    assert!(!next.is_null(), "the C library has no {name}");
-    known.store(next, Ordering::Relaxed);
-    next
-}
+use crate::next::real;
 
 real! {
     fn read(fd: c_int, data: *mut c_void, size: size_t) -> ssize_t;

@@ -19,14 +19,16 @@
 //! library locks within. It decides nothing: each call goes on to the real one.
 
 use std::cell::UnsafeCell;
-use std::ffi::{c_char, c_int, c_void};
-use std::mem::{self, size_of};
+use std::ffi::c_int;
+use std::mem::size_of;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use libc::{clockid_t, pthread_mutex_t, timespec};
 use table::{Table, Text};
 
+#[path = "../../src/next.rs"]
+mod next;
 #[path = "../../src/table.rs"]
 mod table;
 
@@ -173,7 +175,7 @@ fn tell_if_stuck(table: &Table, coroutine: u64, mutex: *mut pthread_mutex_t) {
 fn locking(mutex: *mut pthread_mutex_t, lock: impl Fn() -> c_int) -> c_int {
     let Some((table, coroutine)) = running() else { return lock() };
     // SAFETY: the caller's mutex.
-    let mut code = unsafe { next::pthread_mutex_trylock(mutex) };
+    let mut code = unsafe { real::pthread_mutex_trylock(mutex) };
     if code == libc::EBUSY {
         tell_if_stuck(table, coroutine, mutex);
         code = lock();
@@ -190,7 +192,7 @@ fn locking(mutex: *mut pthread_mutex_t, lock: impl Fn() -> c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    locking(mutex, || unsafe { next::pthread_mutex_lock(mutex) })
+    locking(mutex, || unsafe { real::pthread_mutex_lock(mutex) })
 }
 
 /// # Safety
@@ -201,7 +203,7 @@ pub unsafe extern "C" fn pthread_mutex_timedlock(
     end: *const timespec,
 ) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    locking(mutex, || unsafe { next::pthread_mutex_timedlock(mutex, end) })
+    locking(mutex, || unsafe { real::pthread_mutex_timedlock(mutex, end) })
 }
 
 /// # Safety
@@ -213,7 +215,7 @@ pub unsafe extern "C" fn pthread_mutex_clocklock(
     end: *const timespec,
 ) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    locking(mutex, || unsafe { next::pthread_mutex_clocklock(mutex, clock, end) })
+    locking(mutex, || unsafe { real::pthread_mutex_clocklock(mutex, clock, end) })
 }
 
 /// # Safety
@@ -221,7 +223,7 @@ pub unsafe extern "C" fn pthread_mutex_clocklock(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    let code = unsafe { next::pthread_mutex_trylock(mutex) };
+    let code = unsafe { real::pthread_mutex_trylock(mutex) };
     if let Some((table, coroutine)) = running().filter(|_| matches!(code, 0 | libc::EOWNERDEAD)) {
         note(table, coroutine, mutex);
     }
@@ -241,51 +243,21 @@ pub unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_
         });
     }
     // SAFETY: the caller's promise, handed on.
-    unsafe { next::pthread_mutex_unlock(mutex) }
+    unsafe { real::pthread_mutex_unlock(mutex) }
 }
 
 /// The functions of the C library.
-mod next {
-    use super::{
-        AtomicPtr, Ordering, c_char, c_int, c_void, clockid_t, mem, pthread_mutex_t, ptr, timespec,
-    };
+mod real {
+    use super::{c_int, clockid_t, pthread_mutex_t, timespec};
+    use crate::next::real;
 
-    macro_rules! next {
-        ($(fn $name:ident($($argument:ident: $kind:ty),*);)*) => {$(
-            /// # Safety
-            /// As that function.
-            pub(super) unsafe fn $name($($argument: $kind),*) -> c_int {
-                type Function = unsafe extern "C" fn($($kind),*) -> c_int;
-                static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-                let next = find(&NEXT, concat!(stringify!($name), "\0"));
-                // SAFETY: the C library gives this name to a function of this form.
-                let function = unsafe { mem::transmute::<*mut c_void, Function>(next) };
-                // SAFETY: the caller's promise.
-                unsafe { function($($argument),*) }
-            }
-        )*};
-    }
-
-    next! {
-        fn pthread_mutex_lock(mutex: *mut pthread_mutex_t);
-        fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t);
-        fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t);
-        fn pthread_mutex_timedlock(mutex: *mut pthread_mutex_t, end: *const timespec);
+    real! {
+        fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int;
+        fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int;
+        fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int;
+        fn pthread_mutex_timedlock(mutex: *mut pthread_mutex_t, end: *const timespec) -> c_int;
         fn pthread_mutex_clocklock(
             mutex: *mut pthread_mutex_t, clock: clockid_t, end: *const timespec
-        );
-    }
-
-    /// The next function of that name, which ends in a NUL.
-    fn find(known: &AtomicPtr<c_void>, name: &str) -> *mut c_void {
-        let next = known.load(Ordering::Relaxed);
-        if !next.is_null() {
-            return next;
-        }
-        // SAFETY: a string that ends in a NUL.
-        let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) };
-        assert!(!next.is_null(), "the C library has no {name}");
-        known.store(next, Ordering::Relaxed);
-        next
+        ) -> c_int;
     }
 }
