@@ -37,6 +37,12 @@ impl LastLines {
         self.lines.push_back(line[..end].into());
     }
 
+    /// All of them, the last one last.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// What a crash said in one line, if it did: that of the engine, or of a JVM, which begins
     /// all that it says of one by `#`.
     pub(crate) fn crash(&self) -> Option<&str> {

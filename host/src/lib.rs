@@ -19,6 +19,7 @@ pub mod control;
 mod crash;
 mod crew;
 mod followed;
+mod hearing;
 pub mod hook;
 pub mod ini;
 mod jvm;

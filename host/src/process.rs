@@ -1,29 +1,25 @@
 //! One worker as a process: started with its sockets, heard, and waited for.
 //!
-//! Three threads belong to it, which end with it: one waits for its end, one hears what it tells,
-//! one reads what it and its plugin print. All they do is send events to the supervisor, and keep
-//! the last lines for a report.
+//! One thread belongs to it, which ends with it: it hears what the worker tells and prints, and of
+//! its end (`hearing.rs`), sends events to the supervisor, and keeps the last lines for a report.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use msec::{Error, Result};
 use msec_sys::process::{Recent, RecentMemory, Target, hand_over, in_own_session};
 
 use crate::crash::LastLines;
+use crate::hearing::{Hearing, News};
 use crate::hook;
 use crate::line::{self, FromWorker, ToWorker};
 use crate::notice;
 use crate::runner::Runner;
-
-/// Longest line that a worker prints; what is longer counts as several.
-const LINE_BYTES_MAX: u64 = 8 << 10;
 
 /// Which worker: of which generation, with which index, and which process in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,37 +94,31 @@ impl Process {
         handed.extend([theirs.into(), memory]);
         hand_over(&mut command, handed);
         in_own_session(&mut command);
-        let mut child = command.spawn().map_err(at)?;
+        let child = command.spawn().map_err(at)?;
         // Closes our copies of what it inherits.
         drop(command);
         let pid = child.id();
         let id = WorkerId { generation, index, pid };
         let target = Target::of(pid).map_err(at)?;
         let lines = Arc::<Mutex<LastLines>>::default();
-        let printed = [
-            child.stdout.take().map(|out| read_lines(out, index, lines.clone())),
-            child.stderr.take().map(|out| read_lines(out, index, lines.clone())),
-        ];
-        let (heard, told) = (socket.try_clone().map_err(at)?, tell.clone());
-        let from = heard.try_clone().map_err(at)?;
+        let heard = socket.try_clone().map_err(at)?;
+        let hearing = Hearing::of(child, target.try_clone().map_err(at)?, heard);
+        let kept = lines.clone();
         let hear = move || {
-            line::hear(from, |line| {
-                if let Some(said) = FromWorker::parse(line) {
-                    told(id, Event::Said(said));
+            hearing.run(|news| match news {
+                News::Printed(line) => {
+                    kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(line);
+                    notice::pass_on(index, line);
                 }
+                News::Told(line) => {
+                    if let Some(said) = FromWorker::parse(line) {
+                        tell(id, Event::Said(said));
+                    }
+                }
+                News::Ended(status) => tell(id, Event::Ended(status)),
             });
         };
-        let hears = spawn("msec-hears", hear).map_err(at)?;
-        let wait = move || {
-            let status = wait(child, printed);
-            // What it said before its end is to be heard before that: why it failed. All of it is
-            // in the socket by now, and the end comes behind it, also if somebody whom the worker
-            // forked holds the other side open.
-            let _ = heard.shutdown(Shutdown::Read);
-            let _ = hears.join();
-            tell(id, Event::Ended(status));
-        };
-        spawn("msec-waits", wait).map_err(at)?;
+        thread::Builder::new().name("msec-hears".into()).spawn(hear).map_err(at)?;
         let (cause, failure, was_ready) = (None, None, false);
         Ok(Process { pid, runner, target, socket, recent, lines, cause, failure, was_ready })
     }
@@ -191,84 +181,56 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-fn spawn(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(run)
-}
-
-type Printed = Option<mpsc::Receiver<()>>;
-
-/// Waits for the end, and then a little for what was printed before it.
-fn wait(mut child: Child, printed: [Printed; 2]) -> ExitStatus {
-    let status = child.wait();
-    for end in printed.into_iter().flatten() {
-        // Whom the worker forked may hold the pipe open for ever.
-        let _ = end.recv_timeout(std::time::Duration::from_millis(200));
-    }
-    // It cannot be waited for only if somebody else did.
-    status.unwrap_or_default()
-}
-
-/// Passes on what is printed, and keeps the last of it; the receiver hears of its end.
-fn read_lines(
-    out: impl Read + Send + 'static,
-    index: usize,
-    lines: Arc<Mutex<LastLines>>,
-) -> mpsc::Receiver<()> {
-    let (ended, end) = mpsc::channel();
-    let read = move || {
-        let mut reader = BufReader::new(out);
-        let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            match reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) {
-                Ok(count) if count > 0 => {}
-                Ok(_) | Err(_) => break,
-            }
-            let text = String::from_utf8_lossy(&bytes);
-            let text = text.trim_end_matches('\n');
-            lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(text);
-            notice::pass_on(index, text);
-        }
-        drop(ended);
-    };
-    // Without the thread nothing is read, and the end is told at once.
-    let _ = spawn("msec-reads", read);
-    end
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    /// A worker that is a script, which has the number of the socket in `$out`.
+    fn start(index: usize, script: &str) -> (Process, mpsc::Receiver<(WorkerId, Event)>) {
+        let script = format!("out=${{1#--control=}}; {script}");
+        let order = Order {
+            runner: Arc::new(Runner::Plugin("/bin/bash".into(), None)),
+            plugin: PathBuf::new(),
+            folder: "/".into(),
+            told: vec!["-c".into(), script, "script".into()],
+            variables: Vec::new(),
+            sockets: Vec::new(),
+        };
+        let (tell, told) = mpsc::channel();
+        let process = Process::start(order, (1, index), move |id, event| {
+            // The test may have heard enough.
+            let _ = tell.send((id, event));
+        });
+        (process.expect("there is a bash"), told)
+    }
 
     /// Each on a thread of its own, the end came first now and then, and nobody was told why.
     #[test]
     fn what_a_worker_says_at_its_end_is_heard_before_that() {
         let line = FromWorker::Failed("no database".into()).line();
         // A child of it holds its end of the socket open, and prints nothing.
-        let script = "sleep 1 >/dev/null 2>&1 & printf '%s\\n' \"$0\" >&${1#--control=}; exit 1";
+        let script = format!("sleep 1 >/dev/null 2>&1 & echo '{line}' >&$out; exit 1");
         for index in 0..50 {
-            let order = Order {
-                runner: Arc::new(Runner::Plugin("/bin/bash".into(), None)),
-                plugin: PathBuf::new(),
-                folder: "/".into(),
-                told: vec!["-c".into(), script.into(), line.trim_end().into()],
-                variables: Vec::new(),
-                sockets: Vec::new(),
-            };
-            let (tell, told) = mpsc::channel();
-            let process = Process::start(order, (1, index), move |id, event| {
-                tell.send((id, event)).expect("the test listens");
-            });
-            let process = process.expect("there is a bash");
+            let (process, told) = start(index, &script);
             let (id, first) = told.recv().expect("an event");
             assert_eq!(id, WorkerId { generation: 1, index, pid: process.pid });
             let Event::Said(FromWorker::Failed(why)) = first else { panic!("{first:?} first") };
             assert_eq!(why, "no database");
             let (_, last) = told.recv().expect("another event");
             assert!(matches!(last, Event::Ended(status) if status.code() == Some(1)), "{last:?}");
+        }
+    }
+
+    /// So that the log of a host reads in the order of what happened.
+    #[test]
+    fn what_a_worker_prints_is_heard_before_what_it_tells_after_it() {
+        for index in 0..50 {
+            let (process, told) = start(index, "echo one; echo two >&2; echo ready >&$out");
+            let (_, first) = told.recv().expect("an event");
+            assert!(matches!(first, Event::Said(FromWorker::Ready)), "{first:?} first");
+            assert_eq!(process.lines().iter().collect::<Vec<_>>(), ["one", "two"]);
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod datagram;
 pub mod library;
 pub mod output;
 pub mod process;
+pub mod readable;
 pub mod ring;
 pub mod socket;
 mod stack;

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -90,6 +90,11 @@ impl Target {
         Ok(Target { descriptor: unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) } })
     }
 
+    /// Another one of the same process.
+    pub fn try_clone(&self) -> io::Result<Target> {
+        Ok(Target { descriptor: self.descriptor.try_clone()? })
+    }
+
     /// Ends it at once, whatever it does.
     pub fn kill(&self) {
         self.signal(libc::SIGKILL);
@@ -110,6 +115,13 @@ impl Target {
         // It may have ended already, which is what is wanted.
         // SAFETY: takes numbers, and no details about the signal.
         unsafe { libc::syscall(libc::SYS_pidfd_send_signal, descriptor, signal, none, 0) };
+    }
+}
+
+/// Can be read once the process has ended.
+impl AsFd for Target {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 
