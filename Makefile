@@ -127,7 +127,7 @@ fmt-check:
 # The end-to-end tests start the command and the examples, so these are there first.
 unit:
 	$(CARGO) build --locked --workspace --lib --bins --examples
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 # The library for Java, on every JVM that is here; what it loads and calls is built by `unit`.
 java-test:
