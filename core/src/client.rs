@@ -429,8 +429,12 @@ impl ClientSide {
         if !self.heard.replace(true) {
             shard.peers.heard(&self.address);
         }
-        // Late, twice, or nobody's: it finds no call and is dropped.
-        let flying = self.calls.borrow_mut().handle_answer(head.sequence);
+        let flying = match head.sequence {
+            // It answers nothing, but tells what follows.
+            0 if head.leaving => None,
+            // Late, twice, or nobody's: it finds no call and is dropped.
+            sequence => self.calls.borrow_mut().handle_answer(sequence),
+        };
         if head.leaving && !self.leaving.replace(true) {
             shard.peers.left(shard, &self.address, connection.id());
         }

@@ -280,6 +280,24 @@ on_both! {
         caller.is_at_rest();
     }
 
+    /// The news has the sequence of no call, and is no sign of a peer that makes answers up.
+    fn a_call_that_a_leaving_peer_does_not_answer_times_out(io: Io) {
+        let caller = Caller::new(io);
+        let server = Emulated::start(|seen, wire| {
+            if seen.body == b"lost" {
+                let features = msec_protocol::head::FEATURES;
+                wire.answer(&AnswerHead { leaving: true, features, ..AnswerHead::default() }, b"");
+            } else {
+                wire.echo(seen);
+            }
+        });
+        let client = caller.to(&server.address());
+        assert_eq!(code(&client, b"lost", &within(30)), Code::TIMEOUT);
+        assert_eq!(code(&client, b"goes elsewhere", &patient()), Code::OK);
+        assert_eq!(server.accepted_count(), 2);
+        caller.is_at_rest();
+    }
+
     fn answers_in_any_order_find_their_calls(io: Io) {
         let caller = Caller::new(io);
         let kept: Mutex<Vec<Seen>> = Mutex::default();
