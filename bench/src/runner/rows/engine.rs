@@ -186,9 +186,9 @@ pub(super) const ROWS: &[Row] = &[
         title: "the same call answered by a plain callback, without a coroutine",
         measure: Measure::Closed,
         cells: &[cell(64, 64, 1, false), cell(64, 16, 32, true)],
-        contestants: &[msec_mode("msec", "msec-callback")],
+        contestants: &[MSEC, msec_mode("msec-callback", "msec-callback")],
         counts_syscalls: false,
-        yardstick: "",
+        yardstick: "msec-callback",
     },
     Row {
         name: "whole",
