@@ -36,14 +36,11 @@ impl Runner {
         place: &Place,
     ) -> Result<(Runner, PathBuf)> {
         let module = Runner::module(settings, place)?;
-        let runner = match module.extension() {
-            Some(extension) if extension == "jar" => {
-                Runner::Jar(Jvm::find(programs, &settings.java, place)?)
-            }
-            Some(_) | None => {
-                let preload = hook::preload(programs, settings.hook)?;
-                Runner::Plugin(programs.worker.clone(), preload)
-            }
+        let runner = if is_jar(&module) {
+            Runner::Jar(Jvm::find(programs, &settings.java, place)?)
+        } else {
+            let preload = hook::preload(programs, settings.hook)?;
+            Runner::Plugin(programs.worker.clone(), preload)
         };
         Ok((runner, module))
     }
@@ -93,6 +90,11 @@ impl Runner {
     pub(crate) fn is_jvm(&self) -> bool {
         matches!(self, Runner::Jar(_))
     }
+}
+
+/// Whether a module is run by a JVM.
+pub(crate) fn is_jar(module: &Path) -> bool {
+    module.extension().is_some_and(|extension| extension == "jar")
 }
 
 /// The plugin, unless a jar is there in its place.

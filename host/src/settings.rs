@@ -14,7 +14,7 @@ use msec::{Code, Config, Error, Result};
 use crate::ini::{Entry, Ini};
 use crate::place::Place;
 use crate::plugin;
-use crate::runner::Runner;
+use crate::runner::{Runner, is_jar};
 use crate::sockets::Address;
 
 /// A key of `config.ini`.
@@ -278,7 +278,7 @@ impl Settings {
     }
 
     /// As [`Settings::load`], of a service: if its plugin was written for a single thread, a worker
-    /// has one core unless the file says how many.
+    /// has one core unless the file says how many; and a jar has no use for the hook.
     ///
     /// # Errors
     /// As [`Settings::load`].
@@ -286,10 +286,25 @@ impl Settings {
         let settings = Settings::load(&place.config(), cpus)?;
         // What is wrong with the module is told by who starts it.
         let module = Runner::module(&settings, place).map(|module| place.bin().join(module));
-        match module.is_ok_and(|module| plugin::wants_one_core(&module)) {
+        let Ok(module) = module else { return Ok(settings) };
+        if is_jar(&module) {
+            return Ok(settings.unhooked());
+        }
+        match plugin::wants_one_core(&module) {
             true => Settings::load(&place.config(), 1),
             false => Ok(settings),
         }
+    }
+
+    /// For a jar. A JVM has locks, stacks and threads of its own, and Java never runs on a coroutine
+    /// that could be suspended.
+    fn unhooked(mut self) -> Settings {
+        if std::mem::take(&mut self.hook) != Hook::Off {
+            let text = "[SRPC] hook has no effect on a jar: the JVM is started without it, and \
+                        handlers in Java may block, since each has a thread; set hook=0";
+            self.warnings.push(text.into());
+        }
+        self
     }
 
     /// What a file that was read means, on a machine with so many CPUs.

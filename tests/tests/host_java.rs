@@ -313,6 +313,30 @@ fn a_jvm_that_is_too_old_or_missing_is_told() {
     assert!(said.contains("PATH has no java; install a JDK 17 or newer"), "{said}");
 }
 
+/// A JVM is none of the hook's business: a handler in Java has a thread, and may block it.
+#[test]
+fn a_jar_is_not_hooked_and_the_switch_is_warned_about() {
+    let warning = "[SRPC] hook has no effect on a jar";
+    let hosted = started("1", "hook=1\n");
+    let hooked = |pid: &str| {
+        ["environ", "maps"].map(|name| {
+            let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap();
+            assert!(!bytes.is_empty(), "{name}");
+            String::from_utf8_lossy(&bytes).contains("libmsec_hook")
+        })
+    };
+    let pid = hosted.workers()[0][2].clone();
+    assert_eq!(hooked(&pid), [false, false]);
+    assert_eq!(hosted.log().matches(warning).count(), 1, "{}", hosted.log());
+    // Nor is the one that a reload brings.
+    hosted.configure(&format!("{LISTEN}hook=diagnose\n{JAVA}"));
+    reload(&hosted);
+    wait_at_most(START, "another JVM alone", || hosted.workers().iter().all(|row| row[2] != pid));
+    assert_eq!(hooked(&hosted.workers()[0][2]), [false, false]);
+    assert_eq!(hosted.log().matches(warning).count(), 2, "{}", hosted.log());
+    assert_eq!(hosted.call(&engine(), BUILD, b"").unwrap(), "1");
+}
+
 #[test]
 fn a_plugin_and_a_jar_at_once_are_one_too_many() {
     let hosted = Hosted::new(Some(&worker("1", "Worker")), &format!("{LISTEN}{JAVA}"));
