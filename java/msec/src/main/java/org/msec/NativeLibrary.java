@@ -80,13 +80,15 @@ final class NativeLibrary {
     }
 
     private static boolean loadFromJar(List<String> looked) {
-        String resource = "/org/msec/native/linux-" + machine() + "/" + NAME;
+        // As the build of the jar has it.
+        String resource = "/org/msec/native/linux-" + System.getProperty("os.arch") + "/" + NAME;
+        String folder = System.getProperty("java.io.tmpdir");
         try (InputStream library = NativeLibrary.class.getResourceAsStream(resource)) {
             if (library == null) {
                 looked.add(resource + " of the jar: is not there");
                 return false;
             }
-            Path file = Files.createTempFile("libmsec_jni-", ".so");
+            Path file = Files.createTempFile(Path.of(folder), "libmsec_jni-", ".so");
             try {
                 Files.copy(library, file, StandardCopyOption.REPLACE_EXISTING);
                 System.load(file.toString());
@@ -95,15 +97,18 @@ final class NativeLibrary {
             } finally {
                 Files.deleteIfExists(file);
             }
-        } catch (IOException | UnsatisfiedLinkError error) {
-            looked.add(resource + " of the jar: " + error.getMessage());
+        } catch (IOException error) {
+            looked.add(
+                    resource + " of the jar, which cannot be copied into java.io.tmpdir=" + folder
+                            + ", a folder that has to be there and to be writable: " + error);
+            return false;
+        } catch (UnsatisfiedLinkError error) {
+            looked.add(
+                    resource + " of the jar, whose copy in java.io.tmpdir=" + folder
+                            + " cannot be loaded; the folder may be mounted noexec, then name"
+                            + " another one: " + error.getMessage());
             return false;
         }
-    }
-
-    private static String machine() {
-        String machine = System.getProperty("os.arch");
-        return machine.equals("amd64") ? "x86_64" : machine;
     }
 
     private static native byte[] version();

@@ -80,7 +80,26 @@ class NativeLibraryTest {
         String text = run(withoutLibrary(folder), "-Djava.library.path=/none/where");
         assertTrue(text.contains("no libmsec_jni.so of msec " + Layout.VERSION), text);
         assertTrue(text.contains("java.library.path=/none/where"), text);
-        assertTrue(text.contains("/org/msec/native/linux-x86_64/libmsec_jni.so"), text);
+        String machine = System.getProperty("os.arch");
+        String resource = "/org/msec/native/linux-" + machine + "/libmsec_jni.so of the jar";
+        assertTrue(text.contains(resource + ": is not there"), text);
+    }
+
+    @Test
+    void aFolderForTheJarsCopyThatIsNoneIsNamed(@TempDir Path folder) throws Exception {
+        String none = folder.resolve("none").toString();
+        String text = run(System.getProperty("java.class.path"), "-Djava.io.tmpdir=" + none);
+        assertTrue(text.contains("cannot be copied into java.io.tmpdir=" + none), text);
+        assertTrue(text.contains("has to be there and to be writable"), text);
+    }
+
+    /** The jar is to be small, and its copy is gone before anybody could read what is cut off. */
+    @Test
+    void theJarsLibraryHasNothingForDebuggers() throws Exception {
+        String resource = "native/linux-" + System.getProperty("os.arch") + "/libmsec_jni.so";
+        byte[] library = Native.class.getResourceAsStream(resource).readAllBytes();
+        Path whole = Path.of(System.getProperty("msec.built"), "libmsec_jni.so");
+        assertTrue(library.length < Files.size(whole) / 3, library.length + " bytes");
     }
 
     @Test
