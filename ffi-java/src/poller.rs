@@ -345,26 +345,32 @@ impl Writing<'_> {
         let Some(call) = bridge.calls.take(call) else { return };
         let (id, result) = call.end();
         let mut record = Record { kind: KIND_RESULT, id, ..Record::default() };
-        match result {
-            Err(error) => {
-                let text = error.to_string();
-                let text = cut_text(&text, INLINE_BYTES_MAX as usize).as_bytes();
-                (record.code, record.body_bytes) = (error.code().0, text.len() as u32);
-                self.put(record, [text, &[], &[]]);
-            }
-            Ok(reply) => {
-                record.result = reply.result;
-                if reply.body.len() <= INLINE_BYTES_MAX as usize {
-                    record.body_bytes = reply.body.len() as u32;
-                    return self.put(record, [&reply.body, &[], &[]]);
-                }
-                match bridge.replies.put(reply) {
-                    Ok(kept) => record.kept = kept,
-                    Err(_) => record.code = Code::OVERLOADED.0,
-                }
+        let reply = match result {
+            Err(error) => return self.failure(record, &error),
+            Ok(reply) => reply,
+        };
+        record.result = reply.result;
+        if reply.body.len() <= INLINE_BYTES_MAX as usize {
+            record.body_bytes = reply.body.len() as u32;
+            return self.put(record, [&reply.body, &[], &[]]);
+        }
+        match bridge.replies.put(reply) {
+            Ok(kept) => {
+                record.kept = kept;
                 self.put(record, [&[], &[], &[]]);
             }
+            Err(_) => {
+                let text = "too many long answers wait for Java to fetch them";
+                self.failure(record, &Error::new(Code::OVERLOADED, text));
+            }
         }
+    }
+
+    fn failure(&mut self, mut record: Record, error: &Error) {
+        let text = error.to_string();
+        let text = cut_text(&text, INLINE_BYTES_MAX as usize).as_bytes();
+        (record.code, record.body_bytes) = (error.code().0, text.len() as u32);
+        self.put(record, [text, &[], &[]]);
     }
 }
 
@@ -433,6 +439,21 @@ mod tests {
             let head = Answered { size, body_bytes, ..Answered::default() };
             assert!(cut(&written(head, b"whole")).is_err(), "{size} {body_bytes}");
         }
+    }
+
+    #[test]
+    fn a_long_answer_without_a_place_is_refused_in_words() {
+        let (bridge, _poller) = Bridge::open();
+        let reply = |bytes: usize| Reply { body: vec![1; bytes].into(), result: 0 };
+        while bridge.replies.put(reply(0)).is_ok() {}
+        let call = bridge.calls.put(Call::running(3)).ok().expect("a place");
+        bridge.calls.with(call, |call| call.set(Ok(reply(INLINE_BYTES_MAX as usize + 1))));
+        let mut bytes = vec![0; RECORD_BYTES_MAX as usize];
+        let mut out = Writing { bytes: &mut bytes, written: 0 };
+        out.result(&bridge, call);
+        let written = out.written;
+        let text = String::from_utf8_lossy(&bytes[size_of::<Record>()..written]).into_owned();
+        assert!(text.contains("overloaded") && text.contains("long answers"), "{text}");
     }
 
     #[test]

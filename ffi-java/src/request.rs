@@ -69,7 +69,7 @@ pub extern "system" fn Java_org_msec_Native_release<'local>(
     })
 }
 
-/// Whether nobody waits for an answer any more; also once it is given.
+/// Whether nobody waits for an answer any more; also once it is given, or the engine is closed.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_org_msec_Native_isCancelled<'local>(
     env: EnvUnowned<'local>,
@@ -78,14 +78,14 @@ pub extern "system" fn Java_org_msec_Native_isCancelled<'local>(
     request: jlong,
 ) -> jboolean {
     guard::run(env, |_| {
-        let engine = ENGINES.find(engine)?;
+        let Ok(engine) = ENGINES.find(engine) else { return Ok(true) };
         let cancelled = |request: &mut msec::Deferred| request.is_cancelled();
         Ok(engine.bridge.held.with(request.cast_unsigned(), cancelled).unwrap_or(true))
     })
 }
 
 /// What is known of a request: its peer, who that is by its certificate, where it is in its trace,
-/// and the user headers, as fields in this order; empty once it is answered.
+/// and the user headers, as fields in this order; empty once it is answered, or the engine closed.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_org_msec_Native_facts<'local>(
     env: EnvUnowned<'local>,
@@ -94,7 +94,7 @@ pub extern "system" fn Java_org_msec_Native_facts<'local>(
     request: jlong,
 ) -> JByteArray<'local> {
     guard::run(env, |env| {
-        let engine = ENGINES.find(engine)?;
+        let Ok(engine) = ENGINES.find(engine) else { return bytes_or_nothing(env, None) };
         let told = engine.bridge.held.with(request.cast_unsigned(), |request| {
             let mut bytes = Vec::new();
             fields::put(&mut bytes, request.peer().as_bytes());
