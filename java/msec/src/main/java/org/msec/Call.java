@@ -1,6 +1,9 @@
 package org.msec;
 
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 
 /**
@@ -10,12 +13,20 @@ import java.util.function.Function;
  */
 final class Call<R> extends CompletableFuture<R> {
     private final Core core;
+    /** Kept: an engine that was collected now would end the call. */
+    private final Engine engine;
     private final long number;
     private final Function<Reply, R> parse;
     /** What the native library cancels it by; 0 until it is begun. */
     private volatile long begun;
 
-    Call(Core core, Function<Reply, R> parse) {
+    Call(Engine engine, Function<Reply, R> parse) {
+        this(engine, engine.core(), parse);
+    }
+
+    /** Of a core that may have no engine. */
+    Call(Engine engine, Core core, Function<Reply, R> parse) {
+        this.engine = engine;
         this.core = core;
         this.parse = parse;
         this.number = core.nextCall();
@@ -89,14 +100,39 @@ final class Call<R> extends CompletableFuture<R> {
         }
     }
 
-    /** Waits for it; the thread parks, and a virtual one lets its carrier go. */
-    R await(String method) {
+    /** The poller is who ends calls: it would wait for itself, and everybody for it. */
+    private void requireOtherThread(String what) {
         if (core.isPoller() && !isDone()) {
             cancel(true);
             throw new MsecException(
                     Status.SYSTEM_ERROR,
-                    method + " would block the poller: call it in a handler without @NonBlocking");
+                    what + " would block the poller: call it in a handler without @NonBlocking, or"
+                            + " in an ...Async method of the future");
         }
+    }
+
+    @Override
+    public R get() throws InterruptedException, ExecutionException {
+        requireOtherThread("get()");
+        return super.get();
+    }
+
+    @Override
+    public R get(long patience, TimeUnit unit)
+            throws InterruptedException, ExecutionException, TimeoutException {
+        requireOtherThread("get()");
+        return super.get(patience, unit);
+    }
+
+    @Override
+    public R join() {
+        requireOtherThread("join()");
+        return super.join();
+    }
+
+    /** Waits for it; the thread parks, and a virtual one lets its carrier go. */
+    R await(String method) {
+        requireOtherThread(method);
         try {
             return get();
         } catch (InterruptedException interrupted) {
@@ -104,7 +140,7 @@ final class Call<R> extends CompletableFuture<R> {
             cancel(true);
             throw new MsecException(
                     Status.CANCELLED, "the thread that waited for " + method + " was interrupted");
-        } catch (java.util.concurrent.ExecutionException failed) {
+        } catch (ExecutionException failed) {
             Throwable cause = failed.getCause();
             if (cause instanceof MsecException error) {
                 // Thrown anew, so that the trace has the thread that waits.

@@ -4,6 +4,7 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.MessageLite;
 import com.google.protobuf.Parser;
 import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
 
@@ -16,7 +17,6 @@ import java.util.function.Function;
 public final class Client implements AutoCloseable {
     /** Kept, so that it is not closed while this is there. */
     private final Engine engine;
-    private final Core core;
     private final long handle;
     private final String target;
     private final Cleaner.Cleanable cleanable;
@@ -32,14 +32,13 @@ public final class Client implements AutoCloseable {
      */
     public Client(Engine engine, String target) {
         this.engine = engine;
-        this.core = engine.core();
         this.target = target;
+        Core core = engine.core();
         core.requireOpen();
         long opened = Native.clientOpen(core.handle, Fields.of(target));
         this.handle = opened;
-        Core shared = core;
-        shared.addClient(opened);
-        this.cleanable = Engine.CLEANER.register(this, () -> shared.closeClient(opened));
+        core.addClient(opened);
+        this.cleanable = Engine.CLEANER.register(this, () -> core.closeClient(opened));
     }
 
     /**
@@ -140,8 +139,11 @@ public final class Client implements AutoCloseable {
             throw new MsecException(Status.SYSTEM_ERROR, "the client of " + target + " is closed");
         }
         byte[] said = options.of(method);
-        Call<R> call = new Call<>(core, parse);
-        return call.start((number, request) -> Native.call(handle, number, request, said, body));
+        Call<R> call = new Call<>(engine, parse);
+        call.start((number, request) -> Native.call(handle, number, request, said, body));
+        // Collected between the two, the client would be closed.
+        Reference.reachabilityFence(this);
+        return call;
     }
 
     private static <R> R parse(String method, Parser<R> parser, Reply reply) {

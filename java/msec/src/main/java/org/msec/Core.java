@@ -8,8 +8,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
- * What an engine's handle, its poller, its servers and its clients share. It refers to none of the
- * handles, so that an engine that nobody has any more can be closed by the collector.
+ * What an engine's handle, its poller, its servers and its clients share. It refers to the engine
+ * only by what is under way, servers and calls, so that an engine that nobody has any more can be
+ * closed by the collector.
  */
 final class Core {
     /** Of the native engine. */

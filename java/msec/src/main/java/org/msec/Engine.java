@@ -19,8 +19,8 @@ import java.util.concurrent.atomic.AtomicInteger;
  * }
  * }</pre>
  *
- * <p>Core threads never run Java. An engine that nobody has any more is closed by the collector,
- * some time; close it.
+ * <p>Core threads never run Java. An engine on which no server runs and no call waits, and that
+ * nobody has any more, is closed by the collector, some time; close it.
  */
 public final class Engine implements AutoCloseable {
     static final Cleaner CLEANER = Cleaner.create();

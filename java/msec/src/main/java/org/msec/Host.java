@@ -1,6 +1,5 @@
 package org.msec;
 
-import java.lang.ref.Reference;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -105,14 +104,13 @@ public final class Host {
         return CLAIMED.compareAndSet(false, true);
     }
 
-    /** Has the server of this worker end when the host wants it. Until then it is not collected. */
-    static void serve(Server server, ServerCore core) {
+    /** Has the server of this worker end when the host wants it. */
+    static void serve(ServerCore core) {
         Thread end = new Thread(() -> core.stop(SIGNAL_GRACE_MS), "msec-end");
         Runtime.getRuntime().addShutdownHook(end);
         Runnable serve =
                 () -> {
                     core.serveHost();
-                    Reference.reachabilityFence(server);
                     try {
                         Thread.sleep(END_MS);
                     } catch (InterruptedException error) {

@@ -97,7 +97,7 @@ public final class Raw {
         Core core = engine.core();
         Fields fields = new Fields().text(target).number(Math.max(1, timeout.toMillis()));
         byte[] options = fields.append(end.fields).array();
-        Call<byte[]> call = new Call<>(core, Reply::body);
+        Call<byte[]> call = new Call<>(engine, Reply::body);
         return call.start(
                 (number, context) ->
                         Native.rawCall(core.handle, number, context, options, request));

@@ -1,6 +1,5 @@
 package org.msec;
 
-import java.lang.ref.Cleaner;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -10,20 +9,19 @@ import java.util.function.Consumer;
  * Methods on addresses. Handlers may block: each has a virtual thread of its own, or one of a
  * bounded number of threads where the JVM has none (see {@link Config}). Those that are {@link
  * NonBlocking} run on the poller.
+ *
+ * <p>A server serves until it or its engine is closed, also if nobody keeps it. Its threads are
+ * daemons: the program ends when its own threads have, so {@link #awaitStop} is for the main one.
  */
 public final class Server implements AutoCloseable {
     static final int CLOSE_GRACE_MS = 1000;
 
-    /** Kept, so that it is not closed while this is there. */
-    private final Engine engine;
     private final ServerCore core;
     private final long handle;
     private final List<String> addresses = new ArrayList<>();
     private final List<String> adminAddresses = new ArrayList<>();
-    private final Cleaner.Cleanable cleanable;
 
-    private Server(Engine engine, ServerCore core) {
-        this.engine = engine;
+    private Server(ServerCore core) {
         this.core = core;
         this.handle = core.handle;
         Fields.Reader fields = new Fields.Reader(Native.serverAddresses(handle));
@@ -33,7 +31,6 @@ public final class Server implements AutoCloseable {
         while (!fields.isEmpty()) {
             adminAddresses.add(fields.text());
         }
-        this.cleanable = Engine.CLEANER.register(this, () -> core.stop(CLOSE_GRACE_MS));
     }
 
     /**
@@ -203,12 +200,12 @@ public final class Server implements AutoCloseable {
                 core.remove(list);
                 throw error;
             }
-            ServerCore started = new ServerCore(core, handle, list);
+            ServerCore started = new ServerCore(engine, handle, list);
             try {
                 core.add(started);
-                Server server = new Server(engine, started);
+                Server server = new Server(started);
                 if (isHosted) {
-                    Host.serve(server, started);
+                    Host.serve(started);
                 }
                 return server;
             } catch (Throwable error) {
@@ -259,7 +256,7 @@ public final class Server implements AutoCloseable {
      * @return the engine
      */
     public Engine engine() {
-        return engine;
+        return core.engine;
     }
 
     /**
@@ -324,7 +321,6 @@ public final class Server implements AutoCloseable {
     @Override
     public void close() {
         stop(Duration.ofMillis(CLOSE_GRACE_MS));
-        cleanable.clean();
     }
 
     /**

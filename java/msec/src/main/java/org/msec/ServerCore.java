@@ -4,17 +4,22 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** What a server and its engine share of it. It does not refer to the {@link Server}. */
+/**
+ * What a server and its engine share of it. As long as it runs it keeps the engine: peers have it,
+ * though nobody in this process may.
+ */
 final class ServerCore {
-    final Core core;
+    final Engine engine;
+    private final Core core;
     /** Of the native server. */
     final long handle;
     private final List<Methods.Method> methods;
     private final AtomicBoolean stopping = new AtomicBoolean();
     private final CountDownLatch stopped = new CountDownLatch(1);
 
-    ServerCore(Core core, long handle, List<Methods.Method> methods) {
-        this.core = core;
+    ServerCore(Engine engine, long handle, List<Methods.Method> methods) {
+        this.engine = engine;
+        this.core = engine.core();
         this.handle = handle;
         this.methods = methods;
     }

@@ -47,7 +47,7 @@ class EndTest {
         // Engines of other tests may be ending.
         Set<Path> others = cores();
         Stage stage = new Stage();
-        stage.client.echo(Stage.word("x"));
+        stage.client.echo(Stage.word("x"), Stage.patient());
         Set<Path> own = cores();
         own.removeAll(others);
         assertEquals(1, own.size());
@@ -99,6 +99,75 @@ class EndTest {
             second.join(Stage.PATIENCE.toMillis());
             assertFalse(first.isAlive() || second.isAlive());
         }
+    }
+
+    /** The address of a server that nobody has any more. */
+    private static String startedAndForgotten() {
+        Engine engine = Engine.start(new Config().cores(1));
+        Server.Builder builder = Server.builder().raw("a.B.C", (context, body) -> body);
+        return builder.listen("127.0.0.1:0").start(engine).addresses().get(0);
+    }
+
+    /** A call of an engine and a client that nobody has any more. */
+    private static CompletableFuture<Word> begunAndForgotten(String address) {
+        Engine engine = Engine.start(new Config().cores(1));
+        return new TrialClient(engine, address).restAsync(Stage.number(20_000), Stage.patient());
+    }
+
+    /** Has the collector close what it may. */
+    private static void collect() throws InterruptedException {
+        for (int round = 0; round < 10; round++) {
+            System.gc();
+            // The cleaner's thread is another one.
+            Thread.sleep(10);
+        }
+    }
+
+    @Test
+    void aServerServesThoughNobodyHasIt() throws Exception {
+        String address = startedAndForgotten();
+        collect();
+        try (Engine engine = Engine.start(new Config().cores(1));
+                Client client = new Client(engine, address)) {
+            byte[] body = {3};
+            assertEquals(3, client.callRaw("a.B.C", body, Stage.patient()).body()[0]);
+        }
+    }
+
+    @Test
+    void aCallEndsThoughNobodyHasItsEngineAndThenThatIsClosed() throws Exception {
+        try (Stage stage = new Stage()) {
+            Set<Path> others = cores();
+            CompletableFuture<Word> call = begunAndForgotten(stage.address());
+            Stage.waitUntil("served", () -> stage.service.seen != null);
+            Set<Path> own = cores();
+            own.removeAll(others);
+            assertEquals(1, own.size());
+            collect();
+            assertFalse(call.isDone());
+            stage.service.release.countDown();
+            assertEquals(20_000, call.get(20, TimeUnit.SECONDS).getNumber());
+            call = null;
+            Stage.waitUntil(
+                    "closed",
+                    () -> {
+                        System.gc();
+                        return Collections.disjoint(cores(), own);
+                    });
+        }
+    }
+
+    @Test
+    void aRequestWhoseEngineIsClosedIsCancelledAndTellsNothing() {
+        Stage stage = new Stage();
+        // Too long for the record, so that they are asked for by themselves.
+        CallOptions options = Stage.patient().header("long", "x".repeat(5000));
+        stage.client.quick(Stage.word("x"), options);
+        Context seen = stage.service.seen;
+        stage.close();
+        assertEquals("trial.Trial.Quick", seen.method());
+        assertTrue(seen.isCancelled());
+        assertTrue(seen.metadata().isEmpty());
     }
 
     @Test

@@ -82,7 +82,7 @@ class PollerTest {
     void aCallWhoseAnswerCannotBeFetchedFails() {
         Core core = core(NONE);
         try {
-            Call<Reply> call = new Call<>(core, reply -> reply);
+            Call<Reply> call = new Call<>(null, core, reply -> reply);
             core.calls.put(9L, call);
             round(new Poller(core, new CountDownLatch(1)), Layout.KIND_RESULT, 9, 12345);
             assertTrue(call.isCompletedExceptionally());
@@ -102,7 +102,7 @@ class PollerTest {
         try {
             byte[] options = new Fields().text("nonsense").number(1000)
                     .number(Layout.RAW_FIXED).number(1).array();
-            Call<Reply> call = new Call<>(core, reply -> reply);
+            Call<Reply> call = new Call<>(null, core, reply -> reply);
             call.start((number, request) ->
                     Native.rawCall(core.handle, number, request, options, new byte[0]));
             assertThrows(ExecutionException.class, () -> call.get(20, TimeUnit.SECONDS));
@@ -119,7 +119,7 @@ class PollerTest {
             // It has its poller, which waits for records by now; a second one is refused.
             Thread.sleep(100);
             Core core = new Core(engine.core().handle, NONE);
-            Call<Reply> call = new Call<>(core, reply -> reply);
+            Call<Reply> call = new Call<>(null, core, reply -> reply);
             core.calls.put(9L, call);
             new Poller(core, new CountDownLatch(1)).run();
             assertTrue(call.isCompletedExceptionally());
@@ -140,7 +140,7 @@ class PollerTest {
     @Test
     void aCallIsGivenUpThoughItsEngineIsGone() {
         Core core = core(NONE);
-        Call<Reply> call = new Call<>(core, reply -> reply);
+        Call<Reply> call = new Call<>(null, core, reply -> reply);
         call.start((number, request) -> 77);
         Native.engineClose(core.handle);
         assertTrue(call.cancel(true));
