@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.msec.trial.Trial;
 import org.msec.trial.TrialClient;
@@ -55,7 +56,8 @@ final class Stage implements AutoCloseable {
             if (System.nanoTime() > end) {
                 throw new AssertionError("never " + what);
             }
-            Thread.yield();
+            // Others need the processor to get there.
+            LockSupport.parkNanos(200_000);
         }
     }
 

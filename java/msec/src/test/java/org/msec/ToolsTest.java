@@ -104,13 +104,17 @@ class ToolsTest {
                     "[[service]]\nname = \"Demo.trial\"\n"
                             + instance.formatted(live)
                             + instance.formatted(dead));
-            while (!Route.explain(stage.engine).contains("ejected")) {
-                String picked = Route.pick(stage.engine, "Demo.trial");
-                int failures = picked.equals(dead) ? 1 : 0;
-                assertTrue(failures == 1 || picked.equals(live), picked);
-                String whom = failures == 1 ? "127.0.0.9" : picked;
-                Route.report(stage.engine, "Demo.trial", whom, failures, Duration.ofMillis(1));
-            }
+            Stage.waitUntil(
+                    "ejected",
+                    () -> {
+                        String picked = Route.pick(stage.engine, "Demo.trial");
+                        int failures = picked.equals(dead) ? 1 : 0;
+                        assertTrue(failures == 1 || picked.equals(live), picked);
+                        String whom = failures == 1 ? "127.0.0.9" : picked;
+                        Duration took = Duration.ofMillis(1);
+                        Route.report(stage.engine, "Demo.trial", whom, failures, took);
+                        return Route.explain(stage.engine).contains("ejected");
+                    });
             MsecException error =
                     assertThrows(
                             MsecException.class, () -> Route.pick(stage.engine, "Demo.none"));
@@ -132,7 +136,7 @@ class ToolsTest {
             Metrics.add("java_tools_sum", 4, "stadt", "Köln");
             Metrics.set("java_tools_value", -5);
             Metrics.record("java_tools_size", 100);
-            stage.client.echo(Stage.word("x"));
+            stage.client.echo(Stage.word("x"), Stage.patient());
             Stage.waitUntil(
                     "counted",
                     () -> Metrics.prometheus(stage.engine).contains("java_tools_size"));

@@ -1,5 +1,6 @@
 package org.msec.rpc;
 
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import library.ServiceImpl;
 import org.msec.Route;
@@ -45,7 +46,8 @@ final class Shelf implements AutoCloseable {
             if (System.nanoTime() > end) {
                 throw new AssertionError("never " + what);
             }
-            Thread.yield();
+            // Others need the processor to get there.
+            LockSupport.parkNanos(200_000);
         }
     }
 

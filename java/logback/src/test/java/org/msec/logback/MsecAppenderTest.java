@@ -34,7 +34,7 @@ class MsecAppenderTest {
                                 .listen("127.0.0.1:0")
                                 .start(engine);
                 Client client = new Client(engine, server.addresses().get(0))) {
-            client.callRaw("a.B.C", new byte[0], new CallOptions());
+            client.callRaw("a.B.C", new byte[0], patient());
             assertTrue(Log.flush(Duration.ofSeconds(20)));
         }
         List<String> lines = Files.readAllLines(folder.resolve("Demo.logback.log"));
@@ -44,6 +44,10 @@ class MsecAppenderTest {
             assertTrue(line.contains(part), part + " is missing: " + line);
         }
         assertTrue(lines.stream().noneMatch(l -> l.contains("not let through")));
+    }
+
+    private static CallOptions patient() {
+        return new CallOptions().timeout(Duration.ofSeconds(20));
     }
 
     private static byte[] logged(byte[] body) {

@@ -37,8 +37,8 @@ class MsecLoggerTest {
                 Client client = new Client(engine, server.addresses().get(0))) {
             assertTrue(LOGGER.isInfoEnabled());
             assertFalse(LOGGER.isDebugEnabled());
-            client.callRaw("a.B.C", new byte[0], new CallOptions());
-            client.callRaw("a.B.C", new byte[0], new CallOptions().dyed());
+            client.callRaw("a.B.C", new byte[0], patient());
+            client.callRaw("a.B.C", new byte[0], patient().dyed());
             assertTrue(Log.flush(Duration.ofSeconds(20)));
         }
         List<String> lines = Files.readAllLines(folder.resolve("Demo.slf4j.log"));
@@ -49,6 +49,10 @@ class MsecLoggerTest {
         }
         long dyed = lines.stream().filter(l -> l.contains("only of dyed requests")).count();
         assertTrue(dyed == 1, dyed + " records");
+    }
+
+    private static CallOptions patient() {
+        return new CallOptions().timeout(Duration.ofSeconds(20));
     }
 
     private static byte[] logged(byte[] body) {
