@@ -8,9 +8,13 @@ import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import org.msec.Context;
 import org.msec.Engine;
 import org.msec.Metrics;
@@ -42,13 +46,17 @@ final class ThirdParty {
     /** An instance without a way to it is left as one that has failed so often in a row. */
     private static final int UNREACHABLE_FAILURES = 3;
 
-    /** Most servers close connections that have been idle for a minute. */
-    private static final long IDLE_NS = 50_000_000_000L;
+    /** Most servers close connections that have been idle for a minute. Tests have less time. */
+    static volatile long idleNs = 50_000_000_000L;
 
     private static final int IDLE_MAX = 64;
 
     /** A connection that is kept, and since when. */
-    private record Kept(Socket socket, long sinceNs) {}
+    private record Kept(Socket socket, long sinceNs) {
+        boolean isFresh() {
+            return System.nanoTime() - sinceNs < idleNs;
+        }
+    }
 
     private static final Map<InetSocketAddress, Deque<Kept>> KEPT = new ConcurrentHashMap<>();
 
@@ -135,8 +143,28 @@ final class ThirdParty {
         }
     }
 
+    /** Java's sockets have no time-out for this, and a peer that reads nothing has no room. */
+    private void write(Socket socket, byte[] request) throws IOException {
+        CompletableFuture<Void> written = new CompletableFuture<>();
+        written.whenComplete((done, late) -> close(late == null ? null : socket));
+        written.orTimeout(leftMs(), TimeUnit.MILLISECONDS);
+        IOException failed = null;
+        try {
+            socket.getOutputStream().write(request);
+        } catch (IOException error) {
+            failed = error;
+        }
+        if (!written.complete(null)) {
+            // It was late before, and the socket is closed for that.
+            throw new SocketTimeoutException("it does not take the request");
+        }
+        if (failed != null) {
+            throw failed;
+        }
+    }
+
     private byte[] exchange(Socket socket, byte[] request) throws IOException {
-        socket.getOutputStream().write(request);
+        write(socket, request);
         InputStream input = socket.getInputStream();
         ByteArrayOutputStream received = new ByteArrayOutputStream();
         byte[] buffer = new byte[16 << 10];
@@ -169,6 +197,8 @@ final class ThirdParty {
     }
 
     private Socket connect(InetSocketAddress address) throws IOException {
+        // As often as there are new ones is often enough.
+        closeStale();
         Socket socket = new Socket();
         boolean connected = false;
         try {
@@ -196,35 +226,63 @@ final class ThirdParty {
 
     /** The connection that was used last, if one is still good. */
     private static Socket kept(InetSocketAddress address) throws IOException {
-        Deque<Kept> idle = KEPT.get(address);
-        while (idle != null) {
-            Kept kept;
-            synchronized (idle) {
-                kept = idle.pollLast();
+        while (true) {
+            Kept[] last = {null};
+            KEPT.computeIfPresent(
+                    address,
+                    (same, idle) -> {
+                        last[0] = idle.pollLast();
+                        return idle.isEmpty() ? null : idle;
+                    });
+            if (last[0] == null) {
+                return null;
             }
-            if (kept == null) {
-                break;
+            Socket socket = last[0].socket;
+            if (last[0].isFresh() && socket.getInputStream().available() == 0) {
+                return socket;
             }
-            boolean fresh = System.nanoTime() - kept.sinceNs < IDLE_NS;
-            if (fresh && kept.socket.getInputStream().available() == 0) {
-                return kept.socket;
-            }
-            close(kept.socket);
+            close(socket);
         }
-        return null;
     }
 
     private void keep(InetSocketAddress address, Socket socket) {
+        boolean[] kept = {false};
         if (keeps && !socket.isOutputShutdown()) {
-            Deque<Kept> idle = KEPT.computeIfAbsent(address, any -> new ArrayDeque<>());
-            synchronized (idle) {
-                if (idle.size() < IDLE_MAX) {
-                    idle.addLast(new Kept(socket, System.nanoTime()));
-                    return;
-                }
-            }
+            KEPT.compute(
+                    address,
+                    (same, known) -> {
+                        Deque<Kept> idle = known == null ? new ArrayDeque<>() : known;
+                        kept[0] = idle.size() < IDLE_MAX;
+                        if (kept[0]) {
+                            idle.addLast(new Kept(socket, System.nanoTime()));
+                        }
+                        return idle;
+                    });
         }
-        close(socket);
+        if (!kept[0]) {
+            close(socket);
+        }
+    }
+
+    /** Closes what was kept too long, of instances that have gone as well. */
+    private static void closeStale() {
+        for (InetSocketAddress address : KEPT.keySet()) {
+            List<Kept> stale = new ArrayList<>();
+            KEPT.computeIfPresent(
+                    address,
+                    (same, idle) -> {
+                        while (!idle.isEmpty() && !idle.peekFirst().isFresh()) {
+                            stale.add(idle.pollFirst());
+                        }
+                        return idle.isEmpty() ? null : idle;
+                    });
+            stale.forEach(kept -> close(kept.socket));
+        }
+    }
+
+    /** How many are kept. */
+    static int keptCount() {
+        return KEPT.values().stream().mapToInt(Deque::size).sum();
     }
 
     private static void close(Socket socket) {

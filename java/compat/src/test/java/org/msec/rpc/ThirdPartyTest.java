@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import api.lb.msec.org.AccessLB;
 import api.lb.msec.org.Route;
+import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import library.Catalogue;
@@ -66,6 +67,39 @@ class ThirdPartyTest {
         }
         assertEquals(Status.INVALID_ENDPOINT, failure("127.0.0.1:1@udp", "hello"));
         assertEquals(Status.NETWORK, failure("127.0.0.1:1", "hello"));
+    }
+
+    @Test
+    void aPeerThatReadsNothingIsWaitedForAsLongAsItMayTake() throws Exception {
+        byte[] request = new byte[32 << 20];
+        // Connections wait in its backlog, and nobody accepts one.
+        try (ServerSocket peer = new ServerSocket(0, 5, InetAddress.getByName("127.0.0.2"))) {
+            String at = "127.0.0.2:" + peer.getLocalPort();
+            RequestTimeoutException late =
+                    assertThrows(
+                            RequestTimeoutException.class,
+                            () ->
+                                    ServiceFactory.callMethod(
+                                            at, "ask", Catalogue::length, request, 300));
+            assertTrue(late.getMessage().contains("300 ms"), late.getMessage());
+        }
+    }
+
+    @Test
+    void connectionsToInstancesThatHaveGoneAreNotKeptForEver() throws Exception {
+        long before = ThirdParty.idleNs;
+        try (Catalogue goes = new Catalogue("127.0.0.2", 0);
+                Catalogue stays = new Catalogue("127.0.0.2", 0)) {
+            int kept = ThirdParty.keptCount();
+            assertTrue(ask(goes.address(), "hello", 5000).contains("hello"));
+            assertEquals(kept + 1, ThirdParty.keptCount());
+            ThirdParty.idleNs = 0;
+            assertTrue(ask(stays.address(), "hello", 5000).contains("hello"));
+            // That one alone.
+            assertEquals(1, ThirdParty.keptCount());
+        } finally {
+            ThirdParty.idleNs = before;
+        }
     }
 
     /** An address where nobody listens, on an IP of its own. */
