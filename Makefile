@@ -23,7 +23,7 @@ SOAK_SECONDS ?= 600
 .NOTPARALLEL:
 .PHONY: help test demo demo-migration bench bench-quick install java java-bench abi soak asan deps
 .PHONY: fmt clippy tidy doc
-.PHONY: deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
+.PHONY: deps-java deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
 .PHONY: release cpp-prefix cpp-release cpp-migration java-release java-migration
 
 ## test: everything a change must pass
@@ -55,7 +55,7 @@ install:
 
 # It builds the same packages as `install`: with others, the second of the two would compile anew.
 ## java: the library for Java, into Maven's local repository
-java: deps-test
+java: deps-java
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --lib --bins --examples
 	cd java && mvn -q install -DskipTests \
 		-Dmsec.built="$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))"
@@ -116,7 +116,7 @@ help:
 	@echo "make ..."
 	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-deps-test deps-demo deps-bench: deps-%:
+deps-java deps-test deps-demo deps-bench: deps-%:
 	@xtask/deps.sh $*
 
 fmt-check:

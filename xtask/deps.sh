@@ -1,6 +1,7 @@
 #!/bin/sh
 # Names and installs what a make target needs beyond Cargo's own crates.
 #
+#   xtask/deps.sh java     a linker, a JDK and Maven
 #   xtask/deps.sh test     compilers for C, C++ and Java, valgrind, and what tests talk to
 #   xtask/deps.sh demo     a linker, and what the examples in C++ and Java are built with
 #   xtask/deps.sh bench    also perf, gRPC for C++ and what grpc-java is built with, the peers
@@ -10,7 +11,7 @@
 # /bin/sh, since it comes before everything else.
 set -eu
 
-target=${1:?usage: xtask/deps.sh test|demo|bench}
+target=${1:?usage: xtask/deps.sh java|test|demo|bench}
 rust_minor_min=95
 packages=
 
@@ -25,6 +26,10 @@ need gcc command -v cc
 # The headers of the C library come with it.
 need libc6-dev test -e /usr/include/stdlib.h
 case $target in
+java)
+    need openjdk-17-jdk-headless command -v javac
+    need maven command -v mvn
+    ;;
 test)
     need g++ command -v c++
     # The other compiler, and the other C++ runtime, that users of libmsec have.
