@@ -87,7 +87,9 @@ class EchoTest {
             String method = "echo.EchoService.Echo";
             String body = "{\"message\": \"w6TmvKI=\"}";
             String proto = "src/main/proto/echo.proto";
-            List<String> call = List.of(msec, "call", address, method, body, "--proto", proto);
+            List<String> call = new ArrayList<>(List.of(msec, "call", address, method, body));
+            // A JVM that is cold may take longer than the second that is the default.
+            call.addAll(List.of("--proto", proto, "--timeout", "20s"));
             try (Running called = Running.of(call)) {
                 String text = called.end();
                 assertTrue(text.contains("w6TmvKI="), text);

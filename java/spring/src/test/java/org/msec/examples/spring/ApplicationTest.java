@@ -3,7 +3,9 @@ package org.msec.examples.spring;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.google.protobuf.ByteString;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
+import org.msec.CallOptions;
 import org.msec.Engine;
 import org.msec.examples.echo.EchoRequest;
 import org.msec.examples.echo.EchoServiceClient;
@@ -34,7 +36,8 @@ class ApplicationTest {
                 EchoServiceClient echo = new EchoServiceClient(engine, address)) {
             ByteString bytes = ByteString.copyFromUtf8("from elsewhere");
             EchoRequest request = EchoRequest.newBuilder().setMessage(bytes).build();
-            assertEquals(bytes, echo.echo(request).getMessage());
+            CallOptions patient = new CallOptions().timeout(Duration.ofSeconds(20));
+            assertEquals(bytes, echo.echo(request, patient).getMessage());
         }
     }
 }
