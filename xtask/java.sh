@@ -5,7 +5,8 @@
 #   xtask/java.sh <folder of built files>
 set -eu
 
-built=${1:?usage: xtask/java.sh <folder of built files>}
+# Maven runs elsewhere.
+built=$(cd "${1:?usage: xtask/java.sh <folder of built files>}" && pwd)
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root/java"
 
