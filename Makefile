@@ -23,7 +23,8 @@ SOAK_SECONDS ?= 600
 .NOTPARALLEL:
 .PHONY: help test demo demo-migration bench bench-quick install java java-bench abi soak asan deps
 .PHONY: fmt clippy tidy doc
-.PHONY: deps-java deps-test deps-demo deps-bench fmt-check unit java-test without fuzz-replay bench-unit
+.PHONY: deps-java deps-test deps-demo deps-bench fmt-check unit java-test
+.PHONY: without fuzz-replay bench-unit
 .PHONY: release cpp-prefix cpp-release cpp-migration java-release java-migration
 
 ## test: everything a change must pass

@@ -296,8 +296,8 @@ impl Settings {
         }
     }
 
-    /// For a jar. A JVM has locks, stacks and threads of its own, and Java never runs on a coroutine
-    /// that could be suspended.
+    /// For a jar. A JVM has locks, stacks and threads of its own, and Java never runs on a
+    /// coroutine that could be suspended.
     fn unhooked(mut self) -> Settings {
         if std::mem::take(&mut self.hook) != Hook::Off {
             let text = "[SRPC] hook has no effect on a jar: the JVM is started without it, and \
