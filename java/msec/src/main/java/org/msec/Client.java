@@ -78,7 +78,7 @@ public final class Client implements AutoCloseable {
     /**
      * Starts a call; several run at a time. The future is completed on the poller: what depends on
      * it and may block belongs into one of its {@code …Async} methods. Cancelled, the call is given
-     * up. It fails with a {@link MsecException}, never before this returns.
+     * up. It fails with a {@link MsecException}, which also tells what is wrong with the call.
      *
      * @param method {@code package.Service.Method}
      * @param request the request
