@@ -6,8 +6,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::redis::free_port;
-use crate::{PATIENCE, wait_until};
+use crate::{PATIENCE, free_port, wait_until};
 
 /// A server that runs. Dropped, it is killed, and its folder removed.
 pub struct Mariadb {

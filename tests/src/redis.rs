@@ -1,10 +1,10 @@
 //! A Redis of a test's own: no file, no other port, gone with the test.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use crate::{PATIENCE, wait_until};
+use crate::{PATIENCE, free_port, wait_until};
 
 /// A Redis that runs. Dropped, it is killed.
 pub struct Redis {
@@ -43,10 +43,4 @@ impl Drop for Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that nobody listens at, for a program that cannot take port 0.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

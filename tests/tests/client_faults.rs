@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use msec_protocol::{AnswerHead, Limits};
 use msec_tests::emulated::{old_cpp, old_java, resetting, silent};
 use msec_tests::peer::framed_raw;
 use msec_tests::{
-    ECHO, Emulated, Level, PATIENCE, Seen, Stage, Wire, config, lines, now, on_both, wait_for_line,
-    wait_until,
+    ECHO, Emulated, Level, PATIENCE, Seen, Stage, Wire, config, free_address, lines, now, on_both,
+    wait_for_line, wait_until,
 };
 
 /// A client's engine of one core, so that it has one connection to each peer, and a healthy server.
@@ -104,12 +104,6 @@ fn all_die_at_once(calls: Vec<Pending<()>>) {
     assert!(begin.elapsed() < PATIENCE / 3, "they waited for their deadlines");
 }
 
-/// An address where nobody listens.
-fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
 /// A listener that accepts nobody, with a full queue: whoever connects gets no answer at all.
 struct BlackHole {
     listener: socket2::Socket,
@@ -141,7 +135,7 @@ impl BlackHole {
 on_both! {
     fn a_refused_connect_fails_at_once_and_rests_before_the_next(io: Io) {
         let caller = Caller::new(io);
-        let address = nobody();
+        let address = free_address();
         let client = caller.to(&address);
         let begin = now();
         let error = client.call_raw(ECHO, b"", &patient()).unwrap_err();
@@ -217,8 +211,8 @@ on_both! {
             b"hold" => {}
             _ => wire.echo(seen),
         };
-        let server = Emulated::start(held);
-        let address = server.address();
+        let address = free_address();
+        let server = Emulated::at(&address, held);
         let client = caller.to(&address);
         assert_eq!(code(&client, b"before", &patient()), Code::OK);
         let calls: Vec<_> = (0..20).map(|_| begin(&client, b"hold")).collect();
@@ -495,9 +489,7 @@ on_both! {
 
     fn a_datagram_that_is_refused_fails_its_call_at_once(io: Io) {
         let caller = Caller::new(io);
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = format!("{}@udp", socket.local_addr().unwrap());
-        drop(socket);
+        let address = format!("{}@udp", free_address());
         let client = caller.to(&address);
         let start = now();
         for _ in 0..10 {
@@ -525,11 +517,11 @@ on_both! {
 
     fn a_connection_that_never_was_used_may_go_and_come_back(io: Io) {
         let caller = Caller::new(io);
-        let stage = Stage::echo(io);
-        let client = caller.to(stage.address());
+        let port = free_address();
+        let stage = Stage::at(config(io), |builder| builder.listen(port.as_str()));
+        let client = caller.to(&port);
         assert_eq!(code(&client, b"once", &patient()), Code::OK);
         // The other side goes while no call is in flight: the next call simply dials again.
-        let port = stage.address().to_owned();
         drop(stage);
         wait_until("the connection is gone", || caller.engine.vitals().connections == 0);
         let _again = Stage::at(config(io), |builder| builder.listen(port.as_str()));

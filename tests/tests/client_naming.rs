@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use msec::naming::{Instance, Policy, Service, Table};
 use msec::{CallOptions, Client, Code, Engine, Io};
-use msec_tests::{ECHO, PATIENCE, Stage, config, on_both, wait_until};
+use msec_tests::{ECHO, PATIENCE, Stage, config, free_address, on_both, wait_until};
 
 const WHO: &str = "test.Who.Am";
 
@@ -130,9 +130,12 @@ on_both! {
     }
 
     fn an_instance_that_cannot_be_reached_costs_few_calls_and_comes_back(io: Io) {
-        let (a, b) = (named(io, "a"), named(io, "b"));
+        let (a, address) = (named(io, "a"), free_address());
+        let named_b = || {
+            Stage::at(config(io), |builder| builder.raw(WHO, |_| Ok("b")).listen(address.as_str()))
+        };
+        let b = named_b();
         let engine = Engine::with(config(io).cores(1)).unwrap();
-        let address = b.address().to_owned();
         engine.set_routes(table(&[(a.address(), 100), (&address, 100)]));
         let client = Client::new(&engine, "Demo.who").unwrap();
         assert_eq!(count(&answers(&client, 20), "b"), 10);
@@ -142,9 +145,7 @@ on_both! {
         // Each failed call is a dial that was refused, or one that was in flight.
         let dials = engine.vitals().dials - before;
         assert!(failed <= dials + 1 && failed < 50, "{failed} calls failed by {dials} dials");
-        let again = Stage::at(config(io), |builder| {
-            builder.raw(WHO, |_| Ok("b")).listen(address.as_str())
-        });
+        let again = named_b();
         wait_until("it is called again", || ask(&client).is_ok_and(|name| name == "b"));
         assert_eq!(count(&answers(&client, 20), "b"), 10);
         drop(again);

@@ -13,7 +13,7 @@ use msec::naming::{Cause, Instance, InstanceExplained, Service, Standing, Table}
 use msec::raw::{self, Length};
 use msec::{Code, Engine, Io, Result, spawn};
 use msec_protocol::Limits;
-use msec_tests::{PATIENCE, Redis, config, now, on_both, wait_until};
+use msec_tests::{PATIENCE, Redis, config, free_address, now, on_both, wait_until};
 
 /// A line.
 fn line(bytes: &[u8]) -> Length {
@@ -103,8 +103,7 @@ fn instance(engine: &Engine, address: &str) -> InstanceExplained {
 on_both! {
     fn a_service_is_called_by_name_and_its_dead_instance_is_passed_over(io: Io) {
         let (live, engine) = (Lines::echo(), engine(io));
-        // Somebody had this port and is gone.
-        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let dead = free_address();
         routes(&engine, &[&live.address, &dead]);
         for _ in 0..50 {
             let answer = call(&engine, "Demo.lines", "hello\n", PATIENCE).unwrap();
@@ -114,7 +113,7 @@ on_both! {
         assert!(matches!(bad.standing, Standing::Ejected(Cause::Unreachable)), "{bad:?}");
         assert_eq!((good.standing, good.in_flight_count), (Standing::Live, 0));
         assert!(good.peak_ns > 0 && good.recent_count > 1.0, "its latency counts: {good:?}");
-        // Somebody listens there again.
+        // Somebody listens there.
         let _back = Lines::at(&dead, |line, _, stream| {
             stream.write_all(format!("{line} again\n").as_bytes()).is_ok()
         });
@@ -255,9 +254,7 @@ on_both! {
 
     fn nobody_there_is_told_at_once_and_plain_threads_are_told_where_they_belong(io: Io) {
         let engine = engine(io);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let address = free_address();
         assert_eq!(code(&engine, &address, "x\n"), Code::NETWORK);
         assert_eq!(code(&engine, "127.0.0.1:1@udp", "x\n"), Code::INVALID_ENDPOINT);
         assert_eq!(code(&engine, "redis", "x\n"), Code::INVALID_ENDPOINT);

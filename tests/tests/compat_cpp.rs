@@ -19,7 +19,7 @@ use msec_protocol::{AnswerHead, Code};
 use msec_tests::emulated::{resetting, silent};
 use msec_tests::hosted::{Hosted, SERVICE};
 use msec_tests::programs::{command, outside_of_cargo, repository, run};
-use msec_tests::{Emulated, Seen, Wire, curl, wait_until};
+use msec_tests::{Emulated, Seen, Wire, curl, free_address, wait_until};
 
 /// The library, as somebody has it who has just come over, and an msec for it.
 struct Built {
@@ -98,11 +98,6 @@ impl Built {
     fn plugin(&self, name: &str) -> PathBuf {
         self.project.join(format!("{name}_server/msec.so"))
     }
-}
-
-/// Where nobody listens.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A plugin under `msec host`, at an address by UDP and TCP.

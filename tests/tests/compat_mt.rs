@@ -14,7 +14,7 @@ use std::time::Duration;
 use msec::{CallOptions, Client, Code, Config, Engine};
 use msec_tests::hosted::{Hosted, SERVICE};
 use msec_tests::programs::{command, repository, run};
-use msec_tests::{HttpPeer, Mariadb, alone, wait_until};
+use msec_tests::{HttpPeer, Mariadb, alone, free_address, free_port, wait_until};
 
 /// Where libmsec and what old code needs are installed for these tests.
 static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -87,11 +87,6 @@ fn reset(mut stream: TcpStream) {
     stream.read_exact(&mut [0; 1]).unwrap();
 }
 
-/// Where nobody listens.
-fn nobody() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 /// Requests that are answered together, when the last has come.
 const TOGETHER: usize = 100;
 
@@ -135,7 +130,7 @@ fn servers() -> Vec<String> {
     };
     vec![
         tcp(echo),
-        nobody(),
+        free_address(),
         tcp(reset),
         tcp(hold),
         tcp(|mut stream| {
@@ -149,7 +144,7 @@ fn servers() -> Vec<String> {
         tcp(once),
         tcp(large),
         udp_echo,
-        nobody(),
+        free_address(),
         udp_silent,
         tcp(together),
     ]
@@ -345,9 +340,8 @@ fn lines_have_the_options_of_their_request_and_a_coloured_one_has_all() {
 #[test]
 fn attributes_are_on_metrics_by_the_names_that_they_had() {
     let service = Service::start();
-    let nobody = nobody();
-    let (_, port) = nobody.split_once(':').unwrap();
-    assert_eq!(service.call("Report", port), "-2", "a command and a code beyond the last");
+    let nobody = free_port().to_string();
+    assert_eq!(service.call("Report", &nobody), "-2", "a command and a code beyond the last");
     let answer = HttpPeer::connect(&service.hosted.address()).get("/metrics");
     let metrics = answer.body;
     let cut = format!("attribute=\"usr.{}\"", "x".repeat(123));

@@ -5,13 +5,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use msec::{CallOptions, Client, Config, Engine};
 use msec_tests::java::relay;
 use msec_tests::programs::{command, example, outside_of_cargo, repository, run};
-use msec_tests::{Child, ECHO, Stage, wait_until};
+use msec_tests::{Child, ECHO, Redis, Stage};
 
 /// Where libmsec is installed for these tests, and the examples built against it.
 struct Built {
@@ -91,17 +91,9 @@ fn coroutines_share_what_they_work_on() {
 
 #[test]
 fn a_foreign_protocol_is_spoken_to_its_real_server() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut redis = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("Redis to listen", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let redis = Redis::start();
     let program = BUILT.examples.join("third_party");
-    let said = Command::new(program).arg(format!("127.0.0.1:{port}")).output();
-    redis.kill().unwrap();
-    redis.wait().unwrap();
+    let said = Command::new(program).arg(&redis.address).output();
     assert_eq!(String::from_utf8_lossy(&said.unwrap().stdout), "+PONG\r\n+OK\r\n$6\r\nengine\r\n");
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier};
 
 use msec::{Client, Config, Engine, Server};
 use msec_tests::programs::{command, example, repository};
-use msec_tests::{Child, ECHO, HttpPeer, Peer, alone, curl, wait_until};
+use msec_tests::{Child, ECHO, HttpPeer, Peer, alone, curl, free_address, wait_until};
 
 #[allow(missing_docs, unreachable_pub, unused_qualifications)]
 mod echo {
@@ -165,9 +165,8 @@ fn services_that_wait_for_each_other(engine: &Engine, count: usize) -> Vec<Serve
 fn fanout_asks_all_at_a_time_in_both_ways_and_names_who_failed() {
     let their_engine = engine();
     let servers = services_that_wait_for_each_other(&their_engine, 3);
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut to: Vec<_> = servers.iter().map(|server| server.addresses()[0].clone()).collect();
-    to.push(nobody);
+    to.push(free_address());
     let mut arguments = vec!["--listen", "127.0.0.1:0"];
     arguments.extend(to.iter().flat_map(|address| ["--to", address]));
     let service = Service::start("fanout", &arguments);

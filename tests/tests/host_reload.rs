@@ -11,7 +11,7 @@ use msec::{CallOptions, Client, Config, Engine};
 use msec_tests::hosted::{Hosted, plugin};
 use msec_tests::http::HttpPeer;
 use msec_tests::peer::{framed, request};
-use msec_tests::{ECHO, Fleet, Peer, UdpPeer, wait_until};
+use msec_tests::{ECHO, Fleet, Peer, UdpPeer, free_address, wait_until};
 
 const BUILD: &str = "test.Plugin.Build";
 
@@ -133,14 +133,12 @@ fn clients_that_do_not_understand_leaving_keep_their_connections() {
 /// the one that goes on, which is ready.
 #[test]
 fn pages_are_answered_by_the_new_generation_alone() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = listener.local_addr().unwrap();
-    drop(listener);
+    let admin = free_address();
     let config = format!("admin={admin}/tcp\ndrain_max_s=60\n");
     let hosted = Hosted::start(&plugin(&[]), &config);
     let mut busy = Peer::connect(&hosted.address());
     busy.send(&request(1, "test.Plugin.Long"), b"");
-    let ready = || HttpPeer::connect(&admin.to_string()).get("/ready").status;
+    let ready = || HttpPeer::connect(&admin).get("/ready").status;
     assert_eq!(ready(), 200);
     let (ok, said) = hosted.host("reload");
     assert!(ok, "{said}");

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use msec_tests::java::maven_option;
 use msec_tests::programs::{command, outside_of_cargo, repository, run};
-use msec_tests::{alone, now, wait_at_most};
+use msec_tests::{alone, free_address, now, wait_at_most};
 
 /// How soon a project that nobody had before answers a call. Most of that is the compiler's time,
 /// and here other tests have the processors, too.
@@ -39,10 +39,6 @@ fn new(name: &str, language: &str) -> PathBuf {
     new.args(["new", "Demo.hello", "--lang", language, "--out"]);
     run(new.arg(&project));
     project
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// `make` in a project, which is stopped in the end whatever happens.

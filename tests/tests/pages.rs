@@ -10,7 +10,9 @@ use std::time::Duration;
 use msec::naming::{Canary, HedgeDelay, Instance, Labels, Service, Table};
 use msec::{CallOptions, Client};
 use msec_tests::peer::request;
-use msec_tests::{ECHO, HttpPeer, PATIENCE, Stage, config, on_both, wait_on_core, wait_until};
+use msec_tests::{
+    ECHO, HttpPeer, PATIENCE, Stage, config, free_address, on_both, wait_on_core, wait_until,
+};
 use serde_json::Value;
 
 /// A page as JSON.
@@ -302,10 +304,7 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(target: &str) -> Self {
-        // Bound for a moment, it is free a moment later.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
+        let address = free_address();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(address.replace(':', "-"));
         std::fs::create_dir_all(&folder).unwrap();
         let config = format!(

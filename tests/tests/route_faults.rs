@@ -12,7 +12,7 @@ use msec_tests::fleet::Call;
 use msec_tests::instances::{
     NAME, ROLE, SERVICE, VICTIM, WHO, named, serve, standing, table, victim,
 };
-use msec_tests::{Child, Fleet, Flow, Stage, config, on_both, wait_until};
+use msec_tests::{Child, Fleet, Flow, Stage, config, free_address, on_both, wait_until};
 
 /// Callers at a time: that many calls may be in flight to whoever dies.
 const CALLERS: usize = 8;
@@ -29,7 +29,7 @@ on_both! {
             return serve(io);
         }
         let (a, b) = (named(io, "a"), named(io, "b"));
-        let child = victim(module_path!(), io, "127.0.0.1:0");
+        let child = victim(module_path!(), io, &free_address());
         let address = child.said();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), &address]));
@@ -71,7 +71,7 @@ on_both! {
             return serve(io);
         }
         let (a, b) = (named(io, "a"), named(io, "b"));
-        let mut child = victim(module_path!(), io, "127.0.0.1:0");
+        let mut child = victim(module_path!(), io, &free_address());
         let address = child.said();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), &address]));
@@ -213,7 +213,7 @@ on_both! {
             return serve(io);
         }
         let (a, b) = (named(io, "a"), named(io, "b"));
-        let child = victim(module_path!(), io, "127.0.0.1:0");
+        let child = victim(module_path!(), io, &free_address());
         let address = child.said();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), &address]));
@@ -236,8 +236,10 @@ on_both! {
     }
 
     fn with_everybody_gone_calls_fail_at_once_and_work_as_soon_as_one_is_back(io: Io) {
-        let a = named(io, "a");
-        let address = a.address().to_owned();
+        let address = free_address();
+        let a = Stage::at(config(io), |builder| {
+            builder.listen(address.as_str()).raw(WHO, |_| Ok("a"))
+        });
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[&address, "127.0.0.1:1"]));
         let client = Client::new(&engine, SERVICE).unwrap();

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use msec::naming::Standing;
 use msec::{CallOptions, Client, Code, Engine, Io};
 use msec_tests::instances::{SERVICE, WHO, named, standing, table};
-use msec_tests::{config, on_both, wait_until};
+use msec_tests::{config, free_address, on_both, wait_until};
 
 const LATENCY: Duration = Duration::from_millis(2);
 
@@ -64,7 +63,7 @@ on_both! {
 
     fn one_that_never_works_is_left(io: Io) {
         let b = named(io, "b");
-        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let dead = free_address();
         let engine = Engine::with(config(io).cores(1)).unwrap();
         engine.set_routes(table(&[&dead, b.address()]));
         wait_until("it is left", || {
