@@ -164,7 +164,9 @@ fn start(
     if let Mode::Open { rate, spacing } = options.mode {
         let feeds: Vec<_> = workers.iter().map(|worker| worker.feed.clone()).collect();
         let window = window.clone();
-        let arrivals = pace::Arrivals::new(clock::now_ns(), rate, spacing);
+        // However late the threads begin, nothing that is due within the window is left out.
+        let begun_ns = window.begins_ns - options.warmup.as_nanos() as u64;
+        let arrivals = pace::Arrivals::new(begun_ns, rate, spacing);
         threads.push(spawn("pace", move || pace::run(arrivals, &feeds, &window))?);
     }
     Ok(threads)
