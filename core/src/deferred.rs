@@ -252,13 +252,14 @@ mod tests {
     #[test]
     fn calls_within_a_request_inherit_what_is_left_of_its_time() {
         let stage = Stage::new();
-        let options = CallOptions::new().timeout(Duration::from_millis(300));
+        let options = CallOptions::new().timeout(PATIENCE / 2);
         let outer = stage.client.start_body::<()>("a.B.C", Vec::new(), &options);
         let request = stage.given();
         let inner = request.within(|| stage.start("inner"));
         let nested = stage.given();
         assert_eq!(nested.flow_id(), request.flow_id());
-        assert!(nested.remaining_ms().is_some_and(|left_ms| left_ms <= 300));
+        let most_ms = PATIENCE.as_millis() as u64 / 2;
+        assert!(nested.remaining_ms().is_some_and(|left_ms| left_ms <= most_ms));
         nested.answer(Ok(b"well".to_vec()));
         assert_eq!(&inner.wait_raw().unwrap().body[..], b"well");
         request.answer(Ok(Vec::new()));

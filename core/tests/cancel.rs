@@ -207,7 +207,8 @@ fn a_callers_timeout_and_its_death_reach_a_handler_that_waits() {
         let caller = Engine::with(Config::from_env().unwrap().cores(1)).unwrap();
         let client = Client::new(&caller, &server.addresses()[0]).unwrap();
         client.call_raw("t.T.Left", b"", &CallOptions::new().timeout(PATIENCE)).unwrap();
-        let short = CallOptions::new().timeout(Duration::from_millis(50));
+        // Long enough to get there on a machine that is busy.
+        let short = CallOptions::new().timeout(Duration::from_millis(300));
         let error = client.call_raw("t.T.Wait", &[0], &short).unwrap_err();
         assert_eq!(error.code(), Code::TIMEOUT);
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), (0, None));

@@ -78,9 +78,9 @@ fn relay(engine: &Engine, to_c: Client, ended: Codes) -> Stage {
         result
     };
     let method = |context: &Context| String::from_utf8(context.body().to_vec()).unwrap();
-    // C never answers this one in time: B spends 100 ms before it calls on.
+    // C never answers this one in time: B spends 500 ms before it calls on.
     let spend = |client: &Client| {
-        let options = CallOptions::new().timeout(Duration::from_millis(100));
+        let options = CallOptions::new().timeout(Duration::from_millis(500));
         assert!(client.call_raw(HELD, b"", &options).is_err());
     };
     let patience = |context: &Context| {
@@ -176,14 +176,14 @@ on_both! {
         assert!((2_000..=5_000).contains(&left_ms), "{left_ms}");
         let told = relay.client.call_raw(SLOW, TELL.as_bytes(), &options).unwrap().body;
         let left_ms = remaining_ms(&told);
-        assert!((1_900..=4_900).contains(&left_ms), "{left_ms}: 100 ms were spent");
+        assert!((1_500..=4_500).contains(&left_ms), "{left_ms}: 500 ms were spent");
         // A nested call may wait for less, of course.
         assert_eq!(relay.wait_for_ends(2), [Code::OK, Code::OK]);
     }
 
     fn a_nested_call_ends_with_its_requests_deadline(io: Io) {
         let relay = Relay::new(io);
-        let options = CallOptions::new().timeout(Duration::from_millis(150));
+        let options = CallOptions::new().timeout(Duration::from_millis(400));
         let begin = now();
         let error = relay.client.call_raw(RELAY, HELD.as_bytes(), &options).unwrap_err();
         assert_eq!(error.code(), Code::TIMEOUT);
@@ -200,7 +200,7 @@ on_both! {
     fn time_that_is_spent_is_not_given_to_the_next(io: Io) {
         let relay = Relay::new(io);
         // All of it is spent before B calls on: the nested call is not even made.
-        let options = CallOptions::new().timeout(Duration::from_millis(50));
+        let options = CallOptions::new().timeout(Duration::from_millis(300));
         let error = relay.client.call_raw(SLOW, TELL.as_bytes(), &options).unwrap_err();
         assert_eq!(error.code(), Code::TIMEOUT);
         assert_eq!(relay.gate.wait_for_failures(1), [Code::CANCELLED]);

@@ -289,7 +289,7 @@ fn calls_end_with_the_codes_of_the_original() {
     check(Emulated::start(answering(0, FOUND)), 2000, ["0 0 0", "0 0 7", "0 0 7"]);
     check(Emulated::start(silent), 150, ["-13 0 0", "-12 -12 0", "-13 1 0"]);
     check(Emulated::start(resetting), 2000, ["-13 0 0", "-13 -13 0", "-13 1 0"]);
-    check(Emulated::start(other), 150, ["-16 0 0", "-16 -16 0", "-16 1 0"]);
+    check(Emulated::start(other), 600, ["-16 0 0", "-16 -16 0", "-16 1 0"]);
     check(Emulated::start(answering(0, b"")), 2000, ["-17 0 0", "-17 -17 7", "-17 1 7"]);
     check(Emulated::start(answering(0, b"\xff")), 2000, ["-5 0 0", "-5 -5 7", "-5 1 7"]);
     check(Emulated::start(answering(-18, b"")), 2000, ["-18 0 0", "-19 -18 0", "-18 1 0"]);
@@ -375,7 +375,7 @@ fn a_third_party_is_spoken_to_in_its_own_protocol() {
     assert_eq!(call("malformed", "2000"), "-13: the answer is not well formed\n");
     assert_eq!(call("oversized", "2000"), "-13: the answer is not well formed\n");
     assert_eq!(call("cut", "2000"), "-13: network sendrecv failed\n");
-    assert_eq!(call("late", "100"), "-12: recevice timeout\n");
+    assert_eq!(call("late", "400"), "-12: recevice timeout\n");
     let refused = said("calls", &["third", &free_address(), "x", "2000"]);
     assert_eq!(refused, "-13: network sendrecv failed\n");
     // By its name, where there is a route to it.

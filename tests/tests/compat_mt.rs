@@ -413,7 +413,7 @@ fn configuration_is_read_again_when_it_has_changed() {
 fn a_request_that_nobody_waits_for_does_not_hold_up_its_core() {
     let service = Service::start();
     let client = Client::new(&service.engine, &service.hosted.address()).unwrap();
-    let soon = CallOptions::new().timeout(Duration::from_millis(100));
+    let soon = CallOptions::new().timeout(Duration::from_millis(400));
     for by in ["sleep", "yield", "event", "read"] {
         let late = client.call_raw("old.Old.Loops", by.as_bytes(), &soon).unwrap_err();
         assert_eq!(late.code(), Code::TIMEOUT, "{by}");

@@ -135,7 +135,7 @@ on_both! {
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let headers = format!(
             "{kind}CALLER: Shop.web\r\nmsec-dyed: 1\r\nMsec-Meta-Tenant: blue\r\n\
-             msec-timeout-ms: 250\r\ntraceparent: {trace}\r\n"
+             msec-timeout-ms: 9000\r\ntraceparent: {trace}\r\n"
         );
         peer.send(post("/test.Seen/It", &headers, ""));
         let answer = peer.answer();
@@ -161,7 +161,7 @@ on_both! {
         let (said, remaining_ms) = &seen[0];
         let metadata = vec![("tenant".to_string(), "blue".to_string())];
         assert_eq!(*said, ("Shop.web".into(), true, 0xa3ce_929d_0e0e_4736, metadata));
-        assert!(remaining_ms.unwrap() <= 250);
+        assert!(remaining_ms.unwrap() <= 9000);
         assert_eq!((&seen[1].0.0[..], seen[1].0.1), ("http.json", false));
         assert!(seen[1].1.unwrap() > 10_000);
     }
@@ -181,7 +181,7 @@ on_both! {
         let mut peer = HttpPeer::connect(stage.address());
         let kind = "Content-Type: application/octet-stream\r\n";
         let call = |header: &str| post("/test.Sleep/Long", &format!("{kind}{header}"), "");
-        peer.send(call("msec-timeout-ms: 30\r\n"));
+        peer.send(call("msec-timeout-ms: 300\r\n"));
         let answer = peer.answer();
         assert_eq!((answer.status, answer.code()), (504, Code::DEADLINE_EXCEEDED));
         gate.wait_for_arrivals(1);
