@@ -113,11 +113,18 @@ class PollerTest {
         assertTrue(!thread.isAlive(), "it ends with its engine");
     }
 
+    private static boolean pollersWait() {
+        return Thread.getAllStackTraces().entrySet().stream()
+                .filter(thread -> thread.getKey().getName().startsWith("msec-poller"))
+                .map(thread -> thread.getValue())
+                .allMatch(stack -> stack.length > 0 && stack[0].getMethodName().equals("poll"));
+    }
+
     @Test
     void aPollerThatCannotGoOnFailsItsCallsAndClosesItsEngine() throws Exception {
         try (Engine engine = Engine.start(new Config().cores(1))) {
-            // It has its poller, which waits for records by now; a second one is refused.
-            Thread.sleep(100);
+            // Its poller waits for records; a second one is refused meanwhile.
+            Stage.waitUntil("waiting", PollerTest::pollersWait);
             Core core = new Core(engine.core().handle, NONE);
             Call<Reply> call = new Call<>(null, core, reply -> reply);
             core.calls.put(9L, call);
