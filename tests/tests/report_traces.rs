@@ -9,7 +9,9 @@ use msec::report::Role;
 use msec::trace::{Cursor, Reason, Span, flags};
 use msec::{CallOptions, Client, Code, Config, Context, Engine, Error, Io};
 use msec_tests::peer::request;
-use msec_tests::{ECHO, Emulated, PATIENCE, Peer, Stage, config, emulated, on_both, wait_until};
+use msec_tests::{
+    ECHO, Emulated, PATIENCE, Peer, Stage, config, emulated, now, on_both, wait_until,
+};
 
 const RELAY: &str = "test.B.Relay";
 const FAIL: &str = "test.C.Fail";
@@ -134,8 +136,16 @@ on_both! {
     }
 
     fn what_takes_longer_than_configured_is_kept_as_slow(io: Io) {
-        let chain = Chain::new(io, |config| config.slow_ms(15));
-        chain.relay(ECHO, &patient());
+        const SLOW_MS: u64 = 15;
+        // A request that a busy machine has made slow tells nothing: another one is made.
+        let chain = loop {
+            let chain = Chain::new(io, |config| config.slow_ms(SLOW_MS));
+            let begun = now();
+            chain.relay(ECHO, &patient());
+            if begun.elapsed() < Duration::from_millis(SLOW_MS) {
+                break chain;
+            }
+        };
         assert!(chain.kept().iter().all(Vec::is_empty));
         chain.relay(SLOW, &patient());
         let [a, b, c] = chain.kept();
