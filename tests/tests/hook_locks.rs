@@ -48,11 +48,12 @@ fn a_lock_that_stops_its_core_is_told_with_both_methods() {
     let _held = client.start_body::<()>("hook.Locks.Hold", Vec::new(), &patient());
     wait_until("the warning", || !warnings(&hosted).is_empty());
     let error = client.call_raw("hook.Locks.Lock", b"", &patient()).unwrap_err();
-    let said = warnings(&hosted);
     let (locks, holds) = ("hook.Locks.Lock locks the mutex", "which hook.Locks.Hold holds");
     let is_told = |line: &String| {
         let parts = [locks, holds, "waits in read: this core does not go on"];
         parts.iter().all(|part| line.contains(part))
     };
-    assert!(said.iter().any(is_told), "{error}: {said:?}");
+    wait_until(&format!("{locks} in {:?}, after {error}", warnings(&hosted)), || {
+        warnings(&hosted).iter().any(is_told)
+    });
 }
