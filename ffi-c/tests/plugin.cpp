@@ -47,7 +47,7 @@ void misdeeds(msec::host &, msec::server::builder &methods) {
     // Parks with a plain mutex: the next one stops the core.
     methods.raw("test.Plugin.Mutex", [](msec::context &) {
         pthread_mutex_lock(&lock);
-        msec::status slept = msec::sleep(msec::milliseconds(300));
+        msec::status slept = msec::sleep(msec::milliseconds(3000));
         pthread_mutex_unlock(&lock);
         return slept;
     });
@@ -76,9 +76,10 @@ void setup(msec::host &host, msec::server::builder &methods) {
         context.answer(BUILD);
         return msec::sleep(msec::milliseconds(200));
     });
+    // Longer than a reload takes, on a machine that is busy as well.
     methods.raw("test.Plugin.Long", [](msec::context &context) {
         context.answer(BUILD);
-        return msec::sleep(msec::milliseconds(3000));
+        return msec::sleep(msec::milliseconds(8000));
     });
     methods.raw(
         "test.Plugin.Heavy",
