@@ -37,18 +37,29 @@ fn cores_count(hosted: &Hosted) -> usize {
 struct Group(PathBuf);
 
 impl Group {
-    /// In the hierarchy of version 1 or 2; `None` where this process may make none.
-    fn of_one_cpu() -> Option<Group> {
+    /// In the hierarchy of version 1 or 2. It takes root, and one that may be written to.
+    fn of_one_cpu() -> Group {
         let name = format!("msec-test-{}", std::process::id());
-        let all = [("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us"), ("/sys/fs/cgroup", "cpu.max")];
-        all.into_iter().find_map(|(root, file)| {
-            let group = Path::new(root).join(&name);
-            fs::create_dir(&group).ok()?;
-            let group = Group(group);
-            // Of the default period, which is 100 ms in both.
-            fs::write(group.0.join(file), "100000").ok()?;
-            Some(group)
-        })
+        let mut failures = Vec::new();
+        // Of the default period, which is 100 ms in both.
+        for (root, file) in
+            [("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us"), ("/sys/fs/cgroup", "cpu.max")]
+        {
+            let root = Path::new(root);
+            // Where there is no such hierarchy there is no such file.
+            let made = fs::metadata(root.join("cgroup.procs")).and_then(|_| {
+                // Version 2 gives groups CPUs of their own where it is told to.
+                let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
+                fs::create_dir(root.join(&name))?;
+                let group = Group(root.join(&name));
+                fs::write(group.0.join(file), "100000").map(|()| group)
+            });
+            match made {
+                Ok(group) => return group,
+                Err(error) => failures.push(format!("below {}: {error}", root.display())),
+            }
+        }
+        panic!("no control group can be made: {}", failures.join("; "));
     }
 }
 
@@ -72,8 +83,7 @@ fn a_worker_has_a_core_for_each_cpu_that_it_may_use() {
 
 #[test]
 fn a_worker_has_a_core_for_each_cpu_that_its_control_group_pays_for() {
-    // It takes root, and a hierarchy that this machine lets it write to.
-    let Some(group) = Group::of_one_cpu() else { return };
+    let group = Group::of_one_cpu();
     let enter = format!("echo $$ >{}/cgroup.procs && exec \"$@\"", group.0.display());
     let hosted = started_by(&["sh", "-c", &enter, "sh"]);
     assert_eq!(cores_count(&hosted), 1);
