@@ -122,26 +122,36 @@ on_both! {
 
     fn five_thousand_that_merely_wait_are_not_limited(io: msec::Io) {
         let _alone = alone();
+        let gate = Gate::new();
+        let held = gate.clone();
         let stage = Stage::with(config(io), |builder| {
-            builder.raw("test.Work.Sleep", |_| {
-                msec::sleep(Duration::from_secs(2))?;
-                Ok([])
-            })
+            builder.raw("test.Gate.Wait", move |_| held.pass().map(|()| [])).raw(
+                "test.Work.Sleep",
+                |_| {
+                    msec::sleep(2 * SECOND)?;
+                    Ok([])
+                },
+            )
         });
         let loader = Loader::new(stage.address(), 8);
-        let options = CallOptions::new().timeout(10 * SECOND);
+        let options = CallOptions::new().timeout(4 * PATIENCE);
         let sleeping: Vec<_> = (0..5000)
             .map(|_| {
                 let options = loader.on_next_connection(&options);
-                loader.client().start::<(), ()>("test.Work.Sleep", &(), &options)
+                loader.client().start::<(), ()>("test.Gate.Wait", &(), &options)
             })
             .collect();
-        wait_until("five thousand asleep", || stage.server.load().requests_count == 5000);
+        gate.wait_for_arrivals(5000);
         let mut bystander = stage.bystander();
         bystander.is_served();
-        // More of them come, and go on coming as the first are done.
+        // More come, which sleep, and they go on coming as the first are done.
         let load = Load { method: "test.Work.Sleep", rate: 500.0, options };
+        let opener = std::thread::spawn(move || {
+            wait_on_core(SECOND / 2);
+            gate.open();
+        });
         let tally = loader.run(&[load], SECOND).remove(0);
+        opener.join().unwrap();
         assert_eq!(tally.good(), tally.made, "{:?}", tally.codes);
         for call in sleeping {
             call.wait().unwrap();
