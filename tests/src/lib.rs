@@ -72,6 +72,24 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// How often a story of figures is told until it holds.
+const TRIES: usize = 3;
+
+/// Tells a story of figures, such as a share or a rate, [alone](alone). Others on this machine may
+/// spoil a figure, so a story that fails is told again, at most three times: what the engine does
+/// wrong, it does each time.
+pub fn measured(story: impl Fn()) {
+    let _alone = alone();
+    for _ in 1..TRIES {
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&story));
+        if told.is_ok() {
+            return;
+        }
+        eprintln!("-- and once more, as others use this machine, too");
+    }
+    story();
+}
+
 /// How long [`wait_until`] rests before it asks again.
 const REST: Duration = Duration::from_millis(1);
 

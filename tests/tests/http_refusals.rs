@@ -11,7 +11,7 @@ use msec_protocol::Code;
 use msec_tests::http::{post, target};
 use msec_tests::load::Loader;
 use msec_tests::{
-    ECHO, HttpAnswer, HttpPeer, Load, Stage, config, on_both, wait_on_core, wait_until,
+    ECHO, HttpAnswer, HttpPeer, Load, Stage, config, measured, on_both, wait_on_core, wait_until,
 };
 
 const BYTES: &str = "Content-Type: application/octet-stream\r\n";
@@ -96,25 +96,27 @@ on_both! {
     }
 
     fn under_overload_the_sheddable_are_told_503_and_the_critical_are_served(io: Io) {
-        let stage = stage(io);
-        // Three times what the core can do, which would need a thousand times a millisecond.
-        let options = CallOptions::new().timeout(Duration::from_millis(500));
-        let load = Load { method: HOLD, rate: 3000.0, options };
-        let (loader, go_on) = (Loader::new(stage.address(), 8), AtomicBool::new(true));
-        let peer = || HttpPeer::connect(stage.address());
-        let [sheddable, critical] = std::thread::scope(|scope| {
-            let go_on = &go_on;
-            let calling = ["sheddable", "critical"].map(|priority| {
-                let peer = peer();
-                scope.spawn(move || keep_calling(peer, priority, go_on))
+        measured(|| {
+            let stage = stage(io);
+            // Three times what the core can do, which would need a thousand times a millisecond.
+            let options = CallOptions::new().timeout(Duration::from_millis(500));
+            let load = Load { method: HOLD, rate: 3000.0, options };
+            let (loader, go_on) = (Loader::new(stage.address(), 8), AtomicBool::new(true));
+            let peer = || HttpPeer::connect(stage.address());
+            let [sheddable, critical] = std::thread::scope(|scope| {
+                let go_on = &go_on;
+                let calling = ["sheddable", "critical"].map(|priority| {
+                    let peer = peer();
+                    scope.spawn(move || keep_calling(peer, priority, go_on))
+                });
+                loader.run(&[load], Duration::from_secs(3));
+                go_on.store(false, Ordering::Release);
+                calling.map(|thread| thread.join().unwrap())
             });
-            loader.run(&[load], Duration::from_secs(3));
-            go_on.store(false, Ordering::Release);
-            calling.map(|thread| thread.join().unwrap())
+            assert!(sheddable.1 > sheddable.0, "served and refused: {sheddable:?} sheddable");
+            assert!(critical.0 > 2 * critical.1, "served and refused: {critical:?} critical");
+            msec_tests::wait_for_line("overload", "core 0 is overloaded: requests wait");
+            stage.bystander().is_served();
         });
-        assert!(sheddable.1 > sheddable.0, "served and refused: {sheddable:?} sheddable");
-        assert!(critical.0 > 2 * critical.1, "served and refused: {critical:?} critical");
-        msec_tests::wait_for_line("overload", "core 0 is overloaded: requests wait");
-        stage.bystander().is_served();
     }
 }

@@ -3,22 +3,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use msec::sync::Semaphore;
 use msec::{CallOptions, Code};
 use msec_tests::load::Loader;
-use msec_tests::{ECHO, Gate, Load, PATIENCE, Stage, config, on_both, wait_on_core, wait_until};
+use msec_tests::{
+    ECHO, Gate, Load, PATIENCE, Stage, alone, config, measured, on_both, wait_on_core, wait_until,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// One load at a time: they are measured.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 fn from(caller: &str) -> CallOptions {
     CallOptions::new().timeout(2 * SECOND).from_service(caller)
@@ -33,38 +29,39 @@ thread_local! {
 
 on_both! {
     fn a_quota_holds_on_two_cores_of_which_one_is_busy(io: msec::Io) {
-        let _alone = alone();
-        let stage = Stage::with(config(io), |builder| {
-            let builder = builder.quota("Demo.batch", 200, 20).quota_for_others(100_000, 1000);
-            builder.raw("test.Work.Hold", |_| {
-                wait_on_core(Duration::from_millis(5));
-                Ok([])
-            })
+        measured(|| {
+            let stage = Stage::with(config(io), |builder| {
+                let builder = builder.quota("Demo.batch", 200, 20).quota_for_others(100_000, 1000);
+                builder.raw("test.Work.Hold", |_| {
+                    wait_on_core(Duration::from_millis(5));
+                    Ok([])
+                })
+            });
+            // Sixteen connections are on both cores, but once in 32,768.
+            let loader = Loader::new(stage.address(), 16);
+            let load = |method, rate, options| Load { method, rate, options };
+            let [batch, web, _busy] = loader
+                .run(
+                    &[
+                        load(ECHO, 1000.0, from("Demo.batch")),
+                        load(ECHO, 1000.0, from("Demo.web")),
+                        load("test.Work.Hold", 150.0, from("Demo.busy")),
+                    ],
+                    2 * SECOND,
+                )
+                .try_into()
+                .unwrap();
+            let granted = batch.good();
+            assert!((360..=425).contains(&granted), "{granted} of 200 a second: {:?}", batch.codes);
+            assert_eq!(batch.count(Code::RATE_LIMITED) + granted, batch.made, "{:?}", batch.codes);
+            let text = "caller `Demo.batch` is over its quota of 200 a second";
+            assert!(batch.texts.keys().all(|said| said.contains(text)), "{:?}", batch.texts);
+            assert_eq!(web.good(), web.made, "{:?}", web.codes);
+            let report = stage.server.report();
+            let echo = report.iter().find(|method| method.name == ECHO).unwrap();
+            let counted = echo.counters.ended_with(Code::RATE_LIMITED) as usize;
+            assert_eq!(counted, batch.count(Code::RATE_LIMITED));
         });
-        // Sixteen connections are on both cores, but once in 32,768.
-        let loader = Loader::new(stage.address(), 16);
-        let load = |method, rate, options| Load { method, rate, options };
-        let [batch, web, _busy] = loader
-            .run(
-                &[
-                    load(ECHO, 1000.0, from("Demo.batch")),
-                    load(ECHO, 1000.0, from("Demo.web")),
-                    load("test.Work.Hold", 150.0, from("Demo.busy")),
-                ],
-                2 * SECOND,
-            )
-            .try_into()
-            .unwrap();
-        let granted = batch.good();
-        assert!((360..=425).contains(&granted), "{granted} of 200 a second: {:?}", batch.codes);
-        assert_eq!(batch.count(Code::RATE_LIMITED) + granted, batch.made, "{:?}", batch.codes);
-        let text = "caller `Demo.batch` is over its quota of 200 a second";
-        assert!(batch.texts.keys().all(|said| said.contains(text)), "{:?}", batch.texts);
-        assert_eq!(web.good(), web.made, "{:?}", web.codes);
-        let report = stage.server.report();
-        let echo = report.iter().find(|method| method.name == ECHO).unwrap();
-        let counted = echo.counters.ended_with(Code::RATE_LIMITED) as usize;
-        assert_eq!(counted, batch.count(Code::RATE_LIMITED));
     }
 
     fn a_limit_of_a_method_holds_on_two_cores_of_which_one_is_busy(io: msec::Io) {
@@ -160,38 +157,40 @@ on_both! {
     }
 
     fn where_requests_queue_up_for_something_scarce_most_are_answered_all_the_same(io: msec::Io) {
-        let _alone = alone();
-        const HOLD: Duration = Duration::from_millis(20);
-        let can = PLACES_COUNT as f64 / HOLD.as_secs_f64();
-        let deadline = Duration::from_millis(400);
-        let goodput = |adaptive: bool| {
-            let stage = Stage::with(config(io).cores(1), |builder| {
-                let builder = builder.raw("test.Scarce.Use", |_| {
-                    let _place = PLACES.with(Semaphore::clone).acquire()?;
-                    msec::sleep(HOLD)?;
-                    Ok([])
+        measured(|| {
+            const HOLD: Duration = Duration::from_millis(20);
+            let can = PLACES_COUNT as f64 / HOLD.as_secs_f64();
+            let deadline = Duration::from_millis(400);
+            let goodput = |adaptive: bool| {
+                let stage = Stage::with(config(io).cores(1), |builder| {
+                    let builder = builder.raw("test.Scarce.Use", |_| {
+                        let _place = PLACES.with(Semaphore::clone).acquire()?;
+                        msec::sleep(HOLD)?;
+                        Ok([])
+                    });
+                    builder.method("test.Scarce.Use", move |options| {
+                        options.adaptive_limit(adaptive);
+                    })
                 });
-                builder.method("test.Scarce.Use", move |options| {
-                    options.adaptive_limit(adaptive);
-                })
-            });
-            let loader = Loader::new(stage.address(), 4);
-            let options = CallOptions::new().timeout(deadline);
-            let load = |times: f64| {
-                [Load { method: "test.Scarce.Use", rate: times * can, options: options.clone() }]
+                let loader = Loader::new(stage.address(), 4);
+                let options = CallOptions::new().timeout(deadline);
+                let load = |times: f64| {
+                    let (rate, options) = (times * can, options.clone());
+                    [Load { method: "test.Scarce.Use", rate, options }]
+                };
+                let usual = loader.run(&load(0.6), SECOND).remove(0);
+                assert_eq!(usual.good(), usual.made, "{:?}", usual.codes);
+                let over = loader.run(&load(3.0), 3 * SECOND).remove(0);
+                if adaptive {
+                    assert!(over.count(Code::OVERLOADED) > over.made / 4, "{:?}", over.codes);
+                    let says = |text: &String| text.contains("queue up");
+                    assert!(over.texts.keys().any(says), "{:?}", over.texts);
+                }
+                over.goodput(SECOND + SECOND / 2, 3 * SECOND)
             };
-            let usual = loader.run(&load(0.6), SECOND).remove(0);
-            assert_eq!(usual.good(), usual.made, "{:?}", usual.codes);
-            let over = loader.run(&load(3.0), 3 * SECOND).remove(0);
-            if adaptive {
-                assert!(over.count(Code::OVERLOADED) > over.made / 4, "{:?}", over.codes);
-                let says = |text: &String| text.contains("queue up");
-                assert!(over.texts.keys().any(says), "{:?}", over.texts);
-            }
-            over.goodput(SECOND + SECOND / 2, 3 * SECOND)
-        };
-        let (without, with) = (goodput(false), goodput(true));
-        assert!(with > 0.75 * can, "{with:.0} of {can:.0}, {without:.0} without");
-        assert!(with > 1.5 * without, "{with:.0} of {can:.0}, {without:.0} without");
+            let (without, with) = (goodput(false), goodput(true));
+            assert!(with > 0.75 * can, "{with:.0} of {can:.0}, {without:.0} without");
+            assert!(with > 1.5 * without, "{with:.0} of {can:.0}, {without:.0} without");
+        });
     }
 }

@@ -6,23 +6,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use msec::{CallOptions, Client, Code, Engine, Priority};
 use msec_tests::load::Loader;
 use msec_tests::peer::{framed, request};
-use msec_tests::{Load, Stage, Tally, config, on_both, wait_on_core};
+use msec_tests::{Load, Stage, Tally, alone, config, measured, on_both, wait_on_core};
 
 const HOLD: &str = "test.Work.Hold";
 const ONE: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// One load at a time: they are measured.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 /// A server of one core with a method that holds it up for a millisecond.
 fn stage(io: msec::Io) -> Stage {
@@ -57,6 +51,25 @@ fn capacity(loader: &Loader) -> f64 {
     COUNT as f64 / begin.elapsed().as_secs_f64()
 }
 
+/// The same with a few calls at a time, so that heavy ones are not refused.
+fn capacity_by_few(loader: &Loader) -> f64 {
+    const COUNT: usize = 50;
+    const CALLERS: usize = 4;
+    let begin = msec_tests::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                let options = CallOptions::new().timeout(10 * SECOND);
+                for _ in 0..COUNT {
+                    let options = loader.on_next_connection(&options);
+                    loader.client().call_raw(HOLD, b"", &options).unwrap();
+                }
+            });
+        }
+    });
+    (CALLERS * COUNT) as f64 / begin.elapsed().as_secs_f64()
+}
+
 /// Every call has an answer, and each that is none of success says why.
 #[track_caller]
 fn all_are_answered(tally: &Tally) {
@@ -69,89 +82,95 @@ fn all_are_answered(tally: &Tally) {
 
 on_both! {
     fn at_three_times_the_load_goodput_holds_and_is_back_at_once(io: msec::Io) {
-        let _alone = alone();
-        let stage = stage(io);
-        let loader = Loader::new(stage.address(), 8);
-        let peak = capacity(&loader);
-        let before = stage.server.report();
-        let over = loader.run(&[default(3.0 * peak)], 2 * SECOND).remove(0);
-        all_are_answered(&over);
-        let goodput = over.goodput(SECOND / 2, 2 * SECOND);
-        assert!(goodput > 0.9 * peak, "{goodput:.0} of {peak:.0} a second: {:?}", over.codes);
-        assert!(over.count(Code::OVERLOADED) > over.made / 3, "{:?}", over.codes);
-        assert!(over.refusal_most < Duration::from_millis(400), "{:?}", over.refusal_most);
-        assert!(over.texts.keys().any(|text| text.contains("overloaded")), "{:?}", over.texts);
-        // They are in the server's own numbers, and none of them took any time there.
-        let after = stage.server.report();
-        let refused = |report: &[msec::MethodReport]| {
-            let method = report.iter().find(|method| method.name == HOLD).unwrap();
-            method.counters.ended_with(Code::OVERLOADED) as usize
-        };
-        assert_eq!(refused(&after) - refused(&before), over.count(Code::OVERLOADED));
+        measured(|| {
+            let stage = stage(io);
+            let loader = Loader::new(stage.address(), 8);
+            let peak = capacity(&loader);
+            let before = stage.server.report();
+            let over = loader.run(&[default(3.0 * peak)], 2 * SECOND).remove(0);
+            all_are_answered(&over);
+            let goodput = over.goodput(SECOND / 2, 2 * SECOND);
+            assert!(goodput > 0.9 * peak, "{goodput:.0} of {peak:.0} a second: {:?}", over.codes);
+            assert!(over.count(Code::OVERLOADED) > over.made / 3, "{:?}", over.codes);
+            assert!(over.refusal_most < Duration::from_millis(400), "{:?}", over.refusal_most);
+            assert!(over.texts.keys().any(|text| text.contains("overloaded")), "{:?}", over.texts);
+            // They are in the server's own numbers, and none of them took any time there.
+            let after = stage.server.report();
+            let refused = |report: &[msec::MethodReport]| {
+                let method = report.iter().find(|method| method.name == HOLD).unwrap();
+                method.counters.ended_with(Code::OVERLOADED) as usize
+            };
+            assert_eq!(refused(&after) - refused(&before), over.count(Code::OVERLOADED));
 
-        let calm = loader.run(&[default(0.5 * peak)], SECOND + SECOND / 2).remove(0);
-        assert!(calm.refused.iter().all(|at| *at < SECOND / 2), "{:?}", calm.refused);
-        let goodput = calm.goodput(SECOND / 2, SECOND + SECOND / 2);
-        assert!(goodput > 0.45 * peak, "{goodput:.0} of {:.0} a second", 0.5 * peak);
+            let calm = loader.run(&[default(0.5 * peak)], SECOND + SECOND / 2).remove(0);
+            assert!(calm.refused.iter().all(|at| *at < SECOND / 2), "{:?}", calm.refused);
+            let goodput = calm.goodput(SECOND / 2, SECOND + SECOND / 2);
+            assert!(goodput > 0.45 * peak, "{goodput:.0} of {:.0} a second", 0.5 * peak);
+        });
     }
 
     fn critical_requests_are_served_before_sheddable_ones(io: msec::Io) {
-        let _alone = alone();
-        let stage = stage(io);
-        let loader = Loader::new(stage.address(), 8);
-        let peak = capacity(&loader);
-        let deadline = Duration::from_millis(500);
-        let loads = [
-            hold(0.3 * peak, Priority::Critical, deadline),
-            hold(0.3 * peak, Priority::Default, deadline),
-            hold(1.4 * peak, Priority::Sheddable, deadline),
-        ];
-        // The overload begins, and is then what is measured.
-        loader.run(&loads, SECOND / 2);
-        let [critical, default, sheddable]: [Tally; 3] =
-            loader.run(&loads, 2 * SECOND).try_into().unwrap();
-        let share = |tally: &Tally| tally.good() as f64 / tally.made as f64;
-        assert!(share(&critical) > 0.98, "{:?}", critical.codes);
-        assert!(share(&default) > 0.95, "{:?}", default.codes);
-        assert!(share(&sheddable) < 0.5, "{:?}", sheddable.codes);
-        assert!(sheddable.texts.keys().any(|text| text.contains("sheddable")));
+        measured(|| {
+            let stage = stage(io);
+            let loader = Loader::new(stage.address(), 8);
+            let peak = capacity(&loader);
+            let deadline = Duration::from_millis(500);
+            let loads = [
+                hold(0.3 * peak, Priority::Critical, deadline),
+                hold(0.3 * peak, Priority::Default, deadline),
+                hold(1.4 * peak, Priority::Sheddable, deadline),
+            ];
+            // The overload begins, and is then what is measured.
+            loader.run(&loads, SECOND / 2);
+            let [critical, default, sheddable]: [Tally; 3] =
+                loader.run(&loads, 2 * SECOND).try_into().unwrap();
+            let share = |tally: &Tally| tally.good() as f64 / tally.made as f64;
+            assert!(share(&critical) > 0.98, "{:?}", critical.codes);
+            assert!(share(&default) > 0.95, "{:?}", default.codes);
+            assert!(share(&sheddable) < 0.5, "{:?}", sheddable.codes);
+            assert!(sheddable.texts.keys().any(|text| text.contains("sheddable")));
+        });
     }
 
     fn heavy_methods_are_served_and_refused_as_others_are(io: msec::Io) {
-        let _alone = alone();
-        const HEAVY_MS: u64 = 5;
-        let stage = Stage::with(config(io).cores(1).offload_threads(2), |builder| {
-            let builder = builder.raw(HOLD, |_| {
-                wait_on_core(Duration::from_millis(HEAVY_MS));
-                Ok([])
+        measured(|| {
+            const HEAVY_MS: u64 = 5;
+            let stage = Stage::with(config(io).cores(1).offload_threads(2), |builder| {
+                let builder = builder.raw(HOLD, |_| {
+                    wait_on_core(Duration::from_millis(HEAVY_MS));
+                    Ok([])
+                });
+                builder.method(HOLD, |options| {
+                    options.heavy();
+                })
             });
-            builder.method(HOLD, |options| {
-                options.heavy();
-            })
+            let loader = Loader::new(stage.address(), 8);
+            let peak = capacity_by_few(&loader);
+            let deadline = Duration::from_millis(500);
+            let loads = [
+                hold(0.3 * peak, Priority::Critical, deadline),
+                hold(2.7 * peak, Priority::Default, deadline),
+            ];
+            loader.run(&loads, SECOND / 2);
+            let tallies = loader.run(&loads, 2 * SECOND);
+            let [critical, default]: [Tally; 2] = tallies.try_into().unwrap();
+            let good = (critical.good() + default.good()) as f64 / 2.0;
+            let codes = [&critical.codes, &default.codes];
+            assert!(good > 0.85 * peak, "{good} of {peak}: {codes:?}");
+            assert!(critical.good() * 100 > critical.made * 95, "{:?}", critical.codes);
+            assert!(default.texts.keys().any(|text| text.contains("offload threads")));
         });
-        let loader = Loader::new(stage.address(), 8);
-        let peak = 2.0 * 1000.0 / HEAVY_MS as f64;
-        let deadline = Duration::from_millis(500);
-        let loads = [
-            hold(0.3 * peak, Priority::Critical, deadline),
-            hold(2.7 * peak, Priority::Default, deadline),
-        ];
-        loader.run(&loads, SECOND / 2);
-        let [critical, default]: [Tally; 2] = loader.run(&loads, 2 * SECOND).try_into().unwrap();
-        let good = (critical.good() + default.good()) as f64 / 2.0;
-        assert!(good > 0.85 * peak, "{good} of {peak}: {:?} {:?}", critical.codes, default.codes);
-        assert!(critical.good() * 100 > critical.made * 95, "{:?}", critical.codes);
-        assert!(default.texts.keys().any(|text| text.contains("offload threads")));
     }
 
     fn a_burst_and_a_load_that_fits_are_served_whole(io: msec::Io) {
-        let _alone = alone();
-        let stage = stage(io);
-        let loader = Loader::new(stage.address(), 8);
-        // All at once: 400 ms of work, of which nobody is in a hurry.
-        let peak = capacity(&loader);
-        let steady = loader.run(&[default(0.7 * peak)], 2 * SECOND).remove(0);
-        assert_eq!(steady.codes.keys().collect::<Vec<_>>(), [&0], "{:?}", steady.codes);
+        measured(|| {
+            let stage = stage(io);
+            let loader = Loader::new(stage.address(), 8);
+            // All at once: 400 ms of work, of which nobody is in a hurry.
+            let peak = capacity(&loader);
+            let steady = loader.run(&[default(0.7 * peak)], 2 * SECOND).remove(0);
+            assert_eq!(steady.codes.keys().collect::<Vec<_>>(), [&0], "{:?}", steady.codes);
+        });
     }
 
     fn a_request_whose_deadline_passes_in_the_queue_is_refused_before_it_starts(io: msec::Io) {
