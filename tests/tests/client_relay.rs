@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use msec::{CallOptions, Client, Code, Context, Engine, Error, Io, Result};
+use msec_protocol::AnswerHead;
 use msec_tests::emulated::old_cpp;
 use msec_tests::{ECHO, Emulated, Gate, PATIENCE, Stage, config, now, on_both, wait_until};
 
@@ -250,6 +251,23 @@ on_both! {
             assert!(error.message().contains(&c.address()), "{error}: it names who died");
         }
         assert!(begin.elapsed() < PATIENCE / 3);
+    }
+
+    fn a_refusal_for_being_late_is_told_as_it_is(io: Io) {
+        let late = Emulated::start(|seen, wire| {
+            let (err, err_msg) = (Code::DEADLINE_EXCEEDED, b"too late for this one");
+            let head = AnswerHead::to(&seen.head, &seen.head_bytes);
+            wire.answer(&AnswerHead { err, err_msg, ..head }, b"");
+        });
+        let engine = Engine::with(config(io)).unwrap();
+        let to_late = Client::new(&engine, &late.address()).unwrap();
+        let b = relay(&engine, to_late.clone(), Codes::default());
+        let client = Client::new(&Engine::with(config(io)).unwrap(), b.address()).unwrap();
+        for client in [to_late, client] {
+            let error = client.call_raw(RELAY, ECHO.as_bytes(), &patient()).unwrap_err();
+            assert_eq!(error.code(), Code::DEADLINE_EXCEEDED, "{error}");
+            assert!(error.message().contains("too late for this one"), "{error}");
+        }
     }
 
     fn an_old_server_between_does_no_harm(io: Io) {
