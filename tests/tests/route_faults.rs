@@ -12,29 +12,39 @@ use msec_tests::fleet::Call;
 use msec_tests::instances::{
     NAME, ROLE, SERVICE, VICTIM, WHO, named, serve, standing, table, victim,
 };
-use msec_tests::{Child, Fleet, Flow, Stage, config, free_address, on_both, wait_until};
+use msec_tests::{
+    Child, Fleet, Flow, PATIENCE, Stage, alone, config, free_address, on_both, wait_until,
+};
 
 /// Callers at a time: that many calls may be in flight to whoever dies.
 const CALLERS: usize = 8;
 /// Failed calls that a process may have beyond those in flight.
 const FAILED_MAX: usize = 5;
+/// Calls of an instance in a second that only look whether it is as slow as before.
+const LOOKS_MAX: usize = 40;
 /// Calls a second of a flow, where the machine gives it the time.
 const FLOW_RATE: f64 = 20_000.0;
 /// How often an instance is killed until the machine is quiet enough to tell what that does.
 const ROUNDS_MAX: usize = 8;
+
+/// A machine that is busy is no reason for a call to fail.
+fn patient() -> CallOptions {
+    CallOptions::new().timeout(PATIENCE)
+}
 
 on_both! {
     fn an_instance_killed_under_load_costs_those_in_flight_and_returns_when_revived(io: Io) {
         if Child::is_running(ROLE) {
             return serve(io);
         }
+        let _alone = alone();
         let (a, b) = (named(io, "a"), named(io, "b"));
         let child = victim(module_path!(), io, &free_address());
         let address = child.said();
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), &address]));
         let client = Client::new(&engine, SERVICE).unwrap();
-        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        let fleet = Fleet::with(&engine, &client, WHO, CALLERS, patient());
         wait_until("all three are called", || {
             ["a", "b", VICTIM].iter().all(|name| fleet.answered_count(name) > 300)
         });
@@ -70,6 +80,7 @@ on_both! {
         if Child::is_running(ROLE) {
             return serve(io);
         }
+        let _alone = alone();
         let (a, b) = (named(io, "a"), named(io, "b"));
         let mut child = victim(module_path!(), io, &free_address());
         let address = child.said();
@@ -101,6 +112,7 @@ on_both! {
     }
 
     fn an_instance_made_slow_gets_next_to_nothing_within_a_second(io: Io) {
+        let _alone = alone();
         let delay_ms = Arc::new(AtomicU64::new(0));
         let slow = delay_ms.clone();
         let c = Stage::with(config(io), move |builder| {
@@ -113,7 +125,7 @@ on_both! {
         let engine = Engine::with(config(io)).unwrap();
         engine.set_routes(table(&[a.address(), b.address(), c.address()]));
         let client = Client::new(&engine, SERVICE).unwrap();
-        let fleet = Fleet::start(&engine, &client, WHO, CALLERS);
+        let fleet = Fleet::with(&engine, &client, WHO, CALLERS, patient());
         wait_until("all three are called", || fleet.answered_count("c") > 300);
         delay_ms.store(50, Ordering::Release);
         let slow_since = msec_tests::now();
@@ -123,8 +135,9 @@ on_both! {
             (fleet.count(), fleet.answered_count("c"))
         };
         let (first, last) = (counts(1), counts(2));
-        let part = (last.1 - first.1) as f64 / (last.0 - first.0) as f64;
-        assert!(part <= 0.05, "{part} of {} calls", last.0 - first.0);
+        let (all, of_c) = (last.0 - first.0, last.1 - first.1);
+        // Looks at it are made by time, and on a busy machine they are a part of fewer calls.
+        assert!(of_c <= all / 20 || of_c <= LOOKS_MAX, "{of_c} of {all} calls");
         delay_ms.store(0, Ordering::Release);
         wait_until("it has its part again", || fleet.part_of_last(600, "c") > 0.2);
         assert_eq!(fleet.failures(), [""; 0]);
@@ -132,6 +145,7 @@ on_both! {
     }
 
     fn of_two_drawn_the_slow_one_is_not_taken(io: Io) {
+        let _alone = alone();
         let c = Stage::with(config(io), |builder| {
             builder.raw(WHO, |_| {
                 msec::sleep(Duration::from_millis(50))?;
@@ -155,6 +169,7 @@ on_both! {
     }
 
     fn what_one_core_ejects_is_out_on_the_other_one(io: Io) {
+        let _alone = alone();
         let fails = Arc::new(AtomicBool::new(false));
         let now = fails.clone();
         let c = Stage::with(config(io), move |builder| {
@@ -175,7 +190,7 @@ on_both! {
         fails.store(true, Ordering::Release);
         let failed = engine.run(move || {
             let fails = || client.call_raw(WHO, b"", &CallOptions::new()).is_err();
-            let end = msec_tests::now() + msec_tests::PATIENCE;
+            let end = msec_tests::now() + PATIENCE;
             while !fails() {
                 assert!(msec_tests::now() < end, "it is never called");
             }
@@ -212,6 +227,7 @@ on_both! {
         if Child::is_running(ROLE) {
             return serve(io);
         }
+        let _alone = alone();
         let (a, b) = (named(io, "a"), named(io, "b"));
         let child = victim(module_path!(), io, &free_address());
         let address = child.said();
@@ -236,6 +252,7 @@ on_both! {
     }
 
     fn with_everybody_gone_calls_fail_at_once_and_work_as_soon_as_one_is_back(io: Io) {
+        let _alone = alone();
         let address = free_address();
         let a = Stage::at(config(io), |builder| {
             builder.listen(address.as_str()).raw(WHO, |_| Ok("a"))
