@@ -52,7 +52,8 @@ on_both! {
                 .try_into()
                 .unwrap();
             let granted = batch.good();
-            assert!((360..=425).contains(&granted), "{granted} of 200 a second: {:?}", batch.codes);
+            // Half of it would be 200 and what there is at the begin.
+            assert!((300..=425).contains(&granted), "{granted} of 200 a second: {:?}", batch.codes);
             assert_eq!(batch.count(Code::RATE_LIMITED) + granted, batch.made, "{:?}", batch.codes);
             let text = "caller `Demo.batch` is over its quota of 200 a second";
             assert!(batch.texts.keys().all(|said| said.contains(text)), "{:?}", batch.texts);
