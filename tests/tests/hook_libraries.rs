@@ -16,12 +16,12 @@ const SQL: &str = "hook.Sql.Ask";
 const COUNT: usize = 100;
 /// What each of them has the server wait.
 const WAIT: Duration = Duration::from_millis(50);
-/// Within that all of them are answered: half of what they take one after the other, as they do
-/// without the hook.
-const LONGEST: Duration = Duration::from_millis(2500);
-/// By so much more than without requests are 99 of 100 echoes answered later meanwhile: half of
-/// what one request that holds up the core would cost them.
-const ECHO_P99_MORE: Duration = Duration::from_millis(25);
+/// Within that all of them are answered; one after the other, as without the hook, takes five
+/// seconds.
+const LONGEST: Duration = Duration::from_millis(500);
+/// By so much more than without requests are 99 of 100 echoes answered later meanwhile; one request
+/// that holds up the core would cost them fifty.
+const ECHO_P99_MORE: Duration = Duration::from_millis(5);
 /// Echoes without requests, to compare with.
 const ALONE_COUNT: usize = 500;
 /// A figure that is missed is measured again, at most so often: others use this machine, too.
