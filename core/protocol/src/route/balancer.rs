@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   tick, every 50 ms   nodes: health, weights ──► alias tables (rest, canary), special list
-//!   pick                special list, once in a hundred calls: a trial, or a look at a slow one
+//!   pick                special list, once in a hundred calls or half a minute: a trial, or a look
+//!                       at one that was slow or that nobody has called for long
 //!                       else two draws ──► the first, unless the second is clearly cheaper
 //!   finished            node: window, peaks, rows of failures ──► maybe ejected, at once
 //!   News                what ended here ◄──► on the other cores, so that bounds hold a process
@@ -47,6 +48,10 @@ const CLEARLY: f32 = 1.2;
 const TRIAL_CALLS: u32 = 100;
 /// One in so many calls may look at an instance that is avoided for being slow.
 const LOOK_CALLS: u32 = 400;
+/// Where calls are rare, one may do either after so long, in nanoseconds,
+const RARE_NS: u64 = 30_000_000_000;
+/// if there were so many since the last that did.
+const RARE_CALLS: u32 = 10;
 /// Draws before the walk over all, when some were tried already.
 const DRAWS_MAX: u64 = 4;
 /// Effective weight of an instance with weight 1 and full merit.
@@ -105,6 +110,8 @@ pub struct Balancer {
     special: Vec<u32>,
     /// Calls since the last such call.
     credit: u32,
+    /// When that was.
+    special_ns: u64,
     tick_ns: u64,
     ticked_ns: u64,
     random: u64,
@@ -128,6 +135,7 @@ impl Balancer {
             climate: Climate::NEW,
             special: Vec::new(),
             credit: LOOK_CALLS,
+            special_ns: now_ns,
             tick_ns: now_ns,
             ticked_ns: now_ns,
             random: now_ns,
@@ -241,9 +249,11 @@ impl Balancer {
 
     #[inline]
     fn choose(&mut self, ask: &Ask<'_>) -> Option<(u32, Why)> {
-        let may_be_special =
-            !self.special.is_empty() && self.credit >= TRIAL_CALLS && ask.tried.is_empty();
-        if may_be_special && let Some(special) = self.take_special(ask.now_ns) {
+        let may_be_special = !self.special.is_empty() && ask.tried.is_empty();
+        if may_be_special
+            && self.has_earned(TRIAL_CALLS, ask.now_ns)
+            && let Some(special) = self.take_special(ask.now_ns)
+        {
             return Some(special);
         }
         let group = match &self.service.canary {
@@ -371,20 +381,26 @@ impl Balancer {
     fn take_special(&mut self, now_ns: u64) -> Option<(u32, Why)> {
         while let Some(slot) = self.special.pop() {
             let node = &self.nodes[slot as usize];
-            if node.wants_trial() {
-                self.credit = 0;
-                return Some((slot, Why::Trial));
-            }
-            if node.is_stale(now_ns, &self.climate) {
-                if self.credit < LOOK_CALLS {
+            let why = if node.wants_trial() { Why::Trial } else { Why::Look };
+            if why == Why::Look {
+                if !node.is_stale(now_ns, &self.climate) && !node.is_unseen(now_ns) {
+                    continue;
+                }
+                if !self.has_earned(LOOK_CALLS, now_ns) {
                     self.special.push(slot);
                     return None;
                 }
-                self.credit = 0;
-                return Some((slot, Why::Look));
             }
+            (self.credit, self.special_ns) = (0, now_ns);
+            return Some((slot, why));
         }
         None
+    }
+
+    /// Whether one of so many calls, or of those of a long time, may go out of turn now.
+    fn has_earned(&self, calls: u32, now_ns: u64) -> bool {
+        let long_ago = now_ns.saturating_sub(self.special_ns) >= RARE_NS;
+        self.credit >= calls || (long_ago && self.credit >= RARE_CALLS)
     }
 
     /// A call that was picked for has ended, after so long.
@@ -491,6 +507,8 @@ impl Balancer {
         self.special.clear();
         let mut random = mix(self.random ^ now_ns);
         let mut turned = false;
+        // The dearer of two is passed over as long as it is not called. A key has its own instance.
+        let by_cost = !matches!(self.service.policy, Policy::Hash | Policy::Wrr);
         for (slot, node) in self.nodes.iter_mut().enumerate().filter(|(_, node)| node.up) {
             random = mix(random);
             let turn = Turn { climate: &self.climate, random };
@@ -498,15 +516,17 @@ impl Balancer {
             if node.tick(now_ns, passed_ns, &turn) {
                 self.dials.push(slot as u32);
             }
-            if node.wants_trial() || node.is_stale(now_ns, &self.climate) {
+            let wants_look =
+                node.is_stale(now_ns, &self.climate) || (by_cost && node.is_unseen(now_ns));
+            if node.wants_trial() || wants_look {
                 self.special.push(slot as u32);
             }
             turned |= was != node.is_in();
             self.ejections.note(was, node);
         }
-        // Trials first: those are taken off the end.
+        // Trials first, then who has waited longest: those are taken off the end.
         let nodes = &self.nodes;
-        self.special.sort_unstable_by_key(|slot| nodes[*slot as usize].wants_trial());
+        self.special.sort_unstable_by_key(|slot| nodes[*slot as usize].urgency());
         self.is_urgent |= turned;
         self.has_news |= turned;
         self.reweigh(now_ns);

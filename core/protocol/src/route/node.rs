@@ -33,6 +33,7 @@ pub(super) use super::climate::{Climate, Recent};
 pub use super::climate::{Counts, End};
 use super::table::Instance;
 use alloc::string::String;
+use core::cmp::Reverse;
 
 /// Why an instance is not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,8 @@ const SLOW_FACTOR: f32 = 1.5;
 const PEAK_NS: f32 = 500_000_000.0;
 /// An instance that is avoided is tried again after so long.
 const STALE_NS: u64 = 1_000_000_000;
+/// And one that nobody has called for so long is looked at, whatever is known of it: that is old.
+const UNSEEN_NS: u64 = 30_000_000_000;
 
 /// Where it is in the picture above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,6 +381,8 @@ impl Node {
     fn rise_quietly(&mut self, now_ns: u64) {
         self.pardoned = false;
         self.phase = Phase::Rising { since_ns: now_ns };
+        // How slow it was before says nothing: it is as unknown as a new one.
+        self.peak_ns = 0.0;
         self.turned_ns = now_ns;
         self.dials = 0;
         self.run = 0;
@@ -531,6 +536,20 @@ impl Node {
             && self.in_flight == 0
             && now_ns.saturating_sub(self.picked_ns) > STALE_NS
             && (self.speed < 1.0 || self.peak_ns > SLOW_FACTOR * climate.reference_ns)
+    }
+
+    /// Whether it has its part of the calls, and had none for long. A canary's part may be nothing.
+    pub(super) fn is_unseen(&self, now_ns: u64) -> bool {
+        self.is_in()
+            && self.weight > 0
+            && !self.canary
+            && self.in_flight == 0
+            && now_ns.saturating_sub(self.picked_ns) > UNSEEN_NS
+    }
+
+    /// Of those that want a call out of turn, the greatest is the first.
+    pub(super) fn urgency(&self) -> (bool, Reverse<u64>) {
+        (self.wants_trial(), Reverse(self.picked_ns))
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -220,3 +220,46 @@ fn the_bounds_hold_whatever_the_seed() {
         }
     }
 }
+
+/// One caller of so many calls a second, for whom one of a few instances is in trouble from the
+/// 50th second to the 100th, or comes then. Seconds in a row, from then on, in which that one had
+/// no call, and its part of the calls of the last 200 seconds.
+fn rare(seed: u64, rate: f64, instances: usize, fault: Option<Fault>) -> (usize, f64) {
+    let (first, from_ns, to_ns) = (instances - 1, 50 * SECOND, 100 * SECOND);
+    let plan = |fault| Plan { first, count: 1, from_ns, to_ns, flap_ns: 0, fault, callers: 1 };
+    let world = World {
+        duration_ns: 600 * SECOND,
+        instances,
+        joins: fault.is_none().then_some((first, to_ns)),
+        cold: (20.0, 5 * SECOND),
+        callers: vec![Callers { count: 1, rate }],
+        plans: fault.into_iter().map(plan).collect(),
+        ..quiet(seed)
+    };
+    let felt = run(&world, |count, _| Box::new(Adaptive::new(count)));
+    let (mut gap, mut longest) = (0, 0);
+    for second in &felt.shares[100..600] {
+        gap = if second[first] == 0 { gap + 1 } else { 0 };
+        longest = longest.max(gap);
+    }
+    let calls =
+        |instance: usize| -> u64 { felt.shares[400..600].iter().map(|s| s[instance]).sum() };
+    let all: u64 = (0..instances).map(calls).sum();
+    (longest, calls(first) as f64 / all as f64 * instances as f64)
+}
+
+#[test]
+fn who_is_new_or_back_is_called_soon_also_by_a_rare_caller() {
+    let faults = [Fault::Dead, Fault::Dark, Fault::Failing(1.0), Fault::Slow(20.0)];
+    for fault in faults.map(Some).into_iter().chain([None]) {
+        for (rate, instances) in [(1.0, 2), (1.0, 3), (10.0, 2), (10.0, 3)] {
+            for seed in 1..=10 {
+                let (gap, part) = rare(seed, rate, instances, fault);
+                let what = std::format!("seed {seed}, {rate}/s to {instances}, {fault:?}");
+                let gap_max = if rate < 10.0 { 60 } else { 40 };
+                assert!(gap < gap_max, "{what}: {gap} s without a call");
+                assert!(part > 0.4, "{what}: {part} of its part of the calls");
+            }
+        }
+    }
+}
