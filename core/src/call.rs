@@ -26,6 +26,7 @@ use crate::retry::{Attempts, Call, Next};
 use crate::route::Leg;
 use crate::shard::Shard;
 use crate::task::{self, Inherited, Waiter, Woken};
+use crate::vain;
 use msec_protocol::route::End;
 use msec_protocol::{Address, Code, Limits, RequestHead, Target, TooLarge, call};
 use msec_sys::output::{Output, Writer};
@@ -187,6 +188,9 @@ pub(crate) fn blocking(
     let calling = Calling::begin(shard, now_ns, target, method, options, &inherited);
     let deadline_ns = deadline_ns(options, &inherited, now_ns);
     if running.is_cancelled() {
+        // Told before it rests, so that the rest is none of its time.
+        drop(calling);
+        vain::refused(shard);
         return Err(cancelled(method));
     }
     let call = Call { target, method, options, calling: &calling, deadline_ns };

@@ -12,6 +12,7 @@ use msec_protocol::Code;
 use msec_sys::clock;
 
 use crate::cancel::TaskId;
+use crate::deadline;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::shard;
@@ -111,6 +112,7 @@ pub fn block_on_uncancelled<F: Future>(future: F) -> Result<F::Output> {
             return Err(Error::would_block(OPERATION));
         }
         not_unwinding(OPERATION)?;
+        deadline::watch(&shard);
         task::park(&shard, OPERATION);
     }
 }

@@ -44,6 +44,7 @@ mod connection;
 mod connections;
 mod context;
 mod datagram;
+mod deadline;
 mod deferred;
 mod descriptors;
 pub mod dye;
@@ -96,6 +97,7 @@ mod task;
 pub mod timer;
 mod tls;
 pub mod trace;
+mod vain;
 mod vitals;
 
 pub use after_turn::after_turn;

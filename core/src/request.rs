@@ -26,6 +26,7 @@ use crate::append;
 use crate::coding::{self, Coding};
 use crate::connection::Role;
 use crate::context::{Context, Origin, Peer};
+use crate::deadline;
 use crate::deferred::{Deferred, Take};
 use crate::error::Result;
 use crate::log::request::Known;
@@ -255,6 +256,7 @@ pub(crate) fn serve(shard: &Rc<Shard>, task: &Task) {
     }
     let left = run_on(shard, &server, &request);
     drop(request);
+    deadline::forget(shard, task);
     if let Some(context) = task.take_request() {
         finish(shard, &server, context, left);
     }

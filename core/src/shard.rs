@@ -81,6 +81,8 @@ pub(crate) enum Message {
 pub(crate) enum Timer {
     /// Wake a task.
     Wake(Waiter),
+    /// The deadline of the request that a task serves.
+    Deadline(Waiter),
     /// See whether a connection makes progress.
     Stall(ConnectionId),
     /// Accept again.
@@ -350,10 +352,10 @@ impl Shard {
         for timer in fired {
             match timer {
                 Timer::Wake(waiter) => waiter.wake(self),
+                Timer::Deadline(waiter) => crate::deadline::passed(self, &waiter),
                 Timer::Stall(id) => {
-                    if let Some(connection) = self.connections.find(id) {
-                        connection.check_stall(self);
-                    }
+                    let connection = self.connections.find(id);
+                    connection.into_iter().for_each(|connection| connection.check_stall(self));
                 }
                 Timer::Accept { server, listener } => {
                     if let Some(server) = self.server(server) {
@@ -367,9 +369,7 @@ impl Shard {
                 }
                 Timer::DatagramCall { peer, sequence } => {
                     let peer = self.peers.datagrams.borrow().get(peer).cloned();
-                    if let Some(peer) = peer {
-                        peer.timed_out(self, sequence);
-                    }
+                    peer.into_iter().for_each(|peer| peer.timed_out(self, sequence));
                 }
                 Timer::Run(function) => function(self),
             }

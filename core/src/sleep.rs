@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use msec_sys::clock;
 
+use crate::deadline;
 use crate::error::Result;
 use crate::shard::{self, Timer};
 use crate::sync::{Current, Wait, may_wait, nanoseconds, wait};
@@ -67,6 +68,7 @@ pub fn yield_now() -> Result<()> {
         return Ok(());
     };
     may_wait(&shard, "yield")?;
+    deadline::watch(&shard);
     task::give_way(&shard);
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use msec_protocol::Code;
 
+use crate::deadline;
 use crate::error::{Error, Result};
 use crate::request::panic_text;
 use crate::shard::{self, Shard};
@@ -181,6 +182,7 @@ impl Scope {
         for task in self.tasks.take() {
             while !task.is_finished() {
                 sync::not_unwinding("join a scope")?;
+                deadline::watch(shard);
                 *task.joint.waiter.borrow_mut() = Some(Waiter::current(shard));
                 task::park(shard, "join a scope");
             }

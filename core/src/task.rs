@@ -34,6 +34,7 @@ use crate::local;
 use crate::method::Name;
 use crate::request::panic_text;
 use crate::shard::{self, Shard, Timer};
+use crate::timer::TimerId;
 
 /// Tasks that a task was spawned by, one through the other, that are asked whom it works for.
 const SPAWNERS_COUNT_MAX: usize = 16;
@@ -68,6 +69,10 @@ pub(crate) struct Task {
     state: Cell<State>,
     /// Woken while not parked.
     notified: Cell<bool>,
+    /// Waits in vain since it last parked; see [`crate::vain`].
+    vain_count: Cell<u32>,
+    /// What cancels its request when nobody waits any more; see [`crate::deadline`].
+    pub(crate) deadline: Cell<Option<TimerId>>,
     coroutine: Cell<Option<Coroutine>>,
     /// The request that it serves. It stays here while its handler runs, for what it hands on.
     request: RefCell<Option<Box<Context>>>,
@@ -156,6 +161,13 @@ impl Task {
         cancel.is_some_and(|cancel| cancel.is_set())
     }
 
+    /// Counts a wait in vain: how many it makes, in a row.
+    pub(crate) fn count_vain(&self) -> u32 {
+        let count = self.vain_count.get().saturating_add(1);
+        self.vain_count.set(count);
+        count
+    }
+
     /// Names the method that it runs from now on.
     pub(crate) fn set_name(&self, name: Name) {
         self.name.set(Some(name));
@@ -193,6 +205,11 @@ impl Waiter {
     /// Names the job in the whole process; `core` is the task's.
     pub(crate) fn id(&self, core: usize) -> TaskId {
         TaskId { generation: self.generation, ..self.task.id(core) }
+    }
+
+    /// The task, unless its job is over.
+    pub(crate) fn task(&self) -> Option<&Task> {
+        (self.task.generation.get() == self.generation).then_some(&*self.task)
     }
 
     /// Makes the task ready, unless its job is over.
@@ -300,6 +317,8 @@ impl Tasks {
             generation: Cell::new(0),
             state: Cell::new(State::Idle),
             notified: Cell::new(false),
+            vain_count: Cell::new(0),
+            deadline: Cell::new(None),
             coroutine: Cell::new(None),
             request: RefCell::default(),
             is_spawned: Cell::new(false),
@@ -447,6 +466,8 @@ impl Tasks {
         task.generation.set(task.generation.get().wrapping_add(1));
         task.state.set(State::Idle);
         task.notified.set(false);
+        task.vain_count.set(0);
+        task.deadline.set(None);
         task.name.set(None);
         task.wants_stack.set(false);
         if task.stack.borrow().is_some() {
@@ -517,6 +538,7 @@ pub(crate) fn park(shard: &Shard, waits_for: &'static str) {
         return;
     }
     task.waits_for.set(waits_for);
+    task.vain_count.set(0);
     task.state.set(State::Parked);
     let running = shard.tasks.current.borrow_mut().take();
     drop(running);

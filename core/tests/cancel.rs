@@ -8,6 +8,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -136,17 +137,34 @@ const WAITS: &[Way] = &[
     }),
 ];
 
+/// Ends those who try for ever.
+static OVER: AtomicBool = AtomicBool::new(false);
+/// How often they have tried.
+static TRIES: AtomicU32 = AtomicU32::new(0);
+
 /// What a handler tells: which wait it is in, and how that ended.
 type Told = (usize, Option<Code>);
 
 fn waiting_server(engine: &Engine) -> (Server, mpsc::Receiver<Told>) {
     let (tell, told) = mpsc::channel();
+    let told_too = tell.clone();
     let wait = move |context: &msec::Context| {
         let index = usize::from(context.body()[0]);
         tell.send((index, None)).unwrap();
         let outcome = WAITS[index].1();
         tell.send((index, Some(code(outcome.clone())))).unwrap();
         outcome.map(|()| "")
+    };
+    let try_on = move |context: &msec::Context| {
+        let index = usize::from(context.body()[0]);
+        told_too.send((index, None)).unwrap();
+        let mut outcome = Ok(());
+        while !OVER.load(Ordering::Acquire) {
+            outcome = WAITS[index].1();
+            TRIES.fetch_add(1, Ordering::AcqRel);
+        }
+        told_too.send((index, Some(code(outcome)))).unwrap();
+        Ok("")
     };
     // Holds what the waits want, then looks whether nobody is left in any line.
     let hold = |_: &msec::Context| {
@@ -168,6 +186,7 @@ fn waiting_server(engine: &Engine) -> (Server, mpsc::Receiver<Told>) {
     };
     let server = Server::builder()
         .raw("t.T.Wait", wait)
+        .raw("t.T.Try", try_on)
         .raw("t.T.Hold", hold)
         .raw("t.T.Left", left)
         .listen("127.0.0.1:0")
@@ -223,6 +242,75 @@ fn a_callers_timeout_and_its_death_reach_a_handler_that_waits() {
         healthy.call_raw("t.T.Left", b"", &long).unwrap();
         drop(server);
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), (0, Some(Code::CANCELLED)));
+    });
+}
+
+#[test]
+fn a_request_that_waits_is_cancelled_at_its_deadline_whatever_its_caller_says() {
+    on_each_back_end(|engine| {
+        let (server, told) = waiting_server(engine);
+        let short = CallOptions::new().timeout(Duration::from_millis(100));
+        let holder = Client::new(engine, &server.addresses()[0]).unwrap();
+        holder.call_raw("t.T.Hold", b"", &CallOptions::new().timeout(PATIENCE)).unwrap();
+        for (index, (name, _)) in WAITS.iter().enumerate() {
+            // A new connection: its caller does not know yet that cancels are understood.
+            let caller = Engine::with(Config::from_env().unwrap().cores(1)).unwrap();
+            let client = Client::new(&caller, &server.addresses()[0]).unwrap();
+            let error = client.call_raw("t.T.Wait", &[index as u8], &short).unwrap_err();
+            assert_eq!(error.code(), Code::TIMEOUT, "{name}");
+            assert_eq!(told.recv_timeout(PATIENCE).expect(name), (index, None), "{name}");
+            let end = told.recv_timeout(PATIENCE).expect(name);
+            assert_eq!(end, (index, Some(Code::CANCELLED)), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_request_that_tries_for_ever_does_not_have_its_core_to_itself() {
+    on_each_back_end(|engine| {
+        let (server, told) = waiting_server(engine);
+        let client = Client::new(engine, &server.addresses()[0]).unwrap();
+        let options = CallOptions::new().timeout(PATIENCE);
+        client.call_raw("t.T.Hold", b"", &options).unwrap();
+        for (index, (name, _)) in WAITS.iter().enumerate() {
+            OVER.store(false, Ordering::Release);
+            TRIES.store(0, Ordering::Release);
+            let call = client.start_body::<()>("t.T.Try", vec![index as u8], &options);
+            assert_eq!(told.recv_timeout(PATIENCE).expect(name), (index, None), "{name}");
+            drop(call);
+            while TRIES.load(Ordering::Acquire) < 40 {
+                std::thread::yield_now();
+            }
+            let (begin_ns, begun) = (msec::clock::now_ns(), TRIES.load(Ordering::Acquire));
+            for _ in 0..10 {
+                client.call_raw("t.T.Left", b"", &options).expect(name);
+            }
+            // It rests: some sixteen tries a millisecond. A scope parks by itself, for its tasks.
+            let more = u64::from(TRIES.load(Ordering::Acquire) - begun);
+            let most = (msec::clock::now_ns() - begin_ns) / 1_000_000 * 17 + 34;
+            assert!(more <= most || *name == "scope", "{name}: {more} of {most}");
+            OVER.store(true, Ordering::Release);
+            let end = told.recv_timeout(PATIENCE).expect(name);
+            assert_eq!(end, (index, Some(Code::CANCELLED)), "{name}");
+        }
+    });
+}
+
+#[test]
+fn who_has_no_time_and_tries_for_ever_lets_others_run() {
+    run(|| {
+        let (sender, receiver) = channel::<u32>(1);
+        let tries = msec::spawn(move || {
+            loop {
+                match receiver.recv_timeout(Duration::ZERO) {
+                    Ok(value) => return value,
+                    Err(error) => assert_eq!(error.code(), Code::TIMEOUT),
+                }
+            }
+        });
+        msec::spawn(move || sender.send(7).map_err(Error::from)).join()??;
+        assert_eq!(tries.join()?, Some(7));
+        Ok(())
     });
 }
 

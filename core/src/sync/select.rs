@@ -25,6 +25,7 @@ use msec_sys::clock;
 use crate::error::{Error, Result};
 use crate::shard::{self, Shard};
 use crate::task::{self, Waiter, Woken};
+use crate::{deadline, vain};
 
 /// Who asks a [`Wait`]: the running coroutine, if it is one.
 ///
@@ -178,12 +179,16 @@ fn wait_until<W: Wait + ?Sized>(
             return Ok(outcome);
         }
         if timed_out {
+            if let Some((shard, _)) = current.place() {
+                vain::out_of_time(shard);
+            }
             return Err(Error::new(Code::TIMEOUT, "the time given has passed").during(operation));
         }
         let Some((shard, _)) = current.place() else {
             return Err(Error::would_block(operation));
         };
         not_unwinding(operation)?;
+        deadline::watch(shard);
         let woken = task::park_until(shard, deadline_ns.unwrap_or(0), operation);
         timed_out = woken == Woken::TimedOut;
     }
@@ -202,7 +207,8 @@ fn not_cancelled(shard: &Shard, operation: &'static str) -> Result<()> {
     if shard.tasks.current().is_none_or(|running| !running.is_cancelled()) {
         return Ok(());
     }
-    let text = "what this coroutine works for was cancelled";
+    vain::refused(shard);
+    let text = "what this coroutine works for was cancelled, or its deadline has passed";
     Err(Error::new(Code::CANCELLED, text).during(operation))
 }
 
