@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 use libc::{
-    addrinfo, clockid_t, epoll_event, fd_set, iovec, msghdr, nfds_t, pollfd, sigset_t, size_t,
-    sockaddr, socklen_t, ssize_t, timespec, timeval,
+    addrinfo, clockid_t, epoll_event, fd_set, iovec, mmsghdr, msghdr, nfds_t, pollfd, sigset_t,
+    size_t, sockaddr, socklen_t, ssize_t, timespec, timeval,
 };
 
 use crate::next::real;
@@ -26,6 +26,9 @@ real! {
         address: *mut sockaddr, address_size: *mut socklen_t,
     ) -> ssize_t;
     fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t;
+    fn recvmmsg(
+        fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int, timeout: *mut timespec,
+    ) -> c_int;
     fn write(fd: c_int, data: *const c_void, size: size_t) -> ssize_t;
     fn writev(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t;
     fn send(fd: c_int, data: *const c_void, size: size_t, flags: c_int) -> ssize_t;
@@ -34,6 +37,7 @@ real! {
         address: *const sockaddr, address_size: socklen_t,
     ) -> ssize_t;
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t;
+    fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int;
     fn connect(fd: c_int, address: *const sockaddr, size: socklen_t) -> c_int;
     fn accept(fd: c_int, address: *mut sockaddr, size: *mut socklen_t) -> c_int;
     fn accept4(fd: c_int, address: *mut sockaddr, size: *mut socklen_t, flags: c_int) -> c_int;

@@ -1,13 +1,13 @@
-//! Receiving: read, readv, recv, recvfrom, recvmsg, and their forms in programs that are compiled
+//! Receiving: read, readv, recv, recvfrom, recvmsg, recvmmsg, and their forms in programs that are compiled
 //! with `_FORTIFY_SOURCE`.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::mem::size_of;
 use std::ptr;
 
-use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
-use crate::engine::Coroutine;
+use crate::engine::{self, Coroutine};
 use crate::pieces::{self, Pieces};
 use crate::wait::{self, Interest};
 use crate::{errno, file, real};
@@ -162,6 +162,56 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
         count
     };
     until_whole(coroutine, "recvmsg", fd, whole, flags, once).unwrap_or_else(really)
+}
+
+/// Waits for all of the messages, or with MSG_WAITFORONE for the first of them. The time is looked
+/// at after each message, as by the kernel (recvmmsg(2), BUGS).
+///
+/// # Safety
+/// As recvmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+    timeout: *mut timespec,
+) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    let really = || unsafe { real::recvmmsg(fd, messages, count, flags, timeout) };
+    let parking = parking(fd, flags).filter(|_| count > 0).zip(engine::engine());
+    let Some((coroutine, table)) = parking else { return really() };
+    // SAFETY: NULL, or a time, as the caller promises.
+    let end_ns = match unsafe { timeout.as_ref() } {
+        None => u64::MAX,
+        Some(time) => match real::nanoseconds(time.tv_sec, time.tv_nsec) {
+            Some(time_ns) => wait::after(table, time_ns),
+            None => return really(),
+        },
+    };
+    let mut received: c_uint = 0;
+    while received < count {
+        let once = || {
+            let (next, left) = (messages.wrapping_add(received as usize), count - received);
+            // SAFETY: the caller's messages that are not filled yet.
+            let more = unsafe {
+                real::recvmmsg(fd, next, left, flags | libc::MSG_DONTWAIT, ptr::null_mut())
+            };
+            more as isize
+        };
+        match wait::attempt(coroutine, "recvmmsg", (fd, Interest::Readable), once) {
+            None if received == 0 => return really(),
+            Some(more) if more > 0 => received += more as c_uint,
+            // An error that the next call will tell again.
+            None | Some(_) if received > 0 => break,
+            Some(ended) => return ended as c_int,
+            None => break,
+        }
+        if flags & libc::MSG_WAITFORONE != 0 || (table.now_ns)() >= end_ns {
+            break;
+        }
+    }
+    received as c_int
 }
 
 /// Receives once; with MSG_WAITALL until `size` bytes of a stream are there. A look that takes

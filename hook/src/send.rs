@@ -1,10 +1,10 @@
-//! Sending: write, writev, send, sendto, sendmsg. On a socket or pipe that blocks, all of it is
+//! Sending: write, writev, send, sendto, sendmsg, sendmmsg. On a socket or pipe that blocks, all of it is
 //! sent before the call returns, as the kernel does it.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
 
-use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
 use crate::engine::Coroutine;
 use crate::pieces::{self, Pieces};
@@ -130,6 +130,36 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
     }
     // SAFETY: as above; nothing was sent.
     .unwrap_or_else(|| unsafe { real::sendmsg(fd, message, flags) })
+}
+
+/// # Safety
+/// As sendmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    let really = || unsafe { real::sendmmsg(fd, messages, count, flags) };
+    let Some(coroutine) = parking(fd, flags) else { return really() };
+    let mut sent: c_uint = 0;
+    // As many as the kernel takes (UIO_MAXIOV).
+    while sent < count.min(1024) {
+        // SAFETY: one of the caller's messages.
+        let message = unsafe { &mut *messages.wrapping_add(sent as usize) };
+        // SAFETY: as above. One after the other, since of a stream none may begin before the one
+        // before it is sent to its end.
+        match unsafe { send_message(coroutine, "sendmmsg", fd, message.msg_hdr, flags) } {
+            Some(size) if size >= 0 => message.msg_len = size as c_uint,
+            None if sent == 0 => return really(),
+            // An error that the next call will tell again.
+            None | Some(_) => return if sent > 0 { sent as c_int } else { -1 },
+        }
+        sent += 1;
+    }
+    sent as c_int
 }
 
 /// Sends a message. What goes beside the bytes goes with the first of them only.

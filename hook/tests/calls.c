@@ -56,6 +56,47 @@ static const char *receiving(void) {
     return close_pair();
 }
 
+/* Several messages at a time: all that are asked for, or the first of them. */
+static const char *several(void) {
+    char bytes[3][8] = {{0}};
+    struct iovec places[3] = {{bytes[0], 8}, {bytes[1], 8}, {bytes[2], 8}};
+    struct mmsghdr messages[3] = {{{0}, 0}};
+    struct later later = {0, "hello", 5};
+    struct timespec none = {0, 0};
+    unsigned char *big = calloc(1, BIG);
+    struct iovec halves[2] = {{big, BIG / 2}, {big + BIG / 2, BIG / 2}};
+    struct mmsghdr sent[2] = {{{0}, 0}};
+    msec_task *task;
+    int index, before;
+    for (index = 0; index < 3; index++) {
+        messages[index].msg_hdr.msg_iov = &places[index];
+        messages[index].msg_hdr.msg_iovlen = 1;
+        sent[index % 2].msg_hdr.msg_iov = &halves[index % 2];
+        sent[index % 2].msg_hdr.msg_iovlen = 1;
+    }
+    CHECK(big && socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0);
+    later.fd = pair[1];
+    CHECK(sendmmsg(pair[1], messages, 2, 0) == 2 && messages[1].msg_len == 8);
+    task = beside(send_later, &later);
+    PARKS(20, recvmmsg(pair[0], messages, 3, 0, NULL) == 3 && messages[0].msg_len == 8);
+    CHECK(messages[2].msg_len == 5 && !memcmp(bytes[2], "hello", 5) && join(task) == 0);
+    task = beside(send_later, &later);
+    PARKS(20, recvmmsg(pair[0], messages, 3, MSG_WAITFORONE, NULL) == 1 && join(task) == 0);
+    task = beside(send_later, &later);
+    PARKS(20, recvmmsg(pair[0], messages, 3, 0, &none) == 1 && join(task) == 0);
+    CHECK(recvmmsg(pair[0], messages, 3, MSG_DONTWAIT, NULL) == -1 && errno == EAGAIN);
+    CHECK(close_pair() == NULL && open_pair() == 0);
+    /* A stream gets all of the first before the second. */
+    later = (struct later){pair[1], NULL, BIG};
+    task = beside(drain_later, &later);
+    before = ticks;
+    CHECK(sendmmsg(pair[0], sent, 2, 0) == 2 && ticks - before >= 5);
+    CHECK(sent[0].msg_len == BIG / 2 && sent[1].msg_len == BIG / 2 && join(task) == 0);
+    free(big);
+    CHECK(sendmmsg(-1, sent, 2, 0) == -1 && errno == EBADF);
+    return close_pair();
+}
+
 /* All that is asked for, in two parts that come apart. */
 static const char *receiving_whole(void) {
     char bytes[8], more[8];
@@ -388,6 +429,7 @@ static const char *resolving(void) {
 
 const struct told stories[] = {
     {"receiving", receiving},
+    {"several", several},
     {"receiving_whole", receiving_whole},
     {"sending", sending},
     {"sending_rights", sending_rights},

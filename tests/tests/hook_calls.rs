@@ -56,7 +56,8 @@ fn are_well(source: &str, stories: &[&str]) {
 
 #[test]
 fn bytes_are_received_and_sent_as_by_the_kernel() {
-    are_well("calls.c", &["receiving", "receiving_whole", "sending", "sending_rights", "pipes"]);
+    let stories = ["receiving", "receiving_whole", "several", "sending", "sending_rights", "pipes"];
+    are_well("calls.c", &stories);
 }
 
 #[test]
@@ -106,6 +107,19 @@ fn a_cancelled_request_waits_no_more() {
     let saw = || told(&client, "what_was_cancelled");
     wait_until("the request to wait", || saw() == "waits");
     peer.send(&RequestHead::cancel(1), b"");
+    wait_until("the request to end", || saw() != "waits");
+    assert_eq!(saw(), ["Operation canceled"; 3].join(", "));
+}
+
+#[test]
+fn a_request_waits_no_longer_than_its_caller() {
+    let hosted = hosted("closing.c", "hook=1\n");
+    let client = Client::new(&ENGINE, &hosted.address()).unwrap();
+    let mut peer = Peer::connect(&hosted.address());
+    // Nobody says that he has given up, and the peers of these waits are silent.
+    peer.send(&RequestHead { deadline_ms: 500, ..request(1, TELL) }, b"cancelled");
+    let saw = || told(&client, "what_was_cancelled");
+    wait_until("the request to wait", || saw() == "waits");
     wait_until("the request to end", || saw() != "waits");
     assert_eq!(saw(), ["Operation canceled"; 3].join(", "));
 }
