@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +65,24 @@ int look(pollfd &asked, int timeout_ms) {
     errno = EBADF;
     return -1;
 }
+
+/// How long a descriptor may have been closed before who waits for it is told.
+const int LOOK_MS = 1000;
+
+/// What stands behind a descriptor. A number that is closed is soon another file's.
+class file {
+public:
+    explicit file(int fd) : is_there_(fstat(fd, &told_) == 0) {}
+    bool is(int fd) const {
+        const file now(fd);
+        return is_there_ && now.is_there_ && now.told_.st_dev == told_.st_dev &&
+               now.told_.st_ino == told_.st_ino;
+    }
+
+private:
+    struct stat told_;
+    bool is_there_;
+};
 
 /// Waits for a descriptor, on a coroutine. MSEC_OK, or the code of msec_wait_fd.
 int32_t suspend_for(int fd, int events, int timeout_ms) {
@@ -166,27 +185,39 @@ void step_aside() {
 int wait_fd(int fd, int events, int timeout_ms) {
     pollfd asked = {fd, static_cast<short>(events), 0};
     const waiting while_it_waits;
-    if (msec_on_coroutine() && timeout_ms != 0) {
-        // What is ready is not waited for, and files always are, which the engine cannot watch.
-        const int already = look(asked, 0);
-        if (already != 0) return already;
-        const int32_t code = suspend_for(fd, events, timeout_ms);
-        if (code == MSEC_ETIMEOUT) return 0;
-        if (code != MSEC_OK) {
-            if (code == MSEC_ECANCELLED) step_aside();
-            errno = code == MSEC_ECANCELLED ? ECANCELED : EBADF;
+    if (!msec_on_coroutine()) return look(asked, timeout_ms);
+    // What is ready is not waited for, and files always are, which the engine cannot watch.
+    const int already = look(asked, 0);
+    if (already != 0) return already;
+    if (timeout_ms == 0) {
+        // Who asks again and again has others do what he asks for.
+        msec_yield();
+        return look(asked, 0);
+    }
+    const file begun(fd);
+    const limit end(timeout_ms);
+    for (;;) {
+        const int left_ms = end.left_ms();
+        if (left_ms == 0) return 0;
+        const bool is_last = left_ms > 0 && left_ms <= LOOK_MS;
+        const int32_t code = suspend_for(fd, events, is_last ? left_ms : LOOK_MS);
+        if (code == MSEC_ECANCELLED) {
+            errno = ECANCELED;
             return -1;
         }
-        timeout_ms = 0;
+        if ((code != MSEC_OK && code != MSEC_ETIMEOUT) || !begun.is(fd)) {
+            errno = EBADF;
+            return -1;
+        }
+        if (code == MSEC_OK) return look(asked, 0);
     }
-    return look(asked, timeout_ms);
 }
 
 void sleep_ms(int ms) {
     uint32_t left_ms = ms < 0 ? 0 : static_cast<uint32_t>(ms);
     const waiting while_it_sleeps;
     if (left_ms == 0) {
-        if (msec_yield() == MSEC_ECANCELLED) step_aside();
+        msec_yield();
         return;
     }
     if (msec_sleep(left_ms) != MSEC_ECANCELLED) return;

@@ -63,8 +63,8 @@ int wait_fd(int fd, int events, int timeout_ms);
 /// which old code knows nothing of. Suspends a coroutine, blocks another thread.
 void sleep_ms(int ms);
 
-/// Lets others of the core run, also if the caller was cancelled, which no wait of the engine does.
-/// Old code tries again what has failed, and would hold up its core forever.
+/// Lets others of the core run, also if the caller was cancelled, which no wait of the engine does
+/// each time.
 void step_aside();
 
 /// Has coroutines get stacks of so many bytes, 64 KiB to 64 MiB. Before the engine of a program is

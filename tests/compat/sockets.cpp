@@ -168,7 +168,26 @@ static void All(const char **to) {
     Many(together);
 }
 
-static void Thread(void *to) { All(static_cast<const char **>(to)); }
+static void Close(void *fd) {
+    mt_sleep(50);
+    close(*static_cast<int *>(fd));
+}
+
+// Another one closes what is waited for.
+static void Closed() {
+    int ends[2];
+    if (pipe(ends) != 0) return;
+    char byte;
+    errno = 0;
+    if (mt_start_thread((void *)Close, &ends[0]) == NULL) return;
+    Say("closed by another", static_cast<int>(mt_read(ends[0], &byte, 1, 60000)), "");
+    close(ends[1]);
+}
+
+static void Thread(void *to) {
+    All(static_cast<const char **>(to));
+    Closed();
+}
 
 int main(int argc, const char **argv) {
     if (argc != 14 || !mt_init_frame()) return 1;

@@ -186,7 +186,9 @@ fn each_end_of_an_exchange_has_its_code_at_once() {
         let begun = msec_tests::now();
         let said = run(program(&built).args(servers()).arg(control));
         let took = begun.elapsed();
-        assert_eq!(said, OUTCOMES, "by {control}");
+        // On the thread of main nothing but the kernel waits.
+        let more = if control == "main" { "" } else { "closed by another -1 EBADF []\n" };
+        assert_eq!(said, OUTCOMES.to_owned() + more, "by {control}");
         assert!(took < Duration::from_secs(30), "a failure waited for its time: {took:?}");
     }
 }
