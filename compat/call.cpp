@@ -5,8 +5,11 @@
 
 #include <msec.h>
 
+#include "monitor.h"
+#include "net.h"
 #include "package.h"
 #include "runtime.h"
+#include "srpc_comm.h"
 #include "srpc_intf.h"
 
 namespace msec {
@@ -77,6 +80,33 @@ int32_t old_code(const answer &ended, bool tells_timeouts) {
     }
 }
 
+/// The range of a time, as the original named it.
+const char *range_of(int64_t cost_ms) {
+    static const struct {
+        int64_t below_ms;
+        const char *name;
+    } ranges[] = {{1, "0~1ms"},       {2, "1~2ms"},       {5, "2~5ms"},      {10, "5~10ms"},
+                  {20, "10~20ms"},    {50, "20~50ms"},    {100, "50~100ms"}, {200, "100~200ms"},
+                  {500, "200~500ms"}, {1000, "500~1s"}};
+    for (size_t index = 0; index < sizeof ranges / sizeof ranges[0]; index++) {
+        if (cost_ms < ranges[index].below_ms) return ranges[index].name;
+    }
+    return "1s+";
+}
+
+/// Counts a call by the names that the original gave to its own.
+void count(const wanted &asked, int32_t code, int64_t cost_ms) {
+    const char *const prefix = "frm.rpc ";
+    if (code == MSEC_ENO_ROUTE || code == MSEC_EINVALID_ENDPOINT) {
+        attribute_add(prefix, "get route failed [" + asked.target + "]", 1);
+    }
+    const std::string called = "call [" + asked.target + ":" + asked.method + "]";
+    attribute_add(prefix, called, 1);
+    const std::string ended = code == 0 ? " success" : std::string(" fail:") + srpc::errmsg(code);
+    attribute_add(prefix, called + ended, 1);
+    attribute_add(prefix, "call [" + asked.target + "] cost [" + range_of(cost_ms) + "]", 1);
+}
+
 answer failed(int32_t code) {
     answer ended = {};
     ended.code = code;
@@ -85,9 +115,7 @@ answer failed(int32_t code) {
     return ended;
 }
 
-}  // namespace
-
-answer call(const wanted &asked) {
+answer begin(const wanted &asked) {
     const client client(asked.target);
     if (client.code() != MSEC_OK) return failed(client.code());
     msec_call_options options = MSEC_CALL_OPTIONS_INIT;
@@ -114,6 +142,15 @@ answer call(const wanted &asked) {
     ended.body.assign(body.data == nullptr ? "" : body.data, body.size);
     ended.result = msec_reply_result(reply);
     msec_reply_free(reply);
+    return ended;
+}
+
+}  // namespace
+
+answer call(const wanted &asked) {
+    const int64_t begun_ms = monotonic_ms();
+    const answer ended = begin(asked);
+    count(asked, ended.code, monotonic_ms() - begun_ms);
     return ended;
 }
 

@@ -69,13 +69,20 @@ srpc::CRpcHead head_of(const msec_context *context) {
     return head;
 }
 
+/// Counts a failure by the name that the original gave to it; its code.
+int32_t counted(int32_t code) {
+    attribute_add("frm.rpc ", srpc::errmsg(code), 1);
+    return code;
+}
+
 int32_t fail(msec_context *context, int32_t code, const std::string &text) {
     msec_context_fail_text(context, text.data(), text.size());
-    return code;
+    return counted(code);
 }
 
 int32_t serve(void *userdata, msec_context *context) {
     const method &called = *static_cast<const method *>(userdata);
+    attribute_add("frm.rpc ", "caller [" + text_of(msec_context_caller(context)) + "]", 1);
     const std::unique_ptr<srpc::CRpcMsgBase> message(called.message->New());
     if (message == nullptr) return fail(context, srpc::SRPC_ERR_NO_MEMORY, "New() made no message");
     message->SetRpcHead(head_of(context));
@@ -107,7 +114,7 @@ int32_t serve(void *userdata, msec_context *context) {
     }
     const size_t size = response->ByteSizeLong();
     char *place = size > INT32_MAX ? nullptr : msec_context_answer_place(context, size);
-    if (place == nullptr) return srpc::SRPC_ERR_NO_MEMORY;
+    if (place == nullptr) return counted(srpc::SRPC_ERR_NO_MEMORY);
     response->SerializeToArray(place, static_cast<int>(size));
     return 0;
 }

@@ -10,11 +10,15 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use msec::{CallOptions, Client, Config, Engine};
 use msec_protocol::{AnswerHead, Code};
 use msec_tests::emulated::{resetting, silent};
 use msec_tests::hosted::{Hosted, SERVICE};
@@ -204,7 +208,19 @@ fn a_service_of_old_is_called_by_everything_and_calls_others() {
     let found = post("GetTitles", "{}");
     assert_eq!(found, r#"{"ret":0,"errmsg":"","resultObj":{}}"#);
 
-    for (hosted, attribute) in [(&library, "usr.lent"), (&shelf, "usr.searched")] {
+    let failed =
+        "frm.rpc call [Library.shelf:shelf.ShelfService.Find] fail:service implement failed";
+    let own = [
+        (&library, "usr.lent"),
+        (&shelf, "usr.searched"),
+        (&shelf, "frm.rpc caller [Test.plugin]"),
+        (&shelf, "frm.rpc service implement failed"),
+        (&library, "frm.rpc call [Library.shelf:shelf.ShelfService.Find]"),
+        (&library, "frm.rpc call [Library.shelf:shelf.ShelfService.Find] success"),
+        (&library, failed),
+        (&library, "frm.rpc call [Library.shelf] cost ["),
+    ];
+    for (hosted, attribute) in own {
         let metrics = curl(&[&format!("http://{}/metrics", hosted.addresses()[1])], "");
         assert!(metrics.contains(attribute), "{attribute}: {metrics}");
     }
@@ -386,4 +402,79 @@ fn a_third_party_is_spoken_to_in_its_own_protocol() {
         calls.args(["third", &format!("Library.{name}"), "0000000003[1]", "2000"]);
         assert_eq!(run(&mut calls), expect);
     }
+}
+
+/// What a client of the shelves asks for.
+fn find(address: &str, title: &str) -> String {
+    let target = format!("http://{address}/invoke?methodName=shelf.ShelfService.Find");
+    curl(&["-d", &format!("{{\"title\": \"{title}\"}}"), &target], "")
+}
+
+#[test]
+fn on_a_full_disk_a_service_of_old_goes_on_without_its_log() {
+    let address = free_address();
+    let config = format!("[SRPC]\nlisten={address}/tcp\n");
+    let hosted = Hosted::new(Some(&BUILT.plugin("shelf")), &config);
+    let log = hosted.folder().join("log");
+    fs::create_dir_all(&log).unwrap();
+    symlink("/dev/full", log.join(format!("{SERVICE}.log"))).unwrap();
+    let (ok, said) = hosted.host("start");
+    assert!(ok, "{said}{}", hosted.log());
+    for _ in 0..20 {
+        assert!(find(&address, "Ulysses").contains("\"ret\":-18,"));
+        assert!(find(&address, "Emma").contains("A 3"));
+    }
+    let lost = || {
+        curl(&[&format!("http://{address}/metrics")], "").lines().any(|line| {
+            line.starts_with("msec_log_dropped_total") && line.contains("reason=\"disk\"")
+        })
+    };
+    wait_until("the losses to be counted", lost);
+    assert_eq!(hosted.workers()[0][4], "0", "no worker was replaced");
+    // Somebody has made room.
+    fs::remove_file(log.join(format!("{SERVICE}.log"))).unwrap();
+    wait_until("records to be written again", || {
+        find(&address, "Ulysses");
+        fs::read_to_string(log.join(format!("{SERVICE}.log")))
+            .is_ok_and(|text| text.contains("no book Ulysses"))
+    });
+}
+
+#[test]
+fn a_worker_of_old_that_is_killed_fails_its_calls_at_once_and_is_replaced() {
+    let address = free_address();
+    let hosted = serve("shelf", &address, "");
+    let engine = Engine::with(Config::new().cores(1)).unwrap();
+    let client = Client::new(&engine, &address).unwrap();
+    // A message with one text, whose tag is 1.
+    let call = || {
+        let patient = CallOptions::new().timeout(Duration::from_secs(30));
+        client.call_raw("shelf.ShelfService.Find", b"\x0a\x04Emma", &patient)
+    };
+    call().unwrap();
+    let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let more = |count: usize| {
+        let least = answered.load(Ordering::Acquire) + count;
+        wait_until("more answers", || answered.load(Ordering::Acquire) >= least);
+    };
+    let codes = thread::scope(|scope| {
+        let calls = || {
+            let mut codes = Vec::new();
+            while !over.load(Ordering::Acquire) {
+                match call() {
+                    Ok(_) => _ = answered.fetch_add(1, Ordering::AcqRel),
+                    Err(error) => codes.push(error.code()),
+                }
+            }
+            codes
+        };
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(calls)).collect();
+        more(100);
+        run(Command::new("kill").args(["-9", &hosted.workers()[0][2]]));
+        wait_until("it is replaced", || hosted.workers()[0][4] == "1");
+        more(100);
+        over.store(true, Ordering::Release);
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(!codes.is_empty() && codes.iter().all(|code| *code == Code::NETWORK), "{codes:?}");
 }
