@@ -41,8 +41,8 @@
 //! * It ends with -103 when the task is cancelled, also if it would not have had to wait, and with
 //!   -10 when the time given has passed. Either way nothing of it stays behind: what was meant for
 //!   it goes to the next in line. Who tries again and again does not hold up the core: from the
-//!   17th such end on without a wait in between, others come first, and who is cancelled rests for a
-//!   millisecond.
+//!   17th such end on without a wait in between, others come first, and who is cancelled rests for
+//!   a millisecond.
 //! * On a plain thread, on the loop of a core (callback methods, callbacks) it succeeds if it need
 //!   not wait, and else returns an error (-2) at once.
 //! * While a panic unwinds the stack it does not wait, but returns -103: destructors may try to use

@@ -1,5 +1,5 @@
-//! Receiving: read, readv, recv, recvfrom, recvmsg, recvmmsg, and their forms in programs that are compiled
-//! with `_FORTIFY_SOURCE`.
+//! Receiving: read, readv, recv, recvfrom, recvmsg, recvmmsg, and their forms in programs that are
+//! compiled with `_FORTIFY_SOURCE`.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::size_of;

@@ -1,5 +1,5 @@
-//! Sending: write, writev, send, sendto, sendmsg, sendmmsg. On a socket or pipe that blocks, all of it is
-//! sent before the call returns, as the kernel does it.
+//! Sending: write, writev, send, sendto, sendmsg, sendmmsg. On a socket or pipe that blocks, all of
+//! it is sent before the call returns, as the kernel does it.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
