@@ -381,8 +381,6 @@ impl Node {
     fn rise_quietly(&mut self, now_ns: u64) {
         self.pardoned = false;
         self.phase = Phase::Rising { since_ns: now_ns };
-        // How slow it was before says nothing: it is as unknown as a new one.
-        self.peak_ns = 0.0;
         self.turned_ns = now_ns;
         self.dials = 0;
         self.run = 0;
