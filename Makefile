@@ -23,8 +23,8 @@ SOAK_SECONDS ?= 600
 .NOTPARALLEL:
 .PHONY: help test demo demo-migration bench bench-quick install java java-bench abi soak asan deps
 .PHONY: fmt clippy tidy doc
-.PHONY: deps-java deps-test deps-demo deps-bench fmt-check unit java-test
-.PHONY: without fuzz-replay bench-unit
+.PHONY: deps-build deps-java deps-demo deps-test deps-bench
+.PHONY: fmt-check unit java-test without fuzz-replay bench-unit
 .PHONY: release cpp-prefix cpp-release cpp-migration java-release java-migration
 
 ## test: everything a change must pass
@@ -49,7 +49,7 @@ bench-quick: deps-bench release
 	cd bench && $(CARGO) run --locked --release --bin bench -- --quick
 
 ## install: libmsec, its headers and the command, below PREFIX
-install:
+install: deps-build
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --lib --bins --examples
 	xtask/install.sh "$(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))" \
 		"$(DESTDIR)$(PREFIX)" "$(PREFIX)"
@@ -91,7 +91,8 @@ asan: deps-test
 		-- address_sanitizer
 
 ## deps: install what every target here needs beyond Cargo's own crates
-deps: deps-test deps-demo deps-bench
+deps:
+	@xtask/deps.sh demo test bench
 
 ## fmt: format all Rust
 fmt:
@@ -115,9 +116,9 @@ doc:
 
 help:
 	@echo "make ..."
-	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-deps-java deps-test deps-demo deps-bench: deps-%:
+deps-build deps-java deps-demo deps-test deps-bench: deps-%:
 	@xtask/deps.sh $*
 
 fmt-check:
