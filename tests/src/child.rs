@@ -16,6 +16,7 @@
 //! `MARK`; the test harness writes there, too.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -82,6 +83,24 @@ impl Child {
         let (status, stderr) = child.wait();
         eprintln!("{stderr}");
         assert!(status.success(), "{stderr}");
+    }
+
+    /// Runs a story of [`on_both`](crate::on_both) as root. For a user who is not, that is a
+    /// process in a user namespace, which everybody may make, with a network of its own.
+    #[track_caller]
+    pub fn as_root(module: &str, io: msec::Io, story: impl FnOnce()) {
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            return story();
+        }
+        // `ip` keeps its namespaces in /run, and a new network has its loopback down.
+        let ready = "mount -t tmpfs tmpfs /run && ip link set lo up && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "--mount", "sh", "-c", ready, "sh"]);
+        command.arg(std::env::current_exe().unwrap());
+        command.args(["--exact", &test_name(module, io), "--nocapture", "--test-threads=1"]);
+        let (status, stderr) = Self::start(command, "root", &[]).wait();
+        eprintln!("{stderr}");
+        assert!(status.success(), "as root of a namespace: {status}; {stderr}");
     }
 
     /// As [`Child::of_test`], with at most so many files open.
