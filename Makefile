@@ -5,8 +5,9 @@
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
-# One folder for all workspaces, also when make is called with a relative path.
-export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
+# One folder for all workspaces, also when make is called with a relative path. Not by abspath, for
+# which a path ends at a space.
+export CARGO_TARGET_DIR := $(if $(filter /%,$(CARGO_TARGET_DIR)),,$(CURDIR)/)$(CARGO_TARGET_DIR)
 
 # Where `make install` puts what it builds with this Cargo profile.
 PREFIX ?= /usr/local
@@ -32,13 +33,13 @@ test: deps-test fmt-check clippy unit java-test without fuzz-replay bench-unit t
 
 ## demo: services under load on this machine, for DEMO_SECONDS if it is set
 demo: deps-demo release cpp-release java-release
-	DEMO_CPP=$(CARGO_TARGET_DIR)/cpp-examples DEMO_JAVA=java/examples/target/relay/msec.jar \
-		$(CARGO_TARGET_DIR)/release/examples/demo
+	DEMO_CPP="$(CARGO_TARGET_DIR)/cpp-examples" DEMO_JAVA=java/examples/target/relay/msec.jar \
+		"$(CARGO_TARGET_DIR)/release/examples/demo"
 
 ## demo-migration: services and programs of the original's interfaces, beside new ones
 demo-migration: deps-demo release cpp-migration java-migration
-	MIGRATION_CPP=$(CARGO_TARGET_DIR)/migration MIGRATION_JAVA=java/migration/target/msec.jar \
-		$(CARGO_TARGET_DIR)/release/examples/migration
+	MIGRATION_CPP="$(CARGO_TARGET_DIR)/migration" MIGRATION_JAVA=java/migration/target/msec.jar \
+		"$(CARGO_TARGET_DIR)/release/examples/migration"
 
 ## bench: every row beside its peers, into bench/results
 bench: deps-bench release
