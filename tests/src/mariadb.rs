@@ -8,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{PATIENCE, free_port, wait_until};
 
+/// The server, in a folder that the PATH of an ordinary user lacks.
+const MARIADBD: &str = "/usr/sbin/mariadbd";
+
 /// A server that runs. Dropped, it is killed, and its folder removed.
 pub struct Mariadb {
     child: Child,
@@ -24,7 +27,7 @@ impl Mariadb {
             std::env::temp_dir().join(format!("msec-mariadb-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let at = folder.display();
-        let child = Command::new("mariadbd")
+        let child = Command::new(MARIADBD)
             .args(["--no-defaults", "--skip-grant-tables", "--skip-name-resolve", "--user=root"])
             .args(["--skip-innodb", "--default-storage-engine=Aria", "--skip-log-bin"])
             .args(["--default-tmp-storage-engine=Aria", "--bind-address=127.0.0.1"])
@@ -34,7 +37,7 @@ impl Mariadb {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("mariadbd is there: `make test` installs it");
+            .unwrap_or_else(|error| panic!("{MARIADBD}, which `make deps-test` installs: {error}"));
         let mariadb = Self { child, folder, port };
         wait_until("MariaDB greets", || mariadb.greets().is_ok());
         mariadb
