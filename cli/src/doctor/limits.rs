@@ -63,11 +63,20 @@ fn memlock(machine: &Machine, Limit { soft, .. }: Limit) -> Finding {
     let value = bytes(soft);
     match machine.kernel() {
         // A ring and its buffers, of each core.
-        Some(version) if version < (5, 12) && soft < 8 << 20 => Finding::hurts(what, value)
-            .means("before Linux 5.12 a ring's memory counts as locked: engines fall back to epoll")
+        Some(version) if ring_is_locked(version) && soft < 8 << 20 => Finding::hurts(what, value)
+            .means("this Linux counts a ring's memory as locked: engines fall back to epoll")
             .mend("ulimit -l unlimited; in a systemd unit LimitMEMLOCK=infinity"),
+        Some(version) if ring_is_locked(version) => Finding::good(
+            what,
+            format!("{value}; an engine needs 256 KiB a core, unless it is root's"),
+        ),
         Some(_) | None => Finding::good(what, format!("{value}; an engine needs none")),
     }
+}
+
+/// Whether that Linux counts a ring's memory as locked by its user: 5.12 ceased to, 6.14 began anew.
+fn ring_is_locked(version: (u32, u32)) -> bool {
+    !((5, 12)..(6, 14)).contains(&version)
 }
 
 fn cpus(machine: &Machine, usable: u64) -> Finding {
@@ -215,12 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn locked_memory_counts_on_old_kernels_alone() {
+    fn locked_memory_counts_on_old_kernels_and_on_new_ones() {
         let limit = Limit { soft: 64 << 10, hard: 64 << 10 };
         let old = Made::new("memlock-old", &[("proc/sys/kernel/osrelease", "5.10.0\n")]);
         assert_eq!(memlock(&old.machine, limit).state, State::Hurts);
-        let new = Made::new("memlock-new", &[("proc/sys/kernel/osrelease", "6.1.0\n")]);
-        assert_eq!(memlock(&new.machine, limit).state, State::Good);
+        let new = Made::new("memlock-new", &[("proc/sys/kernel/osrelease", "6.14.0\n")]);
+        assert_eq!(memlock(&new.machine, limit).state, State::Hurts);
+        let between = Made::new("memlock-between", &[("proc/sys/kernel/osrelease", "6.1.0\n")]);
+        assert_eq!(memlock(&between.machine, limit).state, State::Good);
     }
 
     #[test]

@@ -173,7 +173,8 @@ fn refused(machine: &Machine, error: &io::Error) -> Finding {
         ),
         Some(ENOMEM) => finding(
             "no memory may be locked for it",
-            "ulimit -l 65536 (before Linux 5.12 a ring counts as locked), or more memory",
+            "ulimit -l 65536 (before Linux 5.12 and from 6.14 on a ring counts as locked), or more \
+             memory",
         ),
         Some(EMFILE) => finding("no descriptor is left", "ulimit -n 65536"),
         Some(_) | None => finding("for a reason of its own", "see io_uring_setup(2)"),
