@@ -73,13 +73,18 @@ impl Child {
     }
 
     /// Runs a story of [`on_both`](crate::on_both) in a process of its own, where nothing else
-    /// uses memory or fails on purpose. `module` is the story's `module_path!()`.
+    /// uses memory or fails on purpose, with all the files open that a story needs: shells allow
+    /// 1024 unless they are asked. `module` is the story's `module_path!()`.
     #[track_caller]
     pub fn alone(module: &str, io: msec::Io, story: impl FnOnce()) {
         if Self::is_running("alone") {
             return story();
         }
-        let child = Self::of_test(&test_name(module, io), "alone", &[]);
+        let mut command = Command::new("sh");
+        let most = "ulimit -Sn 20000 || ulimit -Sn \"$(ulimit -Hn)\"; exec \"$@\"";
+        command.args(["-c", most, "sh"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", &test_name(module, io), "--nocapture", "--test-threads=1"]);
+        let child = Self::start(command, "alone", &[]);
         let (status, stderr) = child.wait();
         eprintln!("{stderr}");
         assert!(status.success(), "{stderr}");
