@@ -74,7 +74,7 @@ fn memlock(machine: &Machine, Limit { soft, .. }: Limit) -> Finding {
     }
 }
 
-/// Whether that Linux counts a ring's memory as locked by its user: 5.12 ceased to, 6.14 began anew.
+/// Whether that Linux counts a ring's memory as locked by its user: 5.12 ceased to, 6.14 began.
 fn ring_is_locked(version: (u32, u32)) -> bool {
     !((5, 12)..(6, 14)).contains(&version)
 }
