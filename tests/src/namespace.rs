@@ -9,8 +9,9 @@
 //! fail in that way. The addresses are those for benchmarks of networks (RFC 2544), which no
 //! network routes.
 //!
-//! It takes iproute2 and root ([`Child::as_root`](crate::Child::as_root)). Dropped, which a panic does, too, the namespace goes; what processes
-//! left behind that were killed goes with the next one that is made.
+//! It takes iproute2 and root ([`Child::as_root`](crate::Child::as_root)). Dropped, which a panic
+//! does, too, the namespace goes; what processes left behind that were killed goes with the next
+//! one that is made.
 
 use std::path::Path;
 use std::process::Command;
