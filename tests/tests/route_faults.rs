@@ -54,18 +54,18 @@ on_both! {
         assert!(failed.len() <= CALLERS + FAILED_MAX, "{}: {failed:?}", failed.len());
         // Those in flight are told what has happened; none is lost in silence.
         assert!(failed.iter().all(|error| error.contains("-11")), "{failed:?}");
-        // The metric tells of it, and why.
-        let page = msec::report::prometheus(&engine.snapshot());
-        let of = |line: &&str| line.starts_with("msec_ejections_total{");
-        let lines: Vec<_> = page.lines().filter(of).collect();
-        let counts = lines.iter().map(|line| line.rsplit(' ').next().unwrap());
-        let count: usize = counts.map(|count| count.parse::<usize>().unwrap()).sum();
-        assert!(count > 0, "{page}");
+        // The metric tells of it, and why: with the third failure, if no more were in flight.
+        let ejected = || {
+            let page = msec::report::prometheus(&engine.snapshot());
+            let of = |line: &&str| line.starts_with("msec_ejections_total{");
+            page.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
+        };
+        wait_until("it is out", || ejected().iter().any(|line| !line.ends_with(" 0")));
         let causes = ["unreachable", "failing", "silent"];
-        let is_known = |line: &&str| causes.iter().any(|cause| {
+        let is_known = |line: &String| causes.iter().any(|cause| {
             line.contains(&format!("reason=\"{cause}\",service=\"Demo.who\""))
         });
-        assert!(lines.iter().all(is_known), "{lines:?}");
+        assert!(ejected().iter().all(is_known), "{:?}", ejected());
         let again = victim(module_path!(), io, &address);
         again.said();
         wait_until("it has its part of the calls again", || {
@@ -189,15 +189,17 @@ on_both! {
         // One core alone makes calls, and sees how it fails.
         fails.store(true, Ordering::Release);
         let failed = engine.run(move || {
-            let fails = || client.call_raw(WHO, b"", &CallOptions::new()).is_err();
-            let end = msec_tests::now() + PATIENCE;
-            while !fails() {
-                assert!(msec_tests::now() < end, "it is never called");
+            let fails = || client.call_raw(WHO, b"", &patient()).is_err();
+            let (mut seen, end) = (0, msec_tests::now() + PATIENCE);
+            // It may be called seldom, for having been slow on a busy machine.
+            while seen < 3 {
+                assert!(msec_tests::now() < end, "it is hardly ever called");
+                seen += usize::from(fails());
             }
             (0..200).filter(|_| fails()).count()
         });
         let failed = failed.unwrap();
-        // Two more in a row, and those that have seen that it still fails.
+        // Those that have seen that it still fails.
         assert!(failed < 20, "{failed} of 200 failed");
         wait_until("the other core has it out, too", || {
             let service = engine.explain_routes().remove(0);
