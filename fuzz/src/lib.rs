@@ -293,12 +293,13 @@ fn request_comes_back(head: &Head, input: &[u8]) {
         let texts = spans.map(|span| span.of(bytes).to_vec());
         let nowhere = Span::default();
         let head = Head {
-            // What a request does not say, and what was too much.
+            // What a request does not say, what was too much, and what only an answer repeats.
             err: Code::OK,
             result: 0,
             err_msg: nowhere,
             metadata_pairs: 0,
             metadata_excess: false,
+            has_unknown: false,
             // Where the names lie may differ.
             caller: nowhere,
             method_name: nowhere,

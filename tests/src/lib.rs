@@ -75,7 +75,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 /// How often a story of figures is told until it holds.
 const TRIES: usize = 3;
 
-/// Tells a story of figures, such as a share or a rate, [alone](alone). Others on this machine may
+/// Tells a story of figures, such as a share or a rate, [alone]. Others on this machine may
 /// spoil a figure, so a story that fails is told again, at most three times: what the engine does
 /// wrong, it does each time.
 pub fn measured(story: impl Fn()) {
