@@ -13,7 +13,7 @@ use msec_tests::ECHO;
 use msec_tests::hosted::{Hosted, SERVICE, plugin};
 use msec_tests::programs::{command, run};
 
-const CONFIG: &str = "[SRPC]\nlisten=127.0.0.1:0/tcp\n";
+const CONFIG: &str = "[SRPC]\nlisten=127.0.0.1:0/tcp\ndrain_max_s=2\n";
 /// The user and the group of nobody, on every Linux.
 const NOBODY: u32 = 65534;
 
